@@ -1,0 +1,70 @@
+"""Every error that the pipeline raises on purpose.
+
+One tree, so that a caller catches as much or as little as it wants. The text of an error names the file, row, URL or
+setting at fault and what to do about it. ``transient`` says whether the same call may succeed later: the DAG lets
+Airflow retry transient errors and fails at once on all others.
+"""
+
+from __future__ import annotations
+
+
+class SnapshotError(Exception):
+    """Base of all errors of this project."""
+
+    transient = False
+
+
+class SettingsError(SnapshotError, ValueError):
+    """A setting is missing or has a value that cannot be used."""
+
+
+class SourceError(SnapshotError):
+    """An upstream could not be used. The text names the source, the URL and a remedy."""
+
+    def __init__(self, source: str, url: str, problem: str, remedy: str) -> None:
+        self.source, self.url = source, url
+        super().__init__(f"{source}: {problem} ({url}). {remedy}")
+
+
+class UpstreamUnavailableError(SourceError, ConnectionError):
+    """The upstream did not answer, or answered that it is overloaded, after every retry."""
+
+    transient = True
+
+
+class RateLimitedError(UpstreamUnavailableError):
+    """The upstream's rate limit lasts longer than a task should sleep."""
+
+
+class UpstreamRefusedError(SourceError):
+    """The upstream understood and said no: wrong credentials, unknown repository, unknown revision."""
+
+
+class UpstreamCorruptError(SourceError, ValueError):
+    """Bytes that do not match their checksum, a zip that is no zip, a listing that is cut off."""
+
+
+class MetadataError(SnapshotError, ValueError):
+    """``metadata.csv`` cannot be read without guessing."""
+
+
+class StorageError(SnapshotError):
+    """Object storage answered something that the pipeline cannot work with."""
+
+
+class MissingObjectError(StorageError, FileNotFoundError):
+    """An object that must exist does not."""
+
+
+class PublishConflictError(StorageError):
+    """Another run published, or is publishing, at the same time."""
+
+    transient = True
+
+
+class VerificationError(StorageError):
+    """A published object is not what the manifest says."""
+
+
+class GuardError(SnapshotError):
+    """A safety check refused to publish. The previous snapshot stays the latest."""

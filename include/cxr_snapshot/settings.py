@@ -1,0 +1,165 @@
+"""All settings, in one place.
+
+Read inside tasks, never at import. Each comes, in this order, from the mapping of overrides (an Airflow variable, the
+trigger form), from the environment variable ``CXR_<NAME>``, or from its default. Credentials come from Airflow
+connections or from the environment variables that GitHub's, Kaggle's and AWS's own tools read.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from cxr_snapshot.errors import SettingsError
+
+VIEW_CHOICES = ("frontal", "frontal+lateral")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Validated settings of one run.
+
+    Attributes:
+        bucket: S3 bucket; 3 to 63 characters. The endpoint and keys are boto3's own (``AWS_ENDPOINT_URL_S3``, ...).
+        prefix: key prefix inside the bucket, without slashes at its ends; may be empty.
+        github_repo: ``owner/name`` of the COVID image collection.
+        github_branch: branch that is watched.
+        github_api_url: base URL of GitHub's REST API.
+        github_raw_url: base URL of raw files.
+        github_codeload_url: base URL of archive downloads.
+        github_token: token, or ``None`` for 60 requests an hour.
+        kaggle_dataset: ``owner/slug`` of the pneumonia X-rays.
+        kaggle_api_url: base URL of Kaggle's API.
+        kaggle_username: user of a legacy API key, or ``None``.
+        kaggle_key: legacy API key, or ``None``.
+        kaggle_token: API token, or ``None``.
+        scratch_dir: local folder for partial downloads; its loss costs only time.
+        http_timeout: seconds to wait for a connection, and between two bytes.
+        http_attempts: how often a request is tried before the task fails.
+        http_max_wait: longest sleep between two tries, in seconds; a rate limit that lasts longer fails the task.
+        views: ``frontal``, or ``frontal+lateral``.
+        max_per_class: upper limit of images in each class, or ``None``.
+        salt: text that seeds the choice of images; a new one draws a new sample.
+        max_shrink: largest fraction by which a class may shrink against the latest snapshot.
+    """
+
+    bucket: str
+    prefix: str = "covid-cxr"
+    github_repo: str = "ieee8023/covid-chestxray-dataset"
+    github_branch: str = "master"
+    github_api_url: str = "https://api.github.com"
+    github_raw_url: str = "https://raw.githubusercontent.com"
+    github_codeload_url: str = "https://codeload.github.com"
+    github_token: str | None = field(default=None, repr=False)
+    kaggle_dataset: str = "paultimothymooney/chest-xray-pneumonia"
+    kaggle_api_url: str = "https://api.kaggle.com"
+    kaggle_username: str | None = None
+    kaggle_key: str | None = field(default=None, repr=False)
+    kaggle_token: str | None = field(default=None, repr=False)
+    scratch_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "cxr_snapshot")
+    http_timeout: float = 30.0
+    http_attempts: int = 5
+    http_max_wait: float = 120.0
+    views: str = "frontal"
+    max_per_class: int | None = None
+    salt: str = "covid-cxr-snapshot"
+    max_shrink: float = 0.10
+
+    def __post_init__(self) -> None:
+        """Refuse values that cannot work, by name and with the remedy."""
+        _require(
+            re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self.bucket) is not None,
+            "bucket",
+            self.bucket,
+            "an S3 bucket name of 3 to 63 lower-case letters, digits, dots and hyphens",
+        )
+        _require(
+            not re.search(r"^/|/$|//|^_|[^A-Za-z0-9._/=-]", self.prefix),
+            "prefix",
+            self.prefix,
+            "letters, digits and . _ = - with single slashes inside, none at the ends",
+        )
+        for name in ("github_repo", "kaggle_dataset"):
+            value = getattr(self, name)
+            _require(re.fullmatch(r"[\w.-]+/[\w.-]+", value) is not None, name, value, "the form owner/name")
+        for name in ("github_api_url", "github_raw_url", "github_codeload_url", "kaggle_api_url"):
+            parts = urlsplit(getattr(self, name))
+            _require(
+                parts.scheme in ("http", "https") and bool(parts.netloc),
+                name,
+                getattr(self, name),
+                "an http(s) URL without a trailing path",
+            )
+        _require(self.http_timeout > 0, "http_timeout", self.http_timeout, "seconds above 0")
+        _require(self.http_attempts >= 1, "http_attempts", self.http_attempts, "a whole number of at least 1")
+        _require(self.http_max_wait >= 0, "http_max_wait", self.http_max_wait, "seconds of at least 0")
+        _require(self.views in VIEW_CHOICES, "views", self.views, f"one of {', '.join(VIEW_CHOICES)}")
+        _require(
+            self.max_per_class is None or self.max_per_class >= 1,
+            "max_per_class",
+            self.max_per_class,
+            "a whole number of at least 1, or nothing for no limit",
+        )
+        _require(0 <= self.max_shrink <= 1, "max_shrink", self.max_shrink, "a fraction from 0 to 1")
+
+    @classmethod
+    def load(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
+        """Build the settings from ``overrides`` and the environment.
+
+        Args:
+            overrides: values by setting name; wins over the environment. ``None`` values count as not given.
+            environ: the environment; ``os.environ`` when not given.
+
+        Raises:
+            SettingsError: an unknown name, a missing bucket, or a value of the wrong type or out of range.
+        """
+        environ = os.environ if environ is None else environ
+        overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
+        known = {item.name: item for item in fields(cls)}
+        if unknown := sorted(set(overrides) - set(known)):
+            raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        values: dict[str, Any] = {}
+        for name, item in known.items():
+            text = overrides.get(name, environ.get(_variable(name)) or None)
+            if text is not None:
+                values[name] = _convert(name, str(item.type), text)
+        if "bucket" not in values:
+            raise SettingsError("no bucket: set CXR_BUCKET to the S3 bucket that receives the snapshots")
+        return cls(**values)
+
+    def selection(self) -> dict[str, Any]:
+        """Return the settings that decide which images a snapshot holds, for its fingerprint and its record."""
+        return {"views": self.views, "max_per_class": self.max_per_class, "salt": self.salt}
+
+
+_STANDARD_VARIABLES = {
+    "github_token": "GITHUB_TOKEN",
+    "kaggle_username": "KAGGLE_USERNAME",
+    "kaggle_key": "KAGGLE_KEY",
+    "kaggle_token": "KAGGLE_API_TOKEN",
+}
+
+
+def _variable(name: str) -> str:
+    return _STANDARD_VARIABLES.get(name, f"CXR_{name.upper()}")
+
+
+def _convert(name: str, kind: str, value: Any) -> Any:
+    """Turn ``value`` into the type named ``kind`` (an annotation, as text)."""
+    converters = {"int": int, "float": float, "Path": Path}
+    converter = converters.get(kind.removesuffix(" | None"), str)
+    try:
+        return converter(value)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"setting {name} ({_variable(name)}) is {value!r}, but must be a {kind}") from error
+
+
+def _require(holds: bool, name: str, value: object, wanted: str) -> None:
+    if not holds:
+        raise SettingsError(f"setting {name} ({_variable(name)}) is {value!r}, but must be {wanted}")

@@ -1,0 +1,79 @@
+"""What a source is: a name and two questions.
+
+To add a third source, write one file with a class of this shape and name it in ``sources/__init__.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One pinned state of a source.
+
+    Attributes:
+        source: name of the source, such as ``covid``.
+        id: what pins it: a commit SHA-1, or a dataset's version number as text.
+        license: the licence that the upstream states for the whole, or ``None``.
+    """
+
+    source: str
+    id: str
+    license: str | None = None
+
+
+@dataclass(frozen=True)
+class UpstreamFile:
+    """One file of a revision.
+
+    Attributes:
+        path: path within the upstream, with ``/``.
+        size: length in bytes.
+        upstream_hash: what the upstream itself calls these bytes (git blob SHA-1, zip CRC-32); compared only
+            with other hashes of the same source.
+        body: the bytes, or ``None`` where ``upstream_hash`` was already known or the file is ignored.
+        ignored: rule by which the source drops this file (``nested_copy``, ``mac_metadata``), else ``None``.
+    """
+
+    path: str
+    size: int
+    upstream_hash: str
+    body: bytes | None = None
+    ignored: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of one revision: how many there are, and the files one by one, so that memory stays flat."""
+
+    total: int
+    files: Iterator[UpstreamFile]
+
+
+class Source(Protocol):
+    """A place from which images come."""
+
+    name: str
+
+    def resolve(self, *, pin: str | None = None, last_seen: str | None = None) -> Revision:
+        """Say which revision is current, in one request.
+
+        Args:
+            pin: a revision to use in place of the current one.
+            last_seen: the id that the caller knows; lets the upstream answer "unchanged" cheaply.
+
+        Raises:
+            SourceError: the upstream cannot be asked, or does not know ``pin``.
+        """
+        ...
+
+    def files(self, revision: Revision, known: Container[str]) -> Listing:
+        """List every file of ``revision``; those whose hash is in ``known`` come without body and are not fetched.
+
+        Raises:
+            SourceError: the upstream cannot be read, or its bytes do not match their checksums.
+        """
+        ...
