@@ -52,6 +52,12 @@ class StorageError(SnapshotError):
     """Object storage answered something that the pipeline cannot work with."""
 
 
+class StorageUnavailableError(StorageError, ConnectionError):
+    """Object storage did not answer after every retry."""
+
+    transient = True
+
+
 class MissingObjectError(StorageError, FileNotFoundError):
     """An object that must exist does not."""
 

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from cxr_snapshot.errors import SettingsError
 
 VIEW_CHOICES = ("frontal", "frontal+lateral")
+INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Settings:
                 parts.scheme in ("http", "https") and bool(parts.netloc),
                 name,
                 getattr(self, name),
-                "an http(s) URL without a trailing path",
+                "an http(s) URL",
             )
         _require(self.http_timeout > 0, "http_timeout", self.http_timeout, "seconds above 0")
         _require(self.http_attempts >= 1, "http_attempts", self.http_attempts, "a whole number of at least 1")

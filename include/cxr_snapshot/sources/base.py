@@ -1,13 +1,16 @@
-"""What a source is: a name and two questions.
+"""What a source is: a name, two questions to the upstream, and how to read what it delivered.
 
 To add a third source, write one file with a class of this shape and name it in ``sources/__init__.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -75,5 +78,20 @@ class Source(Protocol):
 
         Raises:
             SourceError: the upstream cannot be read, or its bytes do not match their checksums.
+        """
+        ...
+
+    def records(self, inventory: pd.DataFrame, read: Callable[[str], bytes]) -> pd.DataFrame:
+        """Turn an ingested revision into ledger rows, without asking the upstream.
+
+        Args:
+            inventory: the revision's files, columns of ``INVENTORY_SCHEMA``.
+            read: returns the stored bytes of a path of the inventory.
+
+        Returns:
+            Columns of ``LEDGER_SCHEMA``: one row for every file, and one for every metadata row without a file.
+
+        Raises:
+            MetadataError: the revision's metadata cannot be read.
         """
         ...

@@ -1,0 +1,42 @@
+"""Cuts every class to the size of the smallest, at random but reproducibly."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pandas as pd
+
+from cxr_snapshot.filtering import with_reasons
+from cxr_snapshot.models import CLASSES, LEDGER_SCHEMA, conform
+
+
+def class_counts(ledger: pd.DataFrame) -> dict[str, int]:
+    """Count the records that are still in, for every class."""
+    counts = ledger.loc[ledger["rule"].isna(), "class"].value_counts()
+    return {name: int(counts.get(name, 0)) for name in CLASSES}
+
+
+def balance(ledger: pd.DataFrame, salt: str, max_per_class: int | None = None) -> pd.DataFrame:
+    """Keep in each class the images with the lowest rank, as many as the smallest class has.
+
+    The rank is the SHA-256 of salt and content. It is as good as random, the same everywhere, and never changes: when
+    upstream adds images, a picture that was in stays in unless new ones rank before it or the size shrinks.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``, filtered and without duplicates.
+        salt: a new one draws a new sample.
+        max_per_class: upper limit for every class, or ``None``.
+
+    Returns:
+        The ledger with the same rows; those not drawn are excluded as ``not_drawn``.
+    """
+    counts = class_counts(ledger)
+    size = min(counts.values()) if max_per_class is None else min(*counts.values(), max_per_class)
+    ledger = ledger.copy()
+    kept = ledger[ledger["rule"].isna()]
+    ranks = kept["sha256"].map(lambda sha256: hashlib.sha256(f"{salt}\0{sha256}".encode()).hexdigest())
+    for name, group in ranks.groupby(kept["class"]):
+        left_out = group.sort_values().index[size:]
+        ledger.loc[left_out, "rule"] = "not_drawn"
+        ledger.loc[left_out, "evidence"] = f"{size} of {counts[str(name)]} {name} images were drawn"
+    return conform(with_reasons(ledger), LEDGER_SCHEMA)

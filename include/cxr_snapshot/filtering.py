@@ -1,0 +1,183 @@
+"""Which records are in, as an ordered table of named rules. The first rule that a record breaks excludes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from cxr_snapshot.labels import finding_kind, modality, view_kind
+from cxr_snapshot.models import LEDGER_SCHEMA, conform
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One reason to leave a record out.
+
+    Attributes:
+        name: what the ledger calls it.
+        reason: why, in a sentence for people.
+        breaks: which records break it, from the ledger with the helper columns of :func:`_facts`; ``None`` for rules
+            that another module applies, because they need more than the record itself.
+        evidence: columns whose values show it.
+        warn: whether people should hear of it, because upstream said something unknown.
+    """
+
+    name: str
+    reason: str
+    breaks: Callable[[pd.DataFrame], pd.Series] | None = None
+    evidence: tuple[str, ...] = ()
+    warn: bool = False
+
+
+def _has_problem(name: str) -> Callable[[pd.DataFrame], pd.Series]:
+    return lambda facts: facts["problem"].eq(name)
+
+
+RULES = (
+    Rule("mac_metadata", "A file that macOS adds to zips; it is no image."),
+    Rule("nested_copy", "The zip holds its content twice; this is the second copy of a file that is there."),
+    Rule("blank_row", "An empty line in metadata.csv."),
+    Rule("ragged_row", "A row of metadata.csv with too few or too many cells, which no rule can put right.", warn=True),
+    Rule("duplicate_row", "A second row of metadata.csv for a file that already has one."),
+    Rule("contradictory_rows", "Several rows of metadata.csv name this file and disagree about COVID-19.", warn=True),
+    Rule("no_file_name", "A row of metadata.csv that names no file.", lambda facts: facts["path"].isna()),
+    Rule(
+        "other_folder",
+        "The row belongs to a file outside images/, such as a CT volume.",
+        lambda facts: facts["folder"].notna() & facts["folder"].ne("images"),
+        ("folder",),
+    ),
+    Rule("missing_file", "The file that the row names is not in the upstream.", lambda facts: ~facts["in_upstream"]),
+    Rule(
+        "no_metadata_row",
+        "No row of metadata.csv names this image, so nothing is known of it.",
+        lambda facts: facts["source"].eq("covid") & facts["metadata_line"].isna(),
+    ),
+    Rule(
+        "unexpected_path",
+        "The file lies outside the class folders.",
+        lambda facts: facts["expected_path"].eq(other=False),
+    ),
+    Rule(
+        "unknown_modality",
+        "The modality is a word that is not known; it is not guessed.",
+        lambda facts: facts["modality_kind"].isna(),
+        ("modality",),
+        warn=True,
+    ),
+    Rule(
+        "not_xray",
+        "Not a projection radiograph.",
+        lambda facts: facts["modality_kind"].ne("X-ray"),
+        ("modality", "view"),
+    ),
+    Rule(
+        "unknown_finding",
+        "The finding is a word that is not known; it is not guessed.",
+        lambda facts: facts["class"].isna() & facts["finding_kind"].isna(),
+        ("finding",),
+        warn=True,
+    ),
+    Rule("other_finding", "The finding is not COVID-19.", lambda facts: facts["class"].isna(), ("finding",)),
+    Rule(
+        "unknown_view",
+        "The view is a word that is not known; it is not guessed.",
+        lambda facts: facts["view_kind"].isna(),
+        ("view",),
+        warn=True,
+    ),
+    Rule("unwanted_view", "The view is not among those asked for.", lambda facts: ~facts["view_wanted"], ("view",)),
+    Rule(
+        "not_an_image",
+        "The content is of no image format that is read here.",
+        _has_problem("not_an_image"),
+        ("detail",),
+    ),
+    Rule(
+        "too_many_pixels", "So large that it may be a decompression bomb.", _has_problem("too_many_pixels"), ("detail",)
+    ),
+    Rule("multiple_frames", "The file holds several pictures.", _has_problem("multiple_frames"), ("detail",)),
+    Rule("too_small", "Too small to show a chest.", _has_problem("too_small"), ("detail",)),
+    Rule(
+        "truncated_or_damaged",
+        "The file cannot be decoded to its end.",
+        _has_problem("truncated_or_damaged"),
+        ("detail",),
+        warn=True,
+    ),
+    Rule("duplicate_image", "The same picture as another one of the same class, which stays."),
+    Rule("duplicate_across_classes", "The same picture stands under two classes; none of them is used.", warn=True),
+    Rule("not_drawn", "Sound, but not drawn when the classes were cut to equal size."),
+)
+REASONS = {rule.name: rule.reason for rule in RULES}
+
+
+def filter_records(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str) -> pd.DataFrame:
+    """Apply the rules to every record that is still in.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``.
+        inspections: columns of ``INSPECTION_SCHEMA``; a row for every blob of the ledger.
+        views: ``frontal`` or ``frontal+lateral``.
+
+    Returns:
+        The ledger with the same rows, what the inspections found, and each excluded record's rule, reason and evidence.
+
+    Raises:
+        KeyError: a blob was not inspected.
+    """
+    facts = _facts(ledger, inspections, views)
+    for rule in RULES:
+        if rule.breaks is None:
+            continue
+        broken = facts["rule"].isna() & rule.breaks(facts).fillna(value=False)
+        facts.loc[broken, "rule"] = rule.name
+        facts.loc[broken, "evidence"] = facts.loc[broken].apply(
+            lambda row, columns=rule.evidence: ", ".join(f"{name}: {_shown(row[name])}" for name in columns), axis=1
+        )
+    return conform(with_reasons(facts), LEDGER_SCHEMA)
+
+
+def with_reasons(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger with ``reason`` filled from the name of the rule."""
+    return ledger.assign(reason=ledger["rule"].map(REASONS))
+
+
+def excluded_by_rule(ledger: pd.DataFrame) -> dict[str, int]:
+    """Count the excluded records by rule, in the order of the rules."""
+    counts = ledger["rule"].value_counts()
+    return {rule.name: int(counts[rule.name]) for rule in RULES if rule.name in counts}
+
+
+def warnings_of(ledger: pd.DataFrame) -> list[str]:
+    """Return a sentence for each rule that people should hear of, with its count and some of the evidence."""
+    found = []
+    for rule in RULES:
+        hits = ledger[ledger["rule"].eq(rule.name)] if rule.warn else ledger.head(0)
+        if len(hits):
+            examples = ", ".join(sorted(set(hits["evidence"].dropna()))[:5])
+            found.append(f"{len(hits)} x {rule.name}: {rule.reason} {examples}".rstrip())
+    return found
+
+
+def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str) -> pd.DataFrame:
+    """Add the helper columns that the rules look at."""
+    uninspected = set(ledger["sha256"].dropna()) - set(inspections["sha256"])
+    if uninspected:
+        raise KeyError(f"{len(uninspected)} blobs were not inspected, such as {min(uninspected)}; run inspect again")
+    found = [name for name in inspections.columns if name != "sha256"]
+    facts = ledger.drop(columns=found, errors="ignore").merge(inspections, on="sha256", how="left")
+    kinds = facts["view"].map(view_kind, na_action="ignore")
+    return facts.assign(
+        expected_path=facts["source"].ne("pneumonia") | facts["class"].notna(),
+        modality_kind=facts["modality"].map(modality, na_action="ignore"),
+        finding_kind=facts["finding"].map(finding_kind, na_action="ignore"),
+        view_kind=kinds,
+        view_wanted=kinds.isin(views.split("+")),
+    )
+
+
+def _shown(value: object) -> str:
+    return "(empty)" if pd.isna(value) else str(value)  # type: ignore[call-overload]

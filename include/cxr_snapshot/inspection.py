@@ -1,0 +1,146 @@
+"""Decodes every image once, completely, and records what it is. Type is judged by content, never by file name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import imagehash
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from cxr_snapshot.models import INSPECTION_SCHEMA, conform, empty_frame
+from cxr_snapshot.storage import Store, blob_name, bounded_map
+
+log = logging.getLogger(__name__)
+
+# What browsers and every loader named in the README can show. Pillow's other decoders stay shut: fewer doors for
+# hostile files.
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+
+MAX_PIXELS = 100_000_000  # a full-size digital radiograph has about 15 million
+MIN_SIDE = 64  # pixels; below that there is no chest to see
+
+# Part of the cache's name: a change of what is recorded must give a new one.
+RECIPE = "1"
+
+# Results are kept in 16 tables by the first hex digit of the blob's SHA-256. Few enough to read on a quiet night, many
+# enough to be shared out to workers.
+PARTITIONS = "0123456789abcdef"
+SAVE_EVERY = 500  # images; a killed task loses no more than these
+
+
+class _DefectError(Exception):
+    """The image breaks a rule; carries the rule's name and what was found."""
+
+
+def inspect_image(body: bytes) -> dict[str, Any]:
+    """Decode one file completely and describe it.
+
+    Args:
+        body: the file's bytes.
+
+    Returns:
+        The columns of ``INSPECTION_SCHEMA`` without ``sha256``. ``problem`` is one of ``not_an_image``,
+        ``too_many_pixels``, ``multiple_frames``, ``too_small``, ``truncated_or_damaged``, or missing for a sound image.
+        ``pixel_sha256`` covers width, height and the pixels, 8-bit gray where all are gray, else 8-bit RGB (deeper
+        images: as they are), so that a gray picture saved as gray and as colour counts as the same.
+    """
+    facts: dict[str, Any] = {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(body), formats=FORMATS)
+            facts |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
+            _check_shape(image)
+            image.load()
+        return facts | {"pixel_sha256": _pixel_sha256(image), "phash": str(imagehash.phash(image, hash_size=16))}
+    except _DefectError as error:
+        rule, detail = error.args
+    except UnidentifiedImageError:
+        rule, detail = "not_an_image", f"{len(body)} bytes of no image format that is read here"
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        rule, detail = "too_many_pixels", str(error)
+    except (OSError, ValueError, SyntaxError, EOFError) as error:  # what Pillow raises on damaged files
+        rule, detail = "truncated_or_damaged", f"{type(error).__name__}: {error}"[:200]
+    return facts | {"problem": rule, "detail": detail}
+
+
+def _check_shape(image: Image.Image) -> None:
+    """Refuse, before any pixel is decoded, what cannot be one radiograph."""
+    if image.width * image.height > MAX_PIXELS:
+        raise _DefectError("too_many_pixels", f"{image.width} x {image.height} is over {MAX_PIXELS} pixels")
+    if (frames := getattr(image, "n_frames", 1)) != 1:
+        raise _DefectError("multiple_frames", f"{frames} frames")
+    if min(image.size) < MIN_SIDE:
+        raise _DefectError("too_small", f"{image.width} x {image.height}: a side is below {MIN_SIDE} pixels")
+
+
+def _pixel_sha256(image: Image.Image) -> str:
+    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
+    if image.mode in ("L", "1") or image.mode.startswith(("I", "F")):
+        pixels = image.convert("L") if image.mode == "1" else image
+    else:
+        pixels = image.convert("RGB")
+        red, *others = (band.tobytes() for band in pixels.split())
+        if all(band == red for band in others):
+            pixels = pixels.getchannel(0)
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def inspect_blobs(store: Store, partitions: Sequence[str], sha256s: Sequence[str]) -> dict[str, int]:
+    """Inspect the blobs of some partitions that were never inspected, and keep the results.
+
+    Args:
+        store: holds the blobs and the results.
+        partitions: first hex digits of the SHA-256 of the blobs that this call looks after.
+        sha256s: blobs that must be inspected afterwards; those of other partitions are left to other calls.
+
+    Returns:
+        ``images``: how many of ``sha256s`` are in these partitions; ``new``: how many of them had to be decoded.
+
+    Raises:
+        StorageError: a blob or a result cannot be read or written.
+    """
+    images = new = 0
+    for partition in partitions:
+        wanted = sorted({sha256 for sha256 in sha256s if sha256.startswith(partition)})
+        known = load_inspections(store, [partition])
+        missing = sorted(set(wanted).difference(known["sha256"]))
+        images, new = images + len(wanted), new + len(missing)
+        for start in range(0, len(missing), SAVE_EVERY):
+            found = _inspect_all(store, missing[start : start + SAVE_EVERY])
+            known = pd.concat([known, found]).sort_values("sha256", ignore_index=True)
+            store.put_table(_name(partition), known, INSPECTION_SCHEMA)
+    log.info("%d images in these shards, %d of them decoded now", images, new)
+    return {"images": images, "new": new}
+
+
+def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd.DataFrame:
+    """Return what is known of the blobs of ``partitions``, in the columns of ``INSPECTION_SCHEMA``."""
+    present = store.list(_name(""))
+    names = [_name(partition) for partition in partitions if _name(partition) in present]
+    tables = [table for _, table in bounded_map(store.get_table, names)]
+    return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
+
+
+def _inspect_all(store: Store, sha256s: Sequence[str]) -> pd.DataFrame:
+    """Decode here, in this thread, while others fetch ahead."""
+    rows, logged = [], time.monotonic()
+    bodies = bounded_map(lambda sha256: store.get(blob_name(sha256)), sha256s, threads=4)
+    for done, (sha256, body) in enumerate(bodies, start=1):
+        rows.append({"sha256": sha256} | inspect_image(body))
+        if time.monotonic() - logged > 5:
+            logged = time.monotonic()
+            log.info("inspected %d of %d images", done, len(sha256s))
+    return conform(pd.DataFrame(rows), INSPECTION_SCHEMA)
+
+
+def _name(partition: str) -> str:
+    return f"_work/inspections/{RECIPE}/{partition}.parquet" if partition else f"_work/inspections/{RECIPE}/"

@@ -1,0 +1,99 @@
+"""Makes a snapshot's tables from the ledger: file names, manifest, list of exclusions, digests."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import re
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
+from cxr_snapshot.storage import json_bytes, parquet_bytes
+
+SCHEMA_VERSION = 1
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is about to be published, before it has a name.
+
+    Attributes:
+        manifest: columns of ``MANIFEST_SCHEMA``, sorted by file.
+        tables: the snapshot's small files by name, without ``snapshot.json`` and ``SHA256SUMS``.
+        facts: what ``snapshot.json`` says beside version, address, time and predecessor.
+    """
+
+    manifest: pd.DataFrame
+    tables: dict[str, bytes]
+    facts: dict[str, Any]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything in the draft; two publishers with equal digests write equal bytes."""
+        sums = {name: hashlib.sha256(body).hexdigest() for name, body in self.tables.items()}
+        return hashlib.sha256(json_bytes({"tables": sums, "facts": self.facts})).hexdigest()
+
+
+def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the records that are in, with the name of their file in the snapshot, sorted by it.
+
+    A name is ``images/<class>/<source>__<stem>.<extension of the true format>``. Where two candidates would get the
+    same name on a file system that ignores case, both get the first twelve digits of their SHA-256 as well.
+    """
+    candidates = ledger[ledger["rule"].isna() | ledger["rule"].eq("not_drawn")]
+    stems = candidates["source"] + "__" + candidates["path"].map(_safe_stem)
+    clash = (candidates["class"] + "/" + stems.str.lower()).duplicated(keep=False)
+    stems = stems.mask(clash, stems + "__" + candidates["sha256"].str[:12])
+    names = "images/" + candidates["class"] + "/" + stems + "." + candidates["format"].map(_EXTENSIONS)
+    manifest = candidates.assign(file=names)[candidates["rule"].isna()]
+    return conform(manifest.sort_values("file", ignore_index=True), MANIFEST_SCHEMA)
+
+
+def content_digest(manifest: pd.DataFrame) -> str:
+    """Return the SHA-256 of what a consumer would notice: image hashes, classes and published columns.
+
+    Where a record was found (commit, line number) does not count; it changes with every upstream commit.
+    """
+    return hashlib.sha256(csv_bytes(manifest.drop(columns=list(PROVENANCE_COLUMNS)))).hexdigest()
+
+
+def build_draft(ledger: pd.DataFrame, facts: dict[str, Any]) -> Draft:
+    """Make the snapshot's tables from the ledger.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``, balanced.
+        facts: revisions, settings and counts for ``snapshot.json``.
+    """
+    manifest = build_manifest(ledger)
+    excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
+    manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
+    tables = {
+        "manifest.csv": manifest_csv,
+        "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
+        "excluded.csv": csv_bytes(excluded[list(EXCLUDED_COLUMNS)]),
+    }
+    digests = {
+        "content_digest": content_digest(manifest),
+        "manifest_sha256": hashlib.sha256(manifest_csv).hexdigest(),
+        "schema_version": SCHEMA_VERSION,
+    }
+    return Draft(manifest, tables, facts | digests)
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing."""
+    text = io.StringIO()
+    frame.to_csv(text, index=False, lineterminator="\n")
+    return text.getvalue().encode()
+
+
+def _safe_stem(path: str) -> str:
+    """Return the file's name without image extension, in characters that every file system and URL takes."""
+    name = PurePosixPath(path).name.strip()
+    stem = re.sub(r"(\.(jpe?g|png|webp|gif|bmp|tiff?))+$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._") or "image"

@@ -1,0 +1,150 @@
+"""The tables and words that every stage shares.
+
+The pipeline passes one table along, the *ledger*: a row for every image of every source and for every metadata row
+that matches no image. A stage never drops a row. It fills ``rule``, ``reason`` and ``evidence`` of the rows that it
+excludes, so what is left without a rule at the end is the manifest, and the counts add up by construction.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+
+CLASSES = ("COVID", "NORMAL", "PNEUMONIA")
+
+INVENTORY_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),  # within the upstream
+        ("bytes", pa.int64()),
+        ("upstream_hash", pa.string()),  # what the upstream calls these bytes
+        ("sha256", pa.string()),  # name of the blob; null where ignored
+        ("ignored", pa.string()),  # rule by which the source dropped the file, else null
+    ]
+)
+
+INSPECTION_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("problem", pa.string()),  # rule that the file breaks, else null
+        ("detail", pa.string()),  # what was found, in words, where there is a problem
+        ("format", pa.string()),  # by content, such as JPEG
+        ("mode", pa.string()),  # Pillow's name, such as L or RGBA
+        ("width", pa.int64()),  # pixels
+        ("height", pa.int64()),  # pixels
+        ("pixel_sha256", pa.string()),  # of the decoded pixels
+        ("phash", pa.string()),  # 256-bit perceptual hash, 64 hex digits
+    ]
+)
+
+LEDGER_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("revision", pa.string()),
+        ("path", pa.string()),  # within the upstream; null for a metadata row that names no file
+        ("metadata_line", pa.int64()),  # first line of the row in metadata.csv, counted from 1; null without a row
+        ("in_upstream", pa.bool_()),  # whether the upstream has a file at ``path``
+        ("class", pa.string()),
+        ("patient_id", pa.string()),  # prefixed with the source
+        ("finding", pa.string()),  # upstream's own words
+        ("subtype", pa.string()),  # bacterial or viral, where the upstream says so
+        ("view", pa.string()),
+        ("modality", pa.string()),
+        ("folder", pa.string()),
+        ("age", pa.float64()),  # years
+        ("sex", pa.string()),
+        ("license", pa.string()),
+        ("url", pa.string()),
+        ("doi", pa.string()),
+        ("upstream_split", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("pixel_sha256", pa.string()),
+        ("phash", pa.string()),
+        ("rule", pa.string()),  # null while the record is in
+        ("reason", pa.string()),
+        ("evidence", pa.string()),
+    ]
+)
+
+# Where a record was found, not what it is: these two may change with every upstream commit that changes nothing else,
+# so they are published but do not count as content.
+PROVENANCE_COLUMNS = ("revision", "metadata_line")
+
+MANIFEST_COLUMNS = (
+    "file",
+    "class",
+    "source",
+    "revision",
+    "path",
+    "metadata_line",
+    "patient_id",
+    "finding",
+    "subtype",
+    "view",
+    "age",
+    "sex",
+    "license",
+    "url",
+    "doi",
+    "upstream_split",
+    "sha256",
+    "bytes",
+    "format",
+    "mode",
+    "width",
+    "height",
+    "pixel_sha256",
+    "phash",
+)
+
+EXCLUDED_COLUMNS = (
+    "source",
+    "path",
+    "metadata_line",
+    "class",
+    "rule",
+    "reason",
+    "evidence",
+    "patient_id",
+    "finding",
+    "view",
+    "sha256",
+    "revision",
+)
+
+MANIFEST_SCHEMA = pa.schema(
+    [("file", pa.string()), *(LEDGER_SCHEMA.field(name) for name in MANIFEST_COLUMNS if name != "file")]
+)
+
+
+def empty_frame(schema: pa.Schema) -> pd.DataFrame:
+    """Return a table with the columns and types of ``schema`` and no rows."""
+    return to_frame(schema.empty_table())
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Turn an Arrow table into a DataFrame whose integers and booleans can be missing."""
+    kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype(na_value=pd.NA)}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get)
+    return frame
+
+
+def to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Turn ``frame`` into an Arrow table of exactly ``schema``; equal rows give equal bytes when written.
+
+    Raises:
+        KeyError: a column of ``schema`` is missing.
+        pyarrow.ArrowInvalid: a value does not fit its column's type.
+    """
+    columns = [pa.array(frame[field.name], type=field.type, from_pandas=True) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema)
+
+
+def conform(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
+    """Return ``frame`` with the columns of ``schema``, in its order and types; missing ones are filled with nulls."""
+    missing = {field.name: None for field in schema if field.name not in frame}
+    return to_frame(to_arrow(frame.assign(**missing), schema))

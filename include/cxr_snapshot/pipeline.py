@@ -1,0 +1,236 @@
+"""The whole flow, a method for each stage: poll, ingest, inspect, filter, balance, audit, publish, verify.
+
+Stages share nothing but object storage. Each takes the *plan* that ``poll`` made, reads its tables from the run's
+folder and writes its own there, so that any machine can run any stage, again and again, with the same result.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+import pandas as pd
+
+from cxr_snapshot import __version__
+from cxr_snapshot.audit import candidate_counts, check_classes, check_ledger, previous_candidates, require
+from cxr_snapshot.balancing import balance, class_counts
+from cxr_snapshot.deduplication import drop_duplicates
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.filtering import excluded_by_rule, filter_records, warnings_of
+from cxr_snapshot.ingest import ingest, load_inventory
+from cxr_snapshot.inspection import PARTITIONS, inspect_blobs, load_inspections
+from cxr_snapshot.manifest import build_draft
+from cxr_snapshot.models import LEDGER_SCHEMA
+from cxr_snapshot.publishing import publish, read_latest
+from cxr_snapshot.records import METADATA_PATH
+from cxr_snapshot.settings import INSPECT_SHARDS, Settings
+from cxr_snapshot.sources.base import Revision, Source
+from cxr_snapshot.storage import Store, blob_name, json_bytes
+from cxr_snapshot.verification import verify
+
+log = logging.getLogger(__name__)
+
+_SEEN = "_work/seen.json"
+
+
+class Plan(TypedDict):
+    """What ``poll`` decided, for all other stages.
+
+    ``folder``: where the run's tables are. ``date`` and ``created``: for the snapshot's name and record. ``revisions``:
+    pinned id by source. ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and
+    code; equal fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
+    """
+
+    folder: str
+    date: str
+    created: str
+    revisions: dict[str, str]
+    settings: dict[str, Any]
+    fingerprint: str
+    accept_shrink: bool
+
+
+class Pipeline:
+    """The stages over one store and one set of sources.
+
+    Args:
+        settings: validated settings of the run.
+        store: where everything is kept.
+        sources: by name, in a fixed order.
+    """
+
+    def __init__(self, settings: Settings, store: Store, sources: Mapping[str, Source]) -> None:
+        self.settings, self.store, self.sources = settings, store, sources
+
+    def poll(
+        self,
+        run_id: str,
+        created: str,
+        *,
+        pins: Mapping[str, str] | None = None,
+        force: bool = False,
+        accept_shrink: bool = False,
+    ) -> Plan | None:
+        """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
+
+        Args:
+            run_id: names the run; equal ids share a folder.
+            created: ISO 8601 time for which the run stands.
+            pins: revisions to use in place of the current ones, by source.
+            force: work even if nothing is new.
+            accept_shrink: publish although a class shrank.
+
+        Returns:
+            The plan, or ``None`` when nothing is new.
+        """
+        latest, _ = read_latest(self.store)
+        seen = self.store.get_json(_SEEN)
+        if seen and latest and seen["version"] != latest["version"]:
+            seen = None  # it was compared with an older snapshot
+        last = (seen or latest or {}).get("revisions", {})
+        revisions = {
+            name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name)).id
+            for name, source in self.sources.items()
+        }
+        settings = self.settings.selection()
+        fingerprint = _fingerprint(revisions, settings)
+        done = {state["fingerprint"] for state in (latest, seen) if state}
+        if fingerprint in done and not force:
+            log.info("Nothing new since %s: %s", latest and latest["version"], _listed(revisions))
+            return None
+        log.info("To be built: %s", _listed(revisions))
+        return Plan(
+            folder=f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}",
+            date=created[:10],
+            created=created,
+            revisions=revisions,
+            settings=settings,
+            fingerprint=fingerprint,
+            accept_shrink=accept_shrink,
+        )
+
+    def ingest(self, plan: Plan, source: str) -> dict[str, Any]:
+        """Bring one source's files into the store; see :func:`cxr_snapshot.ingest.ingest`."""
+        return ingest(self.store, self.sources[source], Revision(source, plan["revisions"][source]))
+
+    def inspect(self, plan: Plan, shard: int) -> dict[str, int]:
+        """Decode the blobs of one of ``INSPECT_SHARDS`` shards that were never decoded."""
+        inventories = pd.concat([self._inventory(plan, name) for name in self.sources])
+        blobs = inventories.loc[inventories["path"].ne(METADATA_PATH), "sha256"].dropna().unique()
+        return inspect_blobs(self.store, PARTITIONS[shard::INSPECT_SHARDS], list(blobs))
+
+    def filter(self, plan: Plan) -> dict[str, Any]:
+        """Make the ledger: label every record, apply the rules, drop duplicates."""
+        records, inspections = self._all_records(plan), load_inspections(self.store)
+        ledger = drop_duplicates(filter_records(records, inspections, plan["settings"]["views"]))
+        ledger = ledger.sort_values(["source", "path", "metadata_line"], na_position="last", ignore_index=True)
+        return self._save_ledger(plan, "filtered", ledger)
+
+    def balance(self, plan: Plan) -> dict[str, Any]:
+        """Cut the classes to equal size."""
+        settings = plan["settings"]
+        ledger = balance(self._ledger(plan, "filtered"), settings["salt"], settings["max_per_class"])
+        return self._save_ledger(plan, "balanced", ledger)
+
+    def audit(self, plan: Plan) -> dict[str, Any]:
+        """Check the ledger against the sources once more, and the classes against the latest snapshot.
+
+        Raises:
+            GuardError: a check failed; nothing will be published.
+        """
+        ledger = self._ledger(plan, "balanced")
+        latest, _ = read_latest(self.store)
+        checks = [
+            *check_ledger(ledger, self._all_records(plan), self._all_paths(plan)),
+            *check_classes(
+                candidate_counts(ledger),
+                class_counts(ledger),
+                previous_candidates(latest, plan["settings"]),
+                self.settings.max_shrink,
+                accept_shrink=plan["accept_shrink"],
+            ),
+        ]
+        require(checks)
+        return {"passed": len(checks), "checks": [check.as_dict() for check in checks]}
+
+    def publish(self, plan: Plan) -> dict[str, Any] | None:
+        """Publish the snapshot, unless its content equals the latest one's; that is remembered as seen.
+
+        Returns:
+            The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts`` and the other facts
+            of ``snapshot.json``; ``None`` when there was nothing to publish.
+        """
+        ledger = self._ledger(plan, "balanced")
+        facts = {
+            "revisions": plan["revisions"],
+            "settings": plan["settings"],
+            "fingerprint": plan["fingerprint"],
+            "code_version": __version__,
+            "counts": class_counts(ledger),
+            "candidates": candidate_counts(ledger),
+            "excluded": excluded_by_rule(ledger),
+        }
+        draft = build_draft(ledger, facts)
+        latest, _ = read_latest(self.store)
+        if latest and latest["content_digest"] == draft.facts["content_digest"]:
+            log.info("The content equals that of %s; nothing to publish", latest["version"])
+            seen = {name: plan[name] for name in ("revisions", "fingerprint")}
+            self.store.put_json(_SEEN, {**seen, "version": latest["version"]})
+            return None
+        return publish(self.store, draft, plan["date"], plan["created"])
+
+    def verify(self, version: str) -> dict[str, int]:
+        """Read the published snapshot back; see :func:`cxr_snapshot.verification.verify`."""
+        return verify(self.store, version)
+
+    def _inventory(self, plan: Plan, source: str) -> pd.DataFrame:
+        revision = Revision(source, plan["revisions"][source])
+        inventory = load_inventory(self.store, revision)
+        if inventory is None:
+            raise MissingObjectError(f"{source} {revision.id} was not ingested. Clear the task ingest and run again.")
+        return inventory
+
+    def _all_records(self, plan: Plan) -> pd.DataFrame:
+        """Return the records of every source, as ledger rows to which no rule was applied yet."""
+        tables = []
+        for name, source in self.sources.items():
+            inventory = self._inventory(plan, name)
+            records = source.records(inventory, self._reader(inventory))
+            tables.append(records.assign(revision=plan["revisions"][name]))
+        return pd.concat(tables, ignore_index=True)
+
+    def _reader(self, inventory: pd.DataFrame) -> Callable[[str], bytes]:
+        """Return what reads the stored bytes of a path of ``inventory``."""
+        blobs = dict(zip(inventory["path"], inventory["sha256"], strict=True))
+        return lambda path: self.store.get(blob_name(blobs[path]))
+
+    def _all_paths(self, plan: Plan) -> set[tuple[str, str]]:
+        """Return source and path of every file that was delivered, the metadata itself left out."""
+        paths = {(name, path) for name in self.sources for path in self._inventory(plan, name)["path"]}
+        return {(name, path) for name, path in paths if path != METADATA_PATH}
+
+    def _ledger(self, plan: Plan, stage: str) -> pd.DataFrame:
+        return self.store.get_table(f"{plan['folder']}/{stage}.parquet")
+
+    def _save_ledger(self, plan: Plan, stage: str, ledger: pd.DataFrame) -> dict[str, Any]:
+        """Keep the ledger for the next stage and return small facts about it."""
+        name = f"{plan['folder']}/{stage}.parquet"
+        self.store.put_table(name, ledger, LEDGER_SCHEMA)
+        for warning in (warnings := warnings_of(ledger)):
+            log.warning(warning)
+        counts, excluded = class_counts(ledger), excluded_by_rule(ledger)
+        log.info("%s; excluded %s; table %s", _listed(counts), _listed(excluded) or "nothing", self.store.uri(name))
+        return {"ledger": self.store.uri(name), "counts": counts, "excluded": excluded, "warnings": warnings}
+
+
+def _fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """Hash everything that decides what a snapshot holds."""
+    state = {"revisions": dict(revisions), "settings": dict(settings), "code": __version__}
+    return hashlib.sha256(json_bytes(state)).hexdigest()
+
+
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
