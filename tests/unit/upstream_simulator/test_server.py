@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from upstream_simulator.faults import Fault
+from upstream_simulator.server import RecordedRequest, UpstreamSimulator
+
+
+@pytest.fixture
+def folders(upstream):
+    return {"git_dir": upstream / "covid.git", "kaggle_dir": upstream / "kaggle"}
+
+
+def test_settings_name_the_four_upstreams(sim):
+    assert sim.settings() == {
+        "github_api_url": f"{sim.url}/github-api",
+        "github_raw_url": f"{sim.url}/github-raw",
+        "github_codeload_url": f"{sim.url}/github-codeload",
+        "kaggle_api_url": f"{sim.url}/kaggle-api",
+    }
+
+
+def test_log_holds_requests_in_order_with_their_answers(sim):
+    with requests.Session() as session:
+        session.get(f"{sim.url}/github-raw/ann/covid/master/images/%C3%A9.png?x=1", headers={"X-Mark": "a"}, timeout=5)
+        session.get(f"{sim.url}/github-raw/ann/covid/master/nope", timeout=5)
+    first, second = sim.requests
+    assert first.headers.pop("x-mark") == "a"
+    path = "/github-raw/ann/covid/master/images/%C3%A9.png?x=1"
+    assert first == RecordedRequest("GET", path, 200, len(b"accent"), first.headers)
+    assert (second.status, second.sent_bytes) == (404, len("404: Not Found"))
+
+
+def test_connections_are_kept_alive(sim):
+    with socket.create_connection((sim.url.split("//")[1].split(":")[0], int(sim.url.rsplit(":", 1)[1]))) as connection:
+        stream = connection.makefile("rb")
+        for _ in range(2):
+            connection.sendall(b"GET /github-raw/ann/covid/master/README.md HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = b"".join(iter(stream.readline, b"\r\n"))
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            assert stream.read(5) == b"words"
+        stream.close()
+
+
+def test_many_requests_at_once_are_all_answered_and_logged(sim):
+    url = f"{sim.url}/github-raw/ann/covid/master/README.md"
+    with ThreadPoolExecutor(16) as pool:
+        bodies = list(pool.map(lambda _: requests.get(url, timeout=10).content, range(32)))
+    assert bodies == [b"words"] * 32
+    assert sum(record.sent_bytes for record in list(sim.requests)) == 32 * 5
+
+
+@pytest.mark.parametrize("path", ["/", "/nope", "//x"])
+def test_unknown_path_is_a_404(sim, path):
+    response = requests.get(f"{sim.url}{path}", timeout=5)
+    assert response.status_code == 404
+    assert "known are github-api" in response.json()["message"]
+
+
+def test_closing_ends_kept_alive_connections_and_pauses(folders):
+    before = set(threading.enumerate())
+    with requests.Session() as session, ThreadPoolExecutor(1) as pool:
+        with UpstreamSimulator(**folders) as sim:
+            url = f"{sim.url}/github-raw/ann/covid/master/README.md"
+            assert session.get(url, timeout=5).content == b"words"
+            sim.faults.add(Fault("slow", seconds=60))
+            slow = pool.submit(requests.get, url, timeout=30)
+            while len(sim.requests) < 2:
+                time.sleep(0.01)
+            started = time.monotonic()
+        slow.exception(timeout=5)
+        assert time.monotonic() - started < 5
+        with pytest.raises(requests.exceptions.ConnectionError):
+            session.get(url, timeout=5)
+    assert set(threading.enumerate()) <= before
+
+
+def test_a_port_can_be_chosen(folders):
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with UpstreamSimulator(**folders, port=port) as sim:
+        assert sim.url == f"http://127.0.0.1:{port}"
+        assert requests.get(f"{sim.url}/nope", timeout=5).status_code == 404
+
+
+def test_missing_folders_are_refused(folders, tmp_path):
+    for name in folders:
+        with pytest.raises(FileNotFoundError, match=f"{tmp_path}/nope is no"):
+            UpstreamSimulator(**{**folders, name: tmp_path / "nope"})
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_forever_ends_with_a_signal(sim, number):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+
+    def send() -> None:
+        while signal.getsignal(signal.SIGTERM) is before[1]:  # SIGTERM is the last to be taken over
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    sim.serve_forever()
+    sender.join()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
