@@ -1,0 +1,83 @@
+"""Fixtures for all tests: a real S3 server process, upstreams to serve, and a store to write to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from airflow_environment import ROOT
+from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from local_stack.processes import Child, fetch, free_port
+from support import ServedUpstream
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_sample
+from upstream_simulator.server import UpstreamSimulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run the S3 server that `make run` uses, on data of its own."""
+    folder = tmp_path_factory.mktemp("s3")
+    port = free_port()
+    variables = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3",
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(folder / "data"),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    python = ROOT / ".local/ministack-venv/bin/python"
+    command = [str(python), "-m", "ministack"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)} | variables
+    with Child("MiniStack", command, env=environ, log=folder / "log") as server:
+        url = f"http://127.0.0.1:{port}"
+        server.wait_until(lambda: fetch(f"{url}/_ministack/health") is not None, seconds=60)
+        yield url
+
+
+@pytest.fixture(scope="session")
+def s3_client(s3_endpoint: str) -> S3Client:
+    return boto3.client(
+        "s3",
+        endpoint_url=s3_endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test-secret",
+        region_name="us-east-1",
+        config=CLIENT_CONFIG,
+    )
+
+
+@pytest.fixture
+def store(s3_client: S3Client) -> Store:
+    """An empty bucket."""
+    bucket = f"test-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=bucket)
+    return Store(s3_client, bucket, "covid-cxr")
+
+
+@pytest.fixture(scope="session")
+def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated sample, made once; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("sample")
+    write_sample(folder)
+    return folder
+
+
+@pytest.fixture
+def sample(sample_folder: Path, tmp_path: Path) -> Iterator[ServedUpstream]:
+    """The generated sample, at its first commit."""
+    folder = tmp_path / "sample"
+    shutil.copytree(sample_folder, folder)
+    with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=folder / KAGGLE_NAME) as simulator:
+        yield ServedUpstream(simulator, folder / GIT_NAME, folder / KAGGLE_NAME)
