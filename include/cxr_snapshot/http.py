@@ -263,9 +263,9 @@ def _until(now: float, wait: float | None) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Name a failed connection without quoting the library, whose text holds the whole URL."""
+    """Name what broke the connection in the first place, without quoting libraries, whose text holds the whole URL."""
     root = error
     while (deeper := root.__cause__ or root.__context__) is not None:
         root = deeper
     detail = root.strerror if isinstance(root, OSError) else None
-    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
+    return f"{type(root).__name__}: {detail}" if detail else type(root).__name__

@@ -1,0 +1,137 @@
+"""Zips from outside: what is in them, what of it is a copy or litter, and reading it without trusting it."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from cxr_snapshot.http import BadAnswerError
+from cxr_snapshot.sources.base import UpstreamFile
+
+MAX_MEMBERS = 100_000
+MAX_MEMBER = 64 * 1024**2  # bytes, of one file
+MAX_TOTAL = 20 * 1024**3  # bytes, of the zip and of all files together
+MAX_RATIO = 200  # bytes of all files together to one byte of the zip
+
+_ENCRYPTED = 0x1  # a bit of a member's flags
+# The dataset's zip holds a second copy of everything, one folder deeper.
+_COPY, _ORIGINAL = "chest_xray/chest_xray/", "chest_xray/"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file in a zip, and the rule by which it is ignored, if any."""
+
+    info: zipfile.ZipInfo
+    ignored: str | None
+
+
+def list_members(file: Path) -> list[Member]:
+    """Return every file in the zip ``file`` by path, without its folders.
+
+    Raises:
+        BadAnswerError: it is no zip, or one that must not be unpacked.
+    """
+    with _opened(file) as archive:
+        return classify(archive.infolist())
+
+
+def read_members(file: Path, members: Iterable[Member]) -> Iterator[UpstreamFile]:
+    """Yield ``members`` of the zip ``file``, all but the ignored ones with their bodies.
+
+    Raises:
+        BadAnswerError: bytes do not match their CRC-32.
+    """
+    with _opened(file) as archive:
+        for member in members:
+            info = member.info
+            body = None if member.ignored else _body(archive, info)
+            name = f"crc32:{info.CRC:08x}:{info.file_size}"
+            yield UpstreamFile(info.filename, info.file_size, name, body, member.ignored)
+
+
+def check_every_byte(file: Path) -> None:
+    """Read the whole zip.
+
+    Raises:
+        BadAnswerError: something in it does not match its CRC-32.
+    """
+    with _opened(file) as archive:
+        for member in classify(archive.infolist()):
+            _body(archive, member.info)
+
+
+def classify(infos: Iterable[zipfile.ZipInfo]) -> list[Member]:
+    """Check the zip's table of contents, and say which files to ignore: ``mac_metadata`` and ``nested_copy``.
+
+    A file of the inner folder is a nested copy where the outer folder has a file of the same name, size and CRC-32;
+    else it is a file like any other.
+
+    Raises:
+        BadAnswerError: an encrypted file, a path that leads out of the zip or comes twice, an unusual compression, or
+            more than the limits of this module.
+    """
+    files = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.filename)
+    by_path = {info.filename: info for info in files}
+    _check_limits(files)
+    for info in files:
+        _check_member(info)
+    if len(by_path) < len(files):
+        raise BadAnswerError("the zip holds two files of the same path")
+    return [Member(info, _rule(info, by_path)) for info in files]
+
+
+def _check_limits(files: list[zipfile.ZipInfo]) -> None:
+    unpacked, packed = sum(info.file_size for info in files), sum(info.compress_size for info in files)
+    if len(files) > MAX_MEMBERS:
+        raise BadAnswerError(f"the zip holds {len(files)} files; the limit is {MAX_MEMBERS}")
+    if unpacked > MAX_TOTAL:
+        raise BadAnswerError(f"the zip unpacks to {unpacked} bytes; the limit is {MAX_TOTAL}")
+    if unpacked > MAX_RATIO * packed:
+        raise BadAnswerError(f"the zip unpacks to more than {MAX_RATIO} times its size")
+
+
+def _check_member(info: zipfile.ZipInfo) -> None:
+    path, windows = PurePosixPath(info.filename), PureWindowsPath(info.filename)
+    if path.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
+        raise BadAnswerError(f"the zip holds a path that leads out of it: {info.filename!r}")
+    if info.flag_bits & _ENCRYPTED:
+        raise BadAnswerError(f"{info.filename!r} in the zip is encrypted")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadAnswerError(f"{info.filename!r} in the zip is compressed by method {info.compress_type}")
+    if info.file_size > MAX_MEMBER:
+        raise BadAnswerError(f"{info.filename!r} in the zip has {info.file_size} bytes; the limit is {MAX_MEMBER}")
+
+
+def _rule(info: zipfile.ZipInfo, by_path: dict[str, zipfile.ZipInfo]) -> str | None:
+    *folders, name = info.filename.split("/")
+    if "__MACOSX" in folders or name == ".DS_Store" or name.startswith("._"):
+        return "mac_metadata"
+    if info.filename.startswith(_COPY):
+        twin = by_path.get(_ORIGINAL + info.filename.removeprefix(_COPY))
+        if twin and (twin.CRC, twin.file_size) == (info.CRC, info.file_size):
+            return "nested_copy"
+    return None
+
+
+def _body(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with archive.open(info) as stream:
+        # One byte more than announced, so that a stream that unpacks to more than that is not unpacked further.
+        # zipfile compares the CRC-32 when the end is reached.
+        body = stream.read(info.file_size + 1)
+    if len(body) != info.file_size:
+        raise BadAnswerError(f"{info.filename!r} in the zip is cut off")
+    return body
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        raise BadAnswerError(f"the zip is damaged ({error})") from error

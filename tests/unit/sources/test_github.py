@@ -1,0 +1,79 @@
+"""The parts of the GitHub source that need no server."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxr_snapshot.errors import UpstreamRefusedError
+from cxr_snapshot.http import BadAnswerError
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.sources.github import GithubSource, git_blob_sha1, wanted_blobs
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+def entry(path: str, kind: str = "blob") -> dict[str, object]:
+    return {"path": path, "type": kind, "sha": SHA, "size": 7}
+
+
+def test_sources_come_in_order_under_their_names() -> None:
+    sources = build_sources(Settings(bucket="abc"))
+    assert [(name, source.name) for name, source in sources.items()] == [("covid", "covid"), ("pneumonia", "pneumonia")]
+
+
+@pytest.mark.parametrize(
+    ("body", "sha"),  # as `git hash-object --stdin` prints them
+    [
+        (b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"),
+        (b"hello\n", "ce013625030ba8dba906f756967f9e9ca394464a"),
+        (b"\x00\xff", "ba01f6b05bdbb386b35f4d086e268c5d422cafb9"),
+    ],
+)
+def test_git_blob_sha1(body: bytes, sha: str) -> None:
+    assert git_blob_sha1(body) == sha
+
+
+@given(st.binary(), st.binary(min_size=1))
+def test_git_blob_sha1_covers_every_byte_and_the_length(body: bytes, more: bytes) -> None:
+    assert git_blob_sha1(body) != git_blob_sha1(body + more)
+    assert git_blob_sha1(body) != hashlib.sha1(body).hexdigest()
+
+
+def test_wanted_blobs_are_the_table_and_all_below_images() -> None:
+    paths = ["images/b.jpg", "README.md", "images/deep/er/é ü.png", "metadata.csv", "images2/no.jpg", "x/metadata.csv"]
+    tree = {"tree": [entry("images", "tree"), *map(entry, paths), entry("images/sub", "commit")], "truncated": False}
+    assert [blob.path for blob in wanted_blobs(tree)] == ["images/b.jpg", "images/deep/er/é ü.png", "metadata.csv"]
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True))
+def test_wanted_blobs_come_by_path_whatever_the_names(names: list[str]) -> None:
+    tree = {"tree": [entry(f"images/{name}") for name in names], "truncated": False}
+    assert [blob.path for blob in wanted_blobs(tree)] == sorted(f"images/{name}" for name in names)
+
+
+@pytest.mark.parametrize("broken", ["no tree", "no truncated", "no size", "no sha", "short sha", "list", "null"])
+def test_a_tree_of_another_form_is_refused(broken: str) -> None:
+    tree = copy.deepcopy({"tree": [entry("images/a.jpg")], "truncated": False})
+    answers = {
+        "no tree": {"truncated": False},
+        "no truncated": {"tree": tree["tree"]},
+        "no size": {"tree": [{**entry("images/a.jpg"), "size": None}], "truncated": False},
+        "no sha": {"tree": [{**entry("images/a.jpg"), "sha": None}], "truncated": False},
+        "short sha": {"tree": [{**entry("images/a.jpg"), "sha": SHA[:39]}], "truncated": False},
+        "list": [tree],
+        "null": None,
+    }
+    with pytest.raises(BadAnswerError):
+        wanted_blobs(answers[broken])
+
+
+@pytest.mark.parametrize("pin", ["", "main", "abc12", "g" * 40, SHA + "0", "2020-02-30", "2020-3-1", "../x"])
+def test_a_pin_that_names_no_commit_is_refused_without_a_request(pin: str) -> None:
+    with pytest.raises(UpstreamRefusedError, match=r"covid: .*Give a commit SHA-1"):
+        GithubSource(Settings(bucket="abc")).resolve(pin=pin)

@@ -1,0 +1,199 @@
+"""What is tried again, for how long, and what the errors say; without a network."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import requests
+import urllib3
+
+from cxr_snapshot.errors import (
+    RateLimitedError,
+    SourceError,
+    UpstreamCorruptError,
+    UpstreamRefusedError,
+    UpstreamUnavailableError,
+)
+from cxr_snapshot.http import BadAnswerError, Retrier, TokenAuth, pause_asked_for
+from cxr_snapshot.settings import Settings
+
+NOW = 1_600_000_000.0  # 2020-09-13 12:26:40 UTC
+URL = "https://api.example.invalid/thing"
+REMEDIES = {404: "Check the name.", 429: "Set a token."}
+
+
+def http_error(status: int, **headers: str) -> requests.HTTPError:
+    response = requests.Response()
+    response.status_code = status
+    response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+    return requests.HTTPError(f"{status} for url: https://storage.example.invalid/?Signature=SECRET", response=response)
+
+
+class Flaky:
+    """Raises the given errors, one a call, then returns."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors, self.calls = list(errors), 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "done"
+
+
+@pytest.fixture
+def sleeps() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def retrier(sleeps: list[float]) -> Retrier:
+    settings = Settings(bucket="abc", http_attempts=3, http_max_wait=60)
+    return Retrier("covid", settings, REMEDIES, sleep=sleeps.append, now=lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7),
+        ({"Retry-After": "Sun, 13 Sep 2020 12:27:10 GMT"}, 30),
+        ({"Retry-After": "Sun, 13 Sep 2020 12:00:00 GMT"}, 0),
+        ({"Retry-After": "soon"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1600000010"}, 11),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1500000000"}, 1),
+        ({"x-ratelimit-remaining": "5", "x-ratelimit-reset": "1600000010"}, None),
+        ({"x-ratelimit-remaining": "0"}, None),
+        ({"Retry-After": "3", "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1600000010"}, 3),
+    ],
+)
+def test_pause_asked_for(headers: dict[str, str], seconds: float | None) -> None:
+    assert pause_asked_for(headers, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        http_error(500),
+        http_error(503),
+        http_error(429),
+        requests.ConnectionError(),
+        requests.ReadTimeout(),
+        requests.exceptions.ChunkedEncodingError(),
+        urllib3.exceptions.ProtocolError("cut"),
+        BadAnswerError("wrong hash"),
+    ],
+    ids=repr,
+)
+def test_passing_failures_are_tried_again_with_growing_pauses(
+    retrier: Retrier, sleeps: list[float], error: Exception
+) -> None:
+    operation = Flaky(error, error)
+    assert retrier.call(URL, operation) == "done"
+    assert operation.calls == 3
+    assert 1 <= sleeps[0] <= 2 <= sleeps[1] <= 3
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (http_error(502), UpstreamUnavailableError, "the server failed (HTTP 502)"),
+        (requests.ConnectionError(), UpstreamUnavailableError, "no complete answer (ConnectionError)"),
+        (http_error(429), RateLimitedError, "rate limit reached (HTTP 429)"),
+        (BadAnswerError("wrong hash"), UpstreamCorruptError, "wrong hash"),
+        (BadAnswerError("link expired", UpstreamUnavailableError), UpstreamUnavailableError, "link expired"),
+    ],
+)
+def test_lasting_failures_end_in_an_error_that_names_source_url_and_remedy(
+    retrier: Retrier, error: Exception, kind: type[SourceError], text: str
+) -> None:
+    operation = Flaky(*[error] * 9)
+    with pytest.raises(kind) as caught:
+        retrier.call(URL, operation)
+    assert type(caught.value) is kind
+    assert str(caught.value).startswith(f"covid: {text} ({URL}). ")
+    assert len(str(caught.value).partition(f"({URL}). ")[2]) > 10  # the remedy
+    assert operation.calls == 3
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+def test_a_refusal_is_not_tried_again(retrier: Retrier, sleeps: list[float], status: int) -> None:
+    operation = Flaky(http_error(status))
+    with pytest.raises(UpstreamRefusedError, match=f"refused with HTTP {status}"):
+        retrier.call(URL, operation)
+    assert (operation.calls, sleeps) == (1, [])
+
+
+def test_a_bearable_rate_limit_is_slept_through(retrier: Retrier, sleeps: list[float]) -> None:
+    limited = http_error(403, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(NOW) + 20))
+    assert retrier.call(URL, Flaky(http_error(429, retry_after="5"), limited)) == "done"
+    assert sleeps == [5, 21]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        http_error(429, retry_after="3600"),
+        http_error(403, retry_after="3600"),
+        http_error(403, x_ratelimit_remaining="0", x_ratelimit_reset=str(int(NOW) + 3599)),
+    ],
+)
+def test_a_long_rate_limit_fails_at_once_and_tells_its_end(
+    retrier: Retrier, sleeps: list[float], error: Exception
+) -> None:
+    with pytest.raises(RateLimitedError, match=r"until 2020-09-13 13:26:40 UTC \(https.*\)\. Set a token\.") as caught:
+        retrier.call(URL, Flaky(error))
+    assert (sleeps, caught.value.transient) == ([], True)
+
+
+def test_an_absurd_pause_is_still_a_rate_limit(retrier: Retrier) -> None:
+    with pytest.raises(RateLimitedError):
+        retrier.call(URL, Flaky(http_error(429, retry_after="9" * 30)))
+
+
+def test_other_errors_pass_through(retrier: Retrier) -> None:
+    operation = Flaky(KeyError("a mistake of ours"))
+    with pytest.raises(KeyError, match="a mistake of ours"):
+        retrier.call(URL, operation)
+    assert operation.calls == 1
+
+
+def test_neither_errors_nor_logs_quote_the_library(retrier: Retrier, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    with pytest.raises(UpstreamUnavailableError) as caught:
+        retrier.call(URL, Flaky(*[http_error(500)] * 3))
+    assert len(caplog.records) == 2  # two pauses
+    assert "SECRET" not in caplog.text + str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+def test_a_generator_that_is_left_early_is_not_tried_again(retrier: Retrier, sleeps: list[float]) -> None:
+    opened: list[int] = []
+
+    def numbers():
+        with retrier.explained(URL):
+            for attempt in retrier.attempts(URL):
+                with attempt:
+                    opened.append(1)
+                    yield from (1, 2, 3)
+
+    stream = numbers()
+    assert next(stream) == 1
+    stream.close()
+    assert (opened, sleeps) == ([1], [])
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("https://api.example.invalid/repos", True),
+        ("https://api.example.invalid.evil.invalid/repos", False),
+        ("https://raw.example.invalid/repos", False),
+        ("http://api.example.invalid/repos", False),
+    ],
+)
+def test_a_token_goes_to_its_own_server_only(url: str, sent: bool) -> None:
+    request = requests.Request("GET", url, auth=TokenAuth("SECRET", "https://api.example.invalid")).prepare()
+    assert ("Authorization" in request.headers) is sent

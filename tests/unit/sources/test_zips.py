@@ -1,0 +1,155 @@
+"""What of a zip is kept, ignored and refused."""
+
+from __future__ import annotations
+
+import tracemalloc
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cxr_snapshot.http import BadAnswerError
+from cxr_snapshot.sources import zips
+
+
+def info(path: str, size: int = 10, crc: int = 1, packed: int | None = None) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(path)
+    member.file_size, member.compress_size, member.CRC = size, size if packed is None else packed, crc
+    return member
+
+
+def write_zip(file: Path, members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Path:
+    with zipfile.ZipFile(file, "w", compression) as archive:
+        for path, body in members.items():
+            archive.writestr(path, body)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("chest_xray/train/NORMAL/a.jpeg", None),
+        ("chest_xray/chest_xray/train/NORMAL/a.jpeg", "nested_copy"),
+        ("chest_xray/chest_xray/train/NORMAL/other crc.jpeg", None),
+        ("chest_xray/chest_xray/train/NORMAL/other size.jpeg", None),
+        ("chest_xray/chest_xray/train/NORMAL/only here.jpeg", None),
+        ("chest_xray/chest_xray/.DS_Store", "mac_metadata"),
+        ("chest_xray/__MACOSX/train/._a.jpeg", "mac_metadata"),
+        ("__MACOSX/anything.jpeg", "mac_metadata"),
+        ("chest_xray/val/._a.jpeg", "mac_metadata"),
+        ("chest_xray/val/a__MACOSX.jpeg", None),
+        ("chest_xray/val/a._b.DS_Store", None),
+    ],
+)
+def test_rule(path: str, rule: str | None) -> None:
+    originals = [
+        info("chest_xray/train/NORMAL/a.jpeg"),
+        info("chest_xray/train/NORMAL/other crc.jpeg", crc=2),
+        info("chest_xray/train/NORMAL/other size.jpeg", size=11),
+        info("chest_xray/.DS_Store"),
+    ]
+    members = zips.classify([*(item for item in originals if item.filename != path), info(path)])
+    assert {member.info.filename: member.ignored for member in members}[path] == rule
+
+
+def test_folders_are_left_out_and_files_come_by_path() -> None:
+    members = zips.classify([info("b/"), info("b/z"), info("b/a"), info("a")])
+    assert [member.info.filename for member in members] == ["a", "b/a", "b/z"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../x", "a/../../x", "a/..", "C:/x", "C:x", "\\x", "..\\x", "//host/share/x"]
+)
+def test_paths_that_lead_out_are_refused(path: str) -> None:
+    with pytest.raises(BadAnswerError, match="leads out"):
+        zips.classify([info(path)])
+
+
+@given(st.lists(st.sampled_from(["a", "..", ".", "b c", "é", ""]), min_size=1, max_size=5).map("/".join))
+def test_no_accepted_path_can_climb(path: str) -> None:
+    try:
+        members = zips.classify([info(path or "x")])
+    except BadAnswerError:
+        assert ".." in path.split("/") or path.startswith("/")
+    else:
+        for member in members:
+            parsed = PurePosixPath(member.info.filename)
+            assert not parsed.is_absolute()
+            assert ".." not in parsed.parts
+
+
+def encrypted() -> zipfile.ZipInfo:
+    member = info("a")
+    member.flag_bits |= 0x1
+    return member
+
+
+def unusual_method() -> zipfile.ZipInfo:
+    member = info("a")
+    member.compress_type = zipfile.ZIP_LZMA
+    return member
+
+
+@pytest.mark.parametrize(
+    ("infos", "text"),
+    [
+        ([encrypted()], "encrypted"),
+        ([unusual_method()], "compressed by method 14"),
+        ([info("a"), info("a")], "two files of the same path"),
+        ([info("a", size=zips.MAX_MEMBER + 1)], "limit is 67108864"),
+        ([info(str(n), size=zips.MAX_MEMBER) for n in range(321)], "unpacks to"),
+        ([info(str(n)) for n in range(zips.MAX_MEMBERS + 1)], "holds 100001 files"),
+        ([info("a", size=201, packed=1)], "more than 200 times"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_zips_beyond_the_limits_are_refused(infos: list[zipfile.ZipInfo], text: str) -> None:
+    with pytest.raises(BadAnswerError, match=text):
+        zips.classify(infos)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_members_are_read_with_crc_as_their_hash(tmp_path: Path, compression: int) -> None:
+    file = write_zip(tmp_path / "a.zip", {"b": b"two", "a": b"hello", "._x": b"?", "empty": b""}, compression)
+    files = list(zips.read_members(file, zips.list_members(file)))
+    assert [(item.path, item.size, item.body, item.ignored) for item in files] == [
+        ("._x", 1, None, "mac_metadata"),
+        ("a", 5, b"hello", None),
+        ("b", 3, b"two", None),
+        ("empty", 0, b"", None),
+    ]
+    assert files[1].upstream_hash == "crc32:3610a686:5"  # the well-known CRC-32 of "hello"
+
+
+def test_a_flipped_byte_in_a_member_is_found(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a": b"x" * 100}, zipfile.ZIP_STORED)
+    file.write_bytes(file.read_bytes().replace(b"xx", b"xy", 1))
+    with pytest.raises(BadAnswerError, match="damaged"):
+        zips.check_every_byte(file)
+    with pytest.raises(BadAnswerError, match="damaged"):
+        list(zips.read_members(file, zips.list_members(file)))
+
+
+def test_a_member_that_unpacks_to_more_than_announced_is_not_unpacked_further(tmp_path: Path) -> None:
+    size = 50_000_000
+    file = write_zip(tmp_path / "a.zip", {"a": b"\0" * size})
+    told = size.to_bytes(4, "little")
+    file.write_bytes(file.read_bytes().replace(told, (size // 200).to_bytes(4, "little")))  # both tables lie
+    members = zips.list_members(file)
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadAnswerError, match="damaged"):
+            list(zips.read_members(file, members))
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not a zip</html>", b"PK\x03\x04 cut"])
+def test_what_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "a.zip"
+    file.write_bytes(content)
+    with pytest.raises(BadAnswerError, match="damaged"):
+        zips.list_members(file)
