@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
+from cxr_snapshot.pipeline import Pipeline, Plan
+from cxr_snapshot.settings import INSPECT_SHARDS, Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.storage import Store
 from upstream_simulator.server import UpstreamSimulator
 
 if TYPE_CHECKING:
     from airflow.models import DagRun
+
+REAL_DATA = Path(__file__).parents[2] / "shared/real-data"
 
 RunDag = Callable[..., "DagRun"]
 
@@ -35,6 +44,11 @@ class ServedUpstream:
         fast = {"scratch_dir": folder, "http_timeout": 5, "http_max_wait": 1}
         return {**self.simulator.settings(), **fast, **others}
 
+    def pipeline(self, store: Store, folder: Path, **others: object) -> Pipeline:
+        """Return a pipeline from this upstream into ``store``, with a memory of nothing."""
+        settings = Settings.load(self.settings(folder, bucket=store.bucket, prefix=store.prefix, **others), environ={})
+        return Pipeline(settings, store, build_sources(settings))
+
 
 def states(run: DagRun) -> dict[str, str]:
     """Return the state of each task, of mapped ones the set of states."""
@@ -47,3 +61,35 @@ def states(run: DagRun) -> dict[str, str]:
 def xcom(run: DagRun, task_id: str) -> Any:
     """Return what a task returned."""
     return run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+@dataclass
+class Outcome:
+    """What the stages of one run returned; ``None`` for those that had nothing to do."""
+
+    plan: Plan | None = None
+    ingested: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filtered: dict[str, Any] | None = None
+    snapshot: dict[str, Any] | None = None
+
+
+def run_stages(pipeline: Pipeline, run_id: str, created: str = "2026-11-23T03:00:00+00:00", **options: Any) -> Outcome:
+    """Run all stages in this process, in the DAG's order."""
+    plan = pipeline.poll(run_id, created, **options)
+    if plan is None:
+        return Outcome()
+    ingested = {source: pipeline.ingest(plan, source) for source in pipeline.sources}
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    filtered = pipeline.filter(plan)
+    pipeline.balance(plan)
+    pipeline.audit(plan)
+    snapshot = pipeline.publish(plan)
+    if snapshot:
+        pipeline.verify(snapshot["version"])
+    return Outcome(plan, ingested, filtered, snapshot)
+
+
+def read_csv(store: Store, name: str) -> pd.DataFrame:
+    """Return a CSV object of the store, everything as text, nothing as missing."""
+    return pd.read_csv(io.BytesIO(store.get(name)), dtype=str, keep_default_na=False)
