@@ -1,0 +1,71 @@
+"""When an upstream fails for good, the error says where and what to do, and nothing is published.
+
+That each fault is survived by retry when it passes is tested beside the sources.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cxr_snapshot.errors import GuardError, SourceError
+from cxr_snapshot.publishing import read_latest
+from cxr_snapshot.storage import Store
+from support import ServedUpstream, run_stages
+from upstream_simulator.faults import Fault
+
+LASTING = [
+    ("429", "/commits/", "covid"),
+    ("403-rate-limit", "/commits/", "covid"),
+    ("401", "/commits/", "covid"),
+    ("404", "/commits/", "covid"),
+    ("500", "/commits/", "covid"),
+    ("500", "/git/trees/", "covid"),
+    ("truncated", "/git/trees/", "covid"),
+    ("cut", "/git/trees/", "covid"),
+    ("corrupt", "/github-raw/", "covid"),
+    ("cut", "/github-raw/", "covid"),
+    ("429", "/github-raw/", "covid"),
+    ("slow", "/github-raw/", "covid"),
+    ("500", "/GetDataset", "pneumonia"),
+    ("401", "/GetDataset", "pneumonia"),
+]
+
+
+def test_lasting_fault_publishes_nothing_and_the_next_night_catches_up(
+    sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    first = run_stages(sample.pipeline(store, tmp_path), "first", "2026-11-22T03:00:00+00:00").snapshot
+    assert first is not None
+    before = store.list("2026")
+    sample.move_to_step(2)
+    for kind, path, source in LASTING:
+        sample.simulator.faults.add(Fault(kind, path=path, times=1000, seconds=2))
+        with pytest.raises(SourceError) as caught:
+            run_stages(sample.pipeline(store, tmp_path, http_attempts=1, http_timeout=0.5), "second")
+        sample.simulator.faults.clear()
+        text = str(caught.value)
+        assert text.startswith(f"{source}: "), text
+        assert f"({sample.simulator.url}" in text, text
+        assert caught.value.transient == (kind not in ("401", "404", "truncated", "corrupt")), text
+        assert store.list("2026") == before
+        assert read_latest(store)[0] == first
+
+    second = run_stages(sample.pipeline(store, tmp_path), "third").snapshot
+    assert second is not None
+    assert second["previous"] == first["version"]
+
+
+def test_shrunken_class_stops_the_run_until_it_is_accepted(
+    sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    sample.move_to_step(5)
+    first = run_stages(sample.pipeline(store, tmp_path), "first", "2026-11-22T03:00:00+00:00").snapshot
+    sample.move_to_step(1)
+    with pytest.raises(GuardError, match=r"shrink_COVID is \d+ to \d+, .*accept_shrink"):
+        run_stages(sample.pipeline(store, tmp_path), "second")
+    assert read_latest(store)[0] == first
+    accepted = run_stages(sample.pipeline(store, tmp_path), "third", accept_shrink=True).snapshot
+    assert accepted is not None
+    assert accepted["counts"]["COVID"] < first["counts"]["COVID"]

@@ -1,0 +1,100 @@
+"""SIGKILL in any stage: the next run ends with the same bytes as an undisturbed one."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+
+from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from support import ServedUpstream, run_stages
+
+# Where each try dies: in which stage, and before which of that stage's requests for names that hold the given text. One
+# try goes on where the other left off, so that each stage also meets what a killed one left behind.
+DEATHS = [
+    *(("poll", 1, ""), ("ingest", 1, ""), ("ingest", 3, ""), ("ingest", 30, "blobs"), ("ingest", 30, "blobs")),
+    *(("ingest", 1, "known.parquet"), ("ingest", 1, "covid/"), ("ingest", 60, "blobs"), ("ingest", 1, "pneumonia/")),
+    *(("inspect", 2, ""), ("inspect", 30, "blobs"), ("inspect", 1, "7.parquet"), ("filter", 1, ""), ("filter", 9, "")),
+    *(("filter", 1, "filtered"), ("balance", 1, ""), ("balance", 1, "balanced"), ("audit", 3, "")),
+    *(("publish", 1, ""), ("publish", 1, "claims"), ("publish", 1, "images"), ("publish", 30, "images")),
+    *(("publish", 30, "images"), ("publish", 1, "manifest.csv"), ("publish", 1, "snapshot.json")),
+    *(("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS"), ("publish", 1, "latest.json"), ("verify", 1, "")),
+]
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["support"])
+
+
+class Mortal(Pipeline):
+    """Knows which stage it is in."""
+
+    stage = ""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("poll", "ingest", "inspect", "filter", "balance", "audit", "publish", "verify"):
+            self.stage = name
+        return super().__getattribute__(name)
+
+
+def run_and_die(settings: dict[str, Any], endpoint: str, death: tuple[str, int, str], run_id: str) -> None:
+    """Run the stages in this process and kill it as ``death`` says."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test-secret",
+        region_name="us-east-1",
+        config=CLIENT_CONFIG,
+    )
+    loaded = Settings.load(settings, environ={})
+    pipeline = Mortal(loaded, Store(client, loaded.bucket, loaded.prefix), build_sources(loaded))
+    stage, number, text = death
+    seen = []
+
+    def count(request: Any, **_: object) -> None:
+        if pipeline.stage == stage and text in urlsplit(request.url).path:
+            seen.append(request.url)
+            if len(seen) == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    client.meta.events.register("before-send.s3", count)
+    run_stages(pipeline, run_id)
+
+
+def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(
+    sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    bucket = f"{store.bucket}-calm"
+    store.client.create_bucket(Bucket=bucket)
+    calm_store = Store(store.client, bucket, store.prefix)
+    calm = run_stages(sample.pipeline(calm_store, tmp_path / "calm"), "calm").snapshot
+    assert calm is not None
+
+    settings = sample.settings(tmp_path / "scratch", bucket=store.bucket)
+    for number, death in enumerate(DEATHS):
+        # Airflow retries a task in the same run; a person triggers a new one.
+        run_id = "same-run" if number % 2 else f"run-{number}"
+        arguments = (settings, store.client.meta.endpoint_url, death, run_id)
+        process = context.Process(target=run_and_die, args=arguments)
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL, f"the try was to die in {death}"
+        if (latest := store.get_json("latest.json")) is not None:
+            assert f"{latest['version']}/_SUCCESS" in store.list(latest["version"])
+    run_stages(sample.pipeline(store, tmp_path / "scratch"), "last")
+
+    version = calm["version"]
+    ours, theirs = store.list(f"{version}/"), calm_store.list(f"{version}/")
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        if not name.endswith(("snapshot.json", "SHA256SUMS", "_SUCCESS")):  # the first names the bucket
+            assert store.get(name) == calm_store.get(name), name
+    assert store.get_json("latest.json")["manifest_sha256"] == calm["manifest_sha256"]
+    assert {name.split("/")[0] for name in store.list("2026")} == {version}, "one snapshot, no remains of others"
