@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from cxr_snapshot.publishing import read_latest
 from cxr_snapshot.storage import Store
 from support import RunDag, ServedUpstream, states, xcom
+from upstream_simulator.faults import Fault
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
@@ -17,6 +20,16 @@ STAGES = ("poll", "ingest", "inspect", "filter", "balance", "audit", "publish", 
 def test_dag_files_import_without_errors(dag_bag: DagBag) -> None:
     assert dag_bag.import_errors == {}
     assert set(dag_bag.dags["covid_cxr_snapshot"].task_ids) == set(STAGES)
+
+
+def asset_events() -> list[dict[str, Any]]:
+    """Return what came with each update of the asset, oldest first."""
+    from airflow.models.asset import AssetEvent
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session() as session:
+        return [event.extra for event in session.scalars(select(AssetEvent).order_by(AssetEvent.id))]
 
 
 def test_first_run_publishes_then_nothing_is_new_then_force_builds_again(
@@ -43,3 +56,39 @@ def test_first_run_publishes_then_nothing_is_new_then_force_builds_again(
     second = run_dag()
     assert states(second) == dict.fromkeys(STAGES, "success")
     assert xcom(second, "publish")["version"] == f"{published['version']}.1"
+    # Consumers of the asset hear of each published version once, and nothing of the nights between.
+    assert asset_events() == [published, xcom(second, "publish")]
+
+
+def test_failing_source_fails_the_run_and_publishes_nothing(
+    run_dag: RunDag, sample: ServedUpstream, store: Store
+) -> None:
+    sample.simulator.faults.add(Fault("404", path="/git/trees/", times=100))
+    run = run_dag()
+    assert str(run.state) == "failed"
+    found = states(run)
+    assert found["poll"] == "success"
+    assert found["ingest"] == "failed/success"  # the other source went through
+    assert {found[stage] for stage in STAGES[2:]} == {"upstream_failed"}
+    assert store.list("2026") == {}
+    assert read_latest(store) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "conf", [{"views": "sideways"}, {"max_per_class": 0}, {"covid_commit": "main; rm"}, {"force": "perhaps"}]
+)
+def test_bad_parameters_are_refused(run_dag: RunDag, conf: dict[str, object]) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError, match=next(iter(conf))):
+        run_dag(**conf)
+
+
+def test_parameters_reach_the_stages(run_dag: RunDag, sample: ServedUpstream) -> None:
+    first_commit = sample.move_to_step(1)
+    sample.move_to_step(5)
+    run = run_dag(covid_commit=first_commit[:10], views="frontal+lateral", max_per_class=3)
+    published = xcom(run, "publish")
+    assert published["revisions"]["covid"] == first_commit
+    assert published["counts"] == {"COVID": 3, "NORMAL": 3, "PNEUMONIA": 3}
+    assert published["settings"]["views"] == "frontal+lateral"

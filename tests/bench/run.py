@@ -1,0 +1,21 @@
+"""Runs every benchmark beside this file, or those that are named: ``python tests/bench/run.py dedup parse``."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def main() -> None:
+    """Print each benchmark's name and its table."""
+    names = sys.argv[1:] or sorted(file.stem for file in FOLDER.glob("*.py") if file.stem != "run")
+    for name in names:
+        print(f"\n## {name}\n", flush=True)
+        runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+
+
+if __name__ == "__main__":
+    main()
