@@ -1,0 +1,89 @@
+"""Bringing files into the store, from a source that is a list in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Container
+
+import pandas as pd
+import pytest
+
+from cxr_snapshot.ingest import ingest, load_inventory
+from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
+from cxr_snapshot.storage import Store, blob_name
+
+
+class ListSource:
+    """Gives the files that it was made with, and remembers which ones it was asked to fetch."""
+
+    name = "covid"
+
+    def __init__(self, files: dict[str, bytes]) -> None:
+        self.contents = files
+        self.fetched: list[str] = []
+
+    def resolve(self, *, pin: str | None = None, last_seen: str | None = None) -> Revision:
+        return Revision(self.name, pin or "1")
+
+    def files(self, revision: Revision, known: Container[str]) -> Listing:
+        return Listing(
+            len(self.contents), iter([self._file(path, body, known) for path, body in self.contents.items()])
+        )
+
+    def records(self, inventory: pd.DataFrame, read: Callable[[str], bytes]) -> pd.DataFrame:
+        return inventory
+
+    def _file(self, path: str, body: bytes, known: Container[str]) -> UpstreamFile:
+        upstream_hash = hashlib.sha1(body).hexdigest()
+        if path.endswith(".DS_Store"):
+            return UpstreamFile(path, len(body), upstream_hash, ignored="mac_metadata")
+        if upstream_hash in known:
+            return UpstreamFile(path, len(body), upstream_hash)
+        self.fetched.append(path)
+        return UpstreamFile(path, len(body), upstream_hash, body)
+
+
+def test_files_become_blobs_and_an_inventory_sorted_by_path(store: Store) -> None:
+    source = ListSource({"b": b"two", "a": b"one", "c": b"two", "x/.DS_Store": b"mac"})
+    facts = ingest(store, source, Revision("covid", "1"))
+    assert (facts["files"], facts["fetched"], facts["uploaded"], facts["bytes"]) == (4, 3, 2, 12)
+    inventory = load_inventory(store, Revision("covid", "1"))
+    assert inventory is not None
+    assert list(inventory["path"]) == ["a", "b", "c", "x/.DS_Store"]
+    assert inventory["sha256"].isna().tolist() == [False, False, False, True]
+    for sha256, body in zip(inventory["sha256"][:3], (b"one", b"two", b"two"), strict=True):
+        assert store.get(blob_name(sha256)) == body
+
+
+def test_known_files_are_neither_fetched_nor_stored_again_whatever_became_of_them(store: Store) -> None:
+    ingest(store, ListSource({"a": b"one", "b": b"two"}), Revision("covid", "1"))
+    ingest(store, ListSource({"a": b"one"}), Revision("covid", "2"))
+    source = ListSource({"a": b"one", "renamed": b"two", "new": b"three"})
+    facts = ingest(store, source, Revision("covid", "3"))
+    assert source.fetched == ["new"]
+    assert (facts["fetched"], facts["uploaded"]) == (1, 1)
+    inventory = load_inventory(store, Revision("covid", "3"))
+    assert inventory is not None
+    assert inventory.set_index("path")["sha256"]["renamed"] == hashlib.sha256(b"two").hexdigest()
+
+
+def test_same_revision_is_not_asked_for_twice(store: Store) -> None:
+    ingest(store, ListSource({"a": b"one"}), Revision("covid", "1"))
+    source = ListSource({"never": b"read"})
+    assert ingest(store, source, Revision("covid", "1"))["files"] == 1
+    assert source.fetched == []
+
+
+def test_source_that_breaks_off_leaves_no_inventory(store: Store) -> None:
+    class Broken(ListSource):
+        def files(self, revision: Revision, known: Container[str]) -> Listing:
+            def some() -> object:
+                yield self._file("a", b"one", known)
+                raise ConnectionError("cut")
+
+            return Listing(2, some())
+
+    with pytest.raises(ConnectionError, match="cut"):
+        ingest(store, Broken({}), Revision("covid", "1"))
+    assert load_inventory(store, Revision("covid", "1")) is None
+    assert store.get(blob_name(hashlib.sha256(b"one").hexdigest())) == b"one"

@@ -1,0 +1,90 @@
+"""Each check finds what it is for, and is quiet otherwise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cxr_snapshot.audit import candidate_counts, check_classes, check_ledger, previous_candidates, require
+from cxr_snapshot.errors import GuardError
+from cxr_snapshot.models import LEDGER_SCHEMA, conform
+
+EQUAL = {"COVID": 3, "NORMAL": 3, "PNEUMONIA": 3}
+
+
+def ledger(*rows: dict[str, Any]) -> pd.DataFrame:
+    return conform(pd.DataFrame(list(rows)), LEDGER_SCHEMA)
+
+
+IN = {"source": "covid", "path": "images/a.png", "metadata_line": 2, "in_upstream": True, "class": "COVID"}
+OUT = {"source": "covid", "path": "images/b.png", "metadata_line": 3, "in_upstream": True, "rule": "not_xray"}
+ROW = {"source": "covid", "path": "images/c.png", "metadata_line": 4, "in_upstream": False, "rule": "missing_file"}
+PATHS = {("covid", "images/a.png"), ("covid", "images/b.png")}
+
+
+def failed(rows: list[dict[str, Any]], paths: set[tuple[str, str]] = PATHS) -> list[str]:
+    checks = check_ledger(ledger(*rows), ledger(IN, OUT, ROW), paths)
+    return [check.name for check in checks if not check.passed]
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        ([IN, OUT, ROW], []),
+        ([IN, ROW], ["images_lost", "rows_lost"]),
+        ([IN, OUT], ["rows_lost"]),
+        ([IN, OUT, ROW, IN], ["counted_twice"]),
+        ([IN, OUT | {"rule": "because"}, ROW], ["unexplained"]),
+    ],
+)
+def test_ledger_checks(rows: list[dict[str, Any]], found: list[str]) -> None:
+    assert failed(rows) == found
+
+
+def test_file_that_no_source_delivered_is_found() -> None:
+    assert failed([IN, OUT, ROW], PATHS - {("covid", "images/a.png")}) == ["images_lost"]
+
+
+@pytest.mark.parametrize(
+    ("candidates", "published", "previous", "accept", "found"),
+    [
+        (EQUAL, EQUAL, None, False, []),
+        (EQUAL, EQUAL, EQUAL, False, []),
+        (EQUAL | {"COVID": 0}, EQUAL, None, False, ["smallest_class"]),
+        (EQUAL, EQUAL | {"COVID": 2}, None, False, ["classes_equal"]),
+        (EQUAL | {"COVID": 90}, EQUAL, EQUAL | {"COVID": 100}, False, []),
+        (EQUAL | {"COVID": 89}, EQUAL, EQUAL | {"COVID": 100}, False, ["shrink_COVID"]),
+        (EQUAL | {"COVID": 89}, EQUAL, EQUAL | {"COVID": 100}, True, []),
+        (EQUAL | {"COVID": 0}, EQUAL, EQUAL | {"COVID": 100}, True, ["smallest_class"]),
+    ],
+)
+def test_class_checks(
+    candidates: dict[str, int],
+    published: dict[str, int],
+    previous: dict[str, int] | None,
+    accept: bool,
+    found: list[str],
+) -> None:
+    checks = check_classes(candidates, published, previous, 0.10, accept_shrink=accept)
+    assert [check.name for check in checks if not check.passed] == found
+
+
+def test_failed_check_names_value_limit_and_remedy() -> None:
+    checks = check_classes(EQUAL | {"COVID": 50}, EQUAL, EQUAL | {"COVID": 100}, 0.10, accept_shrink=False)
+    with pytest.raises(GuardError, match=r"shrink_COVID is 100 to 50, limit 0\.1\. .*accept_shrink"):
+        require(checks)
+    require(check_classes(EQUAL, EQUAL, None, 0.10, accept_shrink=False))
+
+
+def test_only_snapshots_with_the_same_settings_are_compared() -> None:
+    latest = {"settings": {"views": "frontal"}, "candidates": EQUAL}
+    assert previous_candidates(latest, {"views": "frontal"}) == EQUAL
+    assert previous_candidates(latest, {"views": "frontal+lateral"}) is None
+    assert previous_candidates(None, {"views": "frontal"}) is None
+
+
+def test_records_that_were_not_drawn_count_as_candidates() -> None:
+    table = ledger(IN, IN | {"rule": "not_drawn"}, IN | {"rule": "too_small"}, IN | {"class": "NORMAL"})
+    assert candidate_counts(table) == {"COVID": 2, "NORMAL": 1, "PNEUMONIA": 0}
