@@ -1,0 +1,75 @@
+# Everything that is made lies in .local. An environment is updated when the content of its lock file changes, and made
+# again when the folder was moved: stamp files bear checksums in their names.
+
+PYTHON ?= python3
+UPSTREAM ?= sample
+UV := uv==0.13.9
+
+VENV := .local/venv
+STORE_VENV := .local/ministack-venv
+PY := $(VENV)/bin/python
+
+stamp = $(shell $(1) | cksum | tr -d ' ')
+VENV_READY := $(VENV)/.made-$(call stamp,{ pwd; echo '$(UV)'; })
+RUN_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt)
+DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.txt)
+STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
+
+export PYTHONPATH := $(CURDIR)/include
+export PYTHONUNBUFFERED := 1
+# Airflow takes two more seconds to start each time without compiled files.
+unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help run ui download test lint bench clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the sample a new commit first, UPSTREAM=live asks GitHub and Kaggle
+	@$(PY) -m local_stack run --upstream $(UPSTREAM) $(if $(ADVANCE),--advance)
+
+ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=9000 chooses the port, UPSTREAM=live as above
+	@$(PY) -m local_stack ui --upstream $(UPSTREAM) $(if $(PORT),--port $(PORT))
+
+download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots
+	@$(PY) -m local_stack download
+
+test: $(DEV_READY) $(STORE_READY) ## run all tests; ARGS="-k name" is passed on to pytest
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(DEV_READY) ## check style and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: $(DEV_READY) $(STORE_READY) ## measure speed and memory; ARGS=parse names one benchmark
+	@$(PY) tests/bench/run.py $(ARGS)
+
+clean: ## delete .local: environments, logs, the sample upstream, and every snapshot of the local store
+	rm -rf .local .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV_READY):
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null || { \
+	  found=$$($(PYTHON) -V 2>&1) || found='not there'; \
+	  echo "This needs Python 3.11, 3.12 or 3.13, but $(PYTHON) is $$found. Name another one: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+	  exit 1; }
+	@echo "Installing into .local; the first time takes a minute or two ..."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@touch $@
+
+$(RUN_READY): | $(VENV_READY)
+	@rm -f $(VENV)/.synced-*
+	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.txt
+	@touch $@
+
+# requirements-dev.txt holds all of requirements.txt: what `make run` needs stays as it is.
+$(DEV_READY): | $(RUN_READY)
+	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements-dev.txt
+	@touch $@
+
+$(STORE_READY): | $(VENV_READY)
+	@$(PY) -m venv --clear --without-pip $(STORE_VENV)
+	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(STORE_VENV)/bin/python requirements-ministack.txt
+	@touch $@

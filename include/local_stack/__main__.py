@@ -1,0 +1,161 @@
+"""Command line of the local stack; ``make`` calls it. See ``make help``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cxr_snapshot.errors import SnapshotError
+from local_stack import airflow_home, environment, stack, summary
+from local_stack.processes import Child, StackError, fetch, free_port, unwind_on_signals
+
+if TYPE_CHECKING:
+    from cxr_snapshot.storage import Store
+
+ROOT = Path(__file__).parents[2]
+DAG_ID = "covid_cxr_snapshot"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status; ``arguments`` stands in for the command line."""
+    options = _parse(arguments)
+    unwind_on_signals()
+    try:
+        if options.command == "run":
+            return run(options.upstream, advance=options.advance)
+        if options.command == "ui":
+            return ui(options.upstream, options.port)
+        return download()
+    except (StackError, SnapshotError) as error:
+        print(f"\nError: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 128 + signal.SIGINT
+
+
+def run(upstream: str, *, advance: bool) -> int:
+    """Run the DAG once and say what came of it."""
+    started = time.monotonic()
+    _check_dag_is_there()
+    local = environment.uses_local_store(os.environ)
+    with stack.services(ROOT, upstream, advance=advance):
+        store = _store()
+        before = store.get_json("latest.json")
+        os.environ.update(_airflow_variables(port=free_port()))
+        log = stack.log_file(ROOT, f"run-{datetime.now().astimezone():%Y%m%d-%H%M%S}")
+        print(f"Running the DAG {DAG_ID} (Airflow's log: {log.relative_to(ROOT)})", flush=True)
+        command = [sys.executable, "-m", "local_stack.dag_run", DAG_ID, str(log)]
+        # No grace: Airflow takes an interrupt for a failure of the task and goes on, and a killed run can be continued.
+        with Child("The run", command, env=os.environ, grace=0) as job:
+            if job.wait() != 0:
+                print(f"\nThe run failed. Log: {log.relative_to(ROOT)}", file=sys.stderr)
+                return 1
+        latest = store.get_json("latest.json")
+        seconds = time.monotonic() - started
+        print()
+        if latest is None or latest == before:
+            print(summary.unchanged(latest, seconds=seconds))
+            return 0
+        snapshot = json.loads(store.get(f"{latest['version']}/snapshot.json"))
+        print(summary.published(snapshot, seconds=seconds))
+        address = environment.endpoint(os.environ)
+        print(f"\n{summary.how_to_read(latest['uri'], latest['version'], address, local=local)}")
+    return 0
+
+
+def ui(upstream: str, port: int | None) -> int:
+    """Run Airflow with its web pages until a signal comes."""
+    _check_dag_is_there()
+    local = environment.uses_local_store(os.environ)
+    if port is not None and free_port(port) != port:
+        raise StackError(f"Port {port} is in use. Choose another: make ui PORT={free_port()}")
+    port = port or free_port(8080)
+    url = f"http://127.0.0.1:{port}"
+    with stack.services(ROOT, upstream):
+        os.environ.update(_airflow_variables(port=port))
+        log = stack.log_file(ROOT, "airflow")
+        print(f"Airflow is starting (log: {log.relative_to(ROOT)}) ...", flush=True)
+        command = [sys.executable, "-m", "airflow", "standalone"]
+        with Child("Airflow", command, env=os.environ, log=log, grace=30) as airflow:
+            airflow.wait_until(lambda: _is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=300)
+            password = airflow_home.load_secrets(ROOT / ".local/secrets.json")["admin_password"]
+            print(f"\nAirflow:  {url}/dags/{DAG_ID}\nUser:     admin\nPassword: {password}")
+            if local:
+                address = os.environ["AWS_ENDPOINT_URL_S3"]
+                keys = " ".join(f"{name}={value}" for name, value in environment.LOCAL_KEYS.items())
+                uri = _store().uri("")
+                print(f"\nWhile this runs, the store answers at {address}:\n    {keys} \\")
+                print(f"    {summary.sync_command(uri, 'snapshots', address)} --exclude '*_work/*'")
+            print("\nCtrl-C stops everything.", flush=True)
+            status = airflow.wait()
+            raise StackError(f"Airflow ended by itself with exit status {status}. Its log: {log.relative_to(ROOT)}")
+
+
+def download() -> int:
+    """Copy the latest snapshot to ``.local/snapshots``."""
+    from local_stack.download import download as fetch_latest
+
+    with stack.store_only(ROOT):
+        folder, files = fetch_latest(_store(), ROOT / ".local/snapshots")
+    fetched = f"{files} files fetched and checked" if files else "it was there before"
+    print(f"{folder.relative_to(ROOT)} holds the latest snapshot; {fetched}.")
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run_parser = commands.add_parser("run", help="run the pipeline once")
+    run_parser.add_argument("--advance", action="store_true", help="first move the sample upstream one commit on")
+    ui_parser = commands.add_parser("ui", help="run Airflow with its web pages")
+    ui_parser.add_argument("--port", type=int, help="TCP port (default: 8080, or a free one)")
+    for command in (run_parser, ui_parser):
+        command.add_argument(
+            "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"
+        )
+    commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
+    options = parser.parse_args(arguments)
+    if options.command == "run" and options.advance and options.upstream == "live":
+        parser.error("only the sample upstream can be moved on; leave out ADVANCE or UPSTREAM=live")
+    return options
+
+
+def _check_dag_is_there() -> None:
+    file = ROOT / "dags" / f"{DAG_ID}.py"
+    if not file.exists():
+        raise StackError(f"{file} does not exist. Check out the whole repository.")
+
+
+def _store() -> Store:
+    from cxr_snapshot.settings import Settings
+    from cxr_snapshot.storage import open_store
+
+    return open_store(Settings.load())
+
+
+def _airflow_variables(port: int) -> dict[str, str]:
+    home = ROOT / ".local/airflow"
+    home.mkdir(parents=True, exist_ok=True)
+    keys = airflow_home.load_secrets(ROOT / ".local/secrets.json")
+    airflow_home.write_private(home / "passwords.json", json.dumps({"admin": keys["admin_password"]}))
+    return airflow_home.variables(ROOT, home, keys, port)
+
+
+def _is_healthy(answer: bytes | None) -> bool:
+    if answer is None:
+        return False
+    parts: dict[str, Any] = json.loads(answer)
+    return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Which store and which upstream a run uses, as environment variables. Pure functions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from local_stack.processes import StackError
+
+LOCAL_BUCKET = "cxr-snapshots"
+LOCAL_KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
+STORE_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")
+
+
+def uses_local_store(environ: Mapping[str, str]) -> bool:
+    """Say whether the store is the local one: it is, unless a bucket and a store's endpoint or keys are named.
+
+    Raises:
+        StackError: an endpoint without a bucket, or a connection, which only a deployed Airflow uses.
+    """
+    if environ.get("AIRFLOW_CONN_CXR_S3"):
+        raise StackError(
+            "AIRFLOW_CONN_CXR_S3 is set. On this machine, name the store by CXR_BUCKET and boto3's own variables "
+            "(AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...) instead, and unset AIRFLOW_CONN_CXR_S3."
+        )
+    if environ.get("CXR_BUCKET") and any(environ.get(name) for name in STORE_VARIABLES):
+        return False
+    if address := endpoint(environ):
+        raise StackError(
+            f"The environment names the S3 store {address}, but no bucket. Set CXR_BUCKET to the bucket to use, "
+            "or unset AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL to use the local store."
+        )
+    return True
+
+
+def endpoint(environ: Mapping[str, str]) -> str | None:
+    """Return the address of the S3 store as boto3 finds it, or ``None`` for Amazon's own."""
+    return environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None
+
+
+def with_basics(environ: Mapping[str, str], root: Path) -> dict[str, str]:
+    """Return ``environ`` with the import path, the environment's programs, and no proxy for loopback.
+
+    Args:
+        environ: the environment.
+        root: the checkout.
+    """
+    result = dict(environ)
+    result["PYTHONPATH"] = str(root / "include")
+    result["PATH"] = os.pathsep.join([str(root / ".local/venv/bin"), environ.get("PATH", os.defpath)])
+    for name in ("NO_PROXY", "no_proxy"):
+        result[name] = ",".join(filter(None, [environ.get(name), "127.0.0.1", "localhost"]))
+    result.setdefault("CXR_SCRATCH_DIR", str(root / ".local/scratch"))
+    return result
+
+
+def with_local_store(environ: Mapping[str, str], address: str) -> dict[str, str]:
+    """Return ``environ`` with the local store at ``address`` in it, and nothing left that names another one."""
+    others = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+    result = {name: value for name, value in environ.items() if name not in others}
+    if not result.get("CXR_BUCKET"):
+        result["CXR_BUCKET"] = LOCAL_BUCKET
+    files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    return result | LOCAL_KEYS | files | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": address}
+
+
+def with_sample(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environ`` with the simulator's ``settings`` in it, and no credentials of the real upstreams."""
+    credentials = ("GITHUB_TOKEN", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN")
+    connections = ("AIRFLOW_CONN_CXR_GITHUB", "AIRFLOW_CONN_CXR_KAGGLE")
+    result = {name: value for name, value in environ.items() if name not in (*credentials, *connections)}
+    return result | {f"CXR_{name.upper()}": value for name, value in settings.items()}

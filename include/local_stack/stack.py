@@ -1,0 +1,172 @@
+"""The services that the pipeline talks to: starts those that are local, for as long as they are needed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from local_stack import environment
+from local_stack.processes import Child, StackError, fetch, free_port
+
+
+class BusyError(StackError):
+    """Another process runs the local stack of this checkout."""
+
+
+@contextmanager
+def only_one(local: Path) -> Iterator[None]:
+    """Hold the checkout's lock.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    local.mkdir(exist_ok=True)
+    with _endpoint_file(local).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BusyError(
+                "`make run`, `make ui` or `make download` is running in this folder already. Wait for it or stop it. "
+                "While `make ui` runs, start the pipeline in the browser."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.truncate(0)
+
+
+@contextmanager
+def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[None]:
+    """Run what is local of store and upstream while the block lasts, and name both in ``os.environ``.
+
+    Args:
+        root: the checkout.
+        upstream: ``sample`` or ``live``.
+        advance: move the sample one commit on first.
+
+    Raises:
+        StackError: a service did not start, or the environment contradicts itself.
+    """
+    environ = environment.with_basics(os.environ, root)
+    with ExitStack() as running:
+        running.enter_context(only_one(root / ".local"))
+        if environment.uses_local_store(environ):
+            environ = environment.with_local_store(environ, running.enter_context(local_store(root, environ)))
+            _use(environ)
+            _create_bucket(environ["CXR_BUCKET"])
+            print(f"Store:    local, bucket {environ['CXR_BUCKET']}, kept in .local/s3")
+        else:
+            address = environment.endpoint(environ) or "Amazon S3"
+            print(f"Store:    {address}, bucket {environ['CXR_BUCKET']} (from the environment)")
+        if upstream == "sample":
+            environ = environment.with_sample(environ, running.enter_context(sample_upstream(root, advance=advance)))
+        else:
+            print("Upstream: live, GitHub and Kaggle")
+        _use(environ)
+        yield
+
+
+@contextmanager
+def store_only(root: Path) -> Iterator[None]:
+    """Name the store in ``os.environ`` while the block lasts; a local one is started if it does not run.
+
+    Raises:
+        StackError: it did not start, or the environment contradicts itself.
+    """
+    environ = environment.with_basics(os.environ, root)
+    with ExitStack() as running:
+        if environment.uses_local_store(environ):
+            local = root / ".local"
+            try:
+                running.enter_context(only_one(local))
+                address = running.enter_context(local_store(root, environ))
+            except BusyError:
+                address = _endpoint_file(local).read_text()
+                if not address:
+                    raise
+            environ = environment.with_local_store(environ, address)
+        _use(environ)
+        yield
+
+
+@contextmanager
+def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """Run MiniStack while the block lasts; give its address.
+
+    Raises:
+        StackError: it did not start.
+    """
+    local = root / ".local"
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    own = {
+        "BIND_HOST": "127.0.0.1",
+        "GATEWAY_PORT": str(port),
+        "SERVICES": "s3",
+        "S3_PERSIST": "1",
+        "S3_DATA_DIR": str(local / "s3"),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+    }
+    # Not the rest of our environment: it may hold keys and another server's settings.
+    inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}
+    command = [str(local / "ministack-venv/bin/python"), "-m", "ministack"]
+    with Child("The local S3 store", command, env=inherited | own, log=log_file(root, "ministack")) as store:
+        store.wait_until(lambda: fetch(f"{address}/_ministack/health") is not None, seconds=60)
+        _endpoint_file(local).write_text(address)
+        yield address
+
+
+@contextmanager
+def sample_upstream(root: Path, *, advance: bool) -> Iterator[dict[str, str]]:
+    """Serve the generated upstream while the block lasts; give the settings that lead to it.
+
+    Raises:
+        StackError: git is missing.
+    """
+    from upstream_simulator import sample
+    from upstream_simulator.server import UpstreamSimulator
+
+    if shutil.which("git") is None:
+        raise StackError("The sample upstream is a git repository, but there is no `git` program. Install git.")
+    folder = root / ".local/upstream"
+    step = None
+    if not sample.has_sample(folder):
+        print("Writing a generated sample upstream to .local/upstream ...", flush=True)
+        sample.write_sample(folder)
+    git_dir = folder / sample.GIT_NAME
+    if advance:
+        step = sample.advance(git_dir)
+    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=folder / sample.KAGGLE_NAME) as simulator:
+        moved = f", moved on to {step}" if step else ", already at its last commit: nothing to move on to"
+        print(f"Upstream: generated sample in .local/upstream{moved if advance else ''}")
+        yield simulator.settings()
+
+
+def log_file(root: Path, name: str) -> Path:
+    """Return the path of a log, in a folder that exists."""
+    folder = root / ".local/logs"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}.log"
+
+
+def _endpoint_file(local: Path) -> Path:
+    """Return the file that holds the running local store's address; also the lock."""
+    return local / "s3-endpoint"
+
+
+def _use(environ: Mapping[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+
+
+def _create_bucket(bucket: str) -> None:
+    from cxr_snapshot.storage import connect
+
+    client = connect()
+    if bucket not in [item["Name"] for item in client.list_buckets()["Buckets"]]:
+        client.create_bucket(Bucket=bucket)

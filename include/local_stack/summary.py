@@ -1,0 +1,72 @@
+"""The words at the end of a run. Pure: what the store holds in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
+    """Return the summary of a new snapshot.
+
+    Args:
+        snapshot: the content of its ``snapshot.json``.
+        seconds: how long the run took.
+    """
+    counts, candidates, excluded = snapshot["counts"], snapshot["candidates"], snapshot["excluded"]
+    images = [f"{name:<18}{counts[name]:>7,} of {candidates[name]:,} candidates" for name in sorted(counts)]
+    sources = [f"{name:<19}{_revision(pin)}" for name, pin in sorted(snapshot["revisions"].items())]
+    reasons = sorted(excluded.items(), key=lambda item: (-item[1], item[0]))
+    parts = {
+        "Address": [snapshot["uri"]],
+        "Images": images,
+        "Sources": sources,
+        "Left out": [f"{rule:<18}{number:>7,}" for rule, number in reasons] or ["nothing"],
+        "Took": [_duration(seconds)],
+    }
+    rows = [
+        f"  {title if first else '':<10}{line}"
+        for title, lines in parts.items()
+        for first, line in zip([True] + [False] * len(lines), lines, strict=False)
+    ]
+    return "\n".join([f"Published snapshot {snapshot['version']}", "", *rows])
+
+
+def unchanged(latest: Mapping[str, Any] | None, *, seconds: float) -> str:
+    """Return the summary of a run that published nothing; ``latest`` is the content of ``latest.json``."""
+    took = f"Took {_duration(seconds)}."
+    if latest is None:
+        return f"Nothing published, and no snapshot exists yet. {took}"
+    return f"Nothing new since {latest['version']} ({latest['uri']}); nothing published. {took}"
+
+
+def how_to_read(uri: str, version: str, address: str | None, *, local: bool) -> str:
+    """Return the commands that copy a snapshot.
+
+    Args:
+        uri: its ``s3://`` address.
+        version: its name.
+        address: the store's endpoint, or ``None`` for Amazon S3.
+        local: whether the store is the local one, which runs only while we do.
+    """
+    lines = [f"To copy it into .local/snapshots/{version}:", "", "    make download"]
+    if local:
+        lines += ["", "To look at it with other S3 tools, start `make ui`, which keeps the store running."]
+    else:
+        lines += ["", "or, with the AWS command line:", "", f"    {sync_command(uri, version, address)}"]
+    return "\n".join(lines)
+
+
+def sync_command(uri: str, target: str, address: str | None) -> str:
+    """Return the AWS command line that copies everything under ``uri`` to the folder ``target``."""
+    command = f"aws s3 sync {uri} {target}"
+    return f"{command} --endpoint-url {address}" if address else command
+
+
+def _revision(pin: str) -> str:
+    return f"version {pin}" if pin.isdigit() and len(pin) < 40 else f"commit {pin}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
