@@ -18,7 +18,7 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `filter` | labels every record, applies the rules, drops duplicates | ledger, counts by class and rule, warnings |
 | `balance` | cuts the classes to equal size | ledger, counts |
 | `audit` | checks that nothing was lost and no class shrank; refuses to publish otherwise | the checks |
-| `publish` | writes the snapshot and moves `latest.json`, unless its content is the latest one's | the dataset version |
+| `publish` | writes the snapshot and moves `latest.json`, unless nothing in it is new | the dataset version |
 | `verify` | reads the snapshot back; updates the asset `covid_cxr_snapshot` | numbers of objects and bytes |
 
 **Nothing new** is a healthy end: the run succeeds and the skipped tasks are pink.
