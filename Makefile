@@ -61,15 +61,15 @@ $(VENV_READY):
 
 $(RUN_READY): | $(VENV_READY)
 	@rm -f $(VENV)/.synced-*
-	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements.txt
+	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements.txt
 	@touch $@
 
 # requirements-dev.txt holds all of requirements.txt: what `make run` needs stays as it is.
 $(DEV_READY): | $(RUN_READY)
-	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(PY) requirements-dev.txt
+	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements-dev.txt
 	@touch $@
 
 $(STORE_READY): | $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(STORE_VENV)
-	@$(PY) -m uv pip sync --quiet --compile-bytecode --python $(STORE_VENV)/bin/python requirements-ministack.txt
+	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(STORE_VENV)/bin/python requirements-ministack.txt
 	@touch $@
