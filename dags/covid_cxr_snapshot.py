@@ -40,7 +40,7 @@ from typing import Any
 from airflow.sdk import Asset, Param, dag, get_current_context, task
 
 from airflow_runtime import pipeline
-from cxr_snapshot.settings import INSPECT_SHARDS, VIEW_CHOICES
+from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, VIEW_CHOICES
 from cxr_snapshot.sources import SOURCES
 
 SNAPSHOT = Asset("covid_cxr_snapshot")
@@ -66,6 +66,22 @@ PARAMS = {
         title="Views",
         description="Which projections to keep; empty for the setting CXR_VIEWS.",
     ),
+    "licences": Param(
+        default=None,
+        type=["null", "string"],
+        enum=[None, *LICENCE_CHOICES],
+        title="Licences",
+        description="Which images may be in: any; none whose licence forbids derivatives; or only those with a named "
+        "licence that allows them. Empty for the setting CXR_LICENCES.",
+    ),
+    "controls": Param(
+        default=None,
+        type=["null", "string"],
+        enum=[None, *CONTROL_CHOICES],
+        title="Controls",
+        description="Where PNEUMONIA and NORMAL come from: Kaggle alone, or first the COVID collection's own images of "
+        "other pneumonias and of no finding. Empty for the setting CXR_CONTROLS.",
+    ),
     "max_per_class": Param(
         default=None,
         type=["null", "integer"],
@@ -85,7 +101,7 @@ PARAMS = {
 def _overrides() -> dict[str, Any]:
     """Return the settings that the trigger form sets for this run."""
     params = get_current_context()["params"]
-    return {name: params[name] for name in ("views", "max_per_class")}
+    return {name: params[name] for name in ("views", "licences", "controls", "max_per_class")}
 
 
 @dag(

@@ -37,12 +37,12 @@ def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
     from cxr_snapshot.pipeline import Pipeline
     from cxr_snapshot.settings import Settings
     from cxr_snapshot.sources import build_sources
-    from cxr_snapshot.storage import Store
+    from cxr_snapshot.storage import open_store
 
     try:
         variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
         settings = Settings.load({**variable, **_credentials(), **(overrides or {})})
-        store = Store(_s3_client(), settings.bucket, settings.prefix)
+        store = open_store(settings, _s3_client())
         yield Pipeline(settings, store, build_sources(settings))
     except SnapshotError as error:
         if error.transient:

@@ -16,16 +16,22 @@ def class_counts(ledger: pd.DataFrame) -> dict[str, int]:
     return {name: int(counts.get(name, 0)) for name in CLASSES}
 
 
-def balance(ledger: pd.DataFrame, salt: str, max_per_class: int | None = None) -> pd.DataFrame:
+def balance(
+    ledger: pd.DataFrame, salt: str, max_per_class: int | None = None, *, subtypes: str = "any"
+) -> pd.DataFrame:
     """Keep in each class the images with the lowest rank, as many as the smallest class has.
 
-    The rank is the SHA-256 of salt and content. It is as good as random, the same everywhere, and never changes: when
-    upstream adds images, a picture that was in stays in unless new ones rank before it or the size shrinks.
+    The rank is the SHA-256 of salt and content: as good as random, the same everywhere, and it never changes. Hence the
+    draw is stable. If ``a`` images are new in a class, ``s`` of those drawn before are still there, and ``t`` are drawn
+    now, then at most ``a - (t - s)`` of the ``s`` have to go, and none where that is negative. So images that upstream
+    adds replace at most as many as they are.
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``, filtered and without duplicates.
         salt: a new one draws a new sample.
         max_per_class: upper limit for every class, or ``None``.
+        subtypes: ``any`` to draw without regard to the subtype; ``balanced`` to draw from the subtypes of a class by
+            turns, so that they are equally many until one is used up.
 
     Returns:
         The ledger with the same rows; those not drawn are excluded as ``not_drawn``.
@@ -35,8 +41,12 @@ def balance(ledger: pd.DataFrame, salt: str, max_per_class: int | None = None) -
     ledger = ledger.copy()
     kept = ledger[ledger["rule"].isna()]
     ranks = kept["sha256"].map(lambda sha256: hashlib.sha256(f"{salt}\0{sha256}".encode()).hexdigest())
-    for name, group in ranks.groupby(kept["class"]):
-        left_out = group.sort_values().index[size:]
+    order = kept.assign(rank=ranks).sort_values("rank")
+    if subtypes == "balanced":
+        turns = order.groupby(["class", "subtype"], dropna=False).cumcount()
+        order = order.assign(turn=turns).sort_values(["turn", "rank"])
+    for name, group in order.groupby("class"):
+        left_out = group.index[size:]
         ledger.loc[left_out, "rule"] = "not_drawn"
         ledger.loc[left_out, "evidence"] = f"{size} of {counts[str(name)]} {name} images were drawn"
     return conform(with_reasons(ledger), LEDGER_SCHEMA)

@@ -7,8 +7,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cxr_snapshot.labels import finding_kind, modality, view_kind
+from cxr_snapshot.hints import similar_files, similar_rows
+from cxr_snapshot.labels import finding_kind, folder, licence_kind, modality, view_kind
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
+from cxr_snapshot.settings import ANY_LICENCE, KNOWN_LICENCES, NO_NODERIVATIVES, PREFER_UPSTREAM
+
+_SCHEMA = "upstream's SCHEMA.md"
+_HISTORY = "upstream's history"
+_PROJECT = "this project"
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Rule:
             that another module applies, because they need more than the record itself.
         evidence: columns whose values show it.
         warn: whether people should hear of it, because upstream said something unknown.
+        origin: who says that such records are to be left out.
     """
 
     name: str
@@ -29,6 +36,7 @@ class Rule:
     breaks: Callable[[pd.DataFrame], pd.Series] | None = None
     evidence: tuple[str, ...] = ()
     warn: bool = False
+    origin: str = _PROJECT
 
 
 def _has_problem(name: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -36,29 +44,66 @@ def _has_problem(name: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 RULES = (
-    Rule("mac_metadata", "A file that macOS adds to zips; it is no image."),
-    Rule("nested_copy", "The zip holds its content twice; this is the second copy of a file that is there."),
-    Rule("blank_row", "An empty line in metadata.csv."),
-    Rule("ragged_row", "A row of metadata.csv with too few or too many cells, which no rule can put right.", warn=True),
-    Rule("duplicate_row", "A second row of metadata.csv for a file that already has one."),
-    Rule("contradictory_rows", "Several rows of metadata.csv name this file and disagree about COVID-19.", warn=True),
+    Rule("mac_metadata", "A file that macOS adds to zips; it is no image.", origin="the Kaggle zip"),
+    Rule(
+        "nested_copy",
+        "The zip holds its content twice; this is the second copy of a file that is there.",
+        origin="the Kaggle zip",
+    ),
+    Rule("blank_row", "An empty line in metadata.csv.", origin=_HISTORY),
+    Rule(
+        "ragged_row",
+        "A row of metadata.csv with too few or too many cells, which no rule can put right.",
+        warn=True,
+        origin=_HISTORY,
+    ),
+    Rule(
+        "shifted_row",
+        "A row of metadata.csv with cells that belong to other columns, so that none of them can be trusted.",
+        warn=True,
+        origin=_HISTORY,
+    ),
+    Rule("duplicate_row", "A second row of metadata.csv for a file that already has one.", origin=_HISTORY),
+    Rule(
+        "contradictory_rows",
+        "Several rows of metadata.csv name this file and disagree on finding, view or modality.",
+        warn=True,
+        origin=_HISTORY,
+    ),
     Rule("no_file_name", "A row of metadata.csv that names no file.", lambda facts: facts["path"].isna()),
+    Rule(
+        "unknown_folder",
+        "The folder is a word that is not known; it is not guessed.",
+        lambda facts: facts["folder"].notna() & facts["folder_kind"].isna(),
+        ("folder",),
+        warn=True,
+    ),
     Rule(
         "other_folder",
         "The row belongs to a file outside images/, such as a CT volume.",
-        lambda facts: facts["folder"].notna() & facts["folder"].ne("images"),
+        lambda facts: facts["folder_kind"].notna() & facts["folder_kind"].ne("images"),
         ("folder",),
+        origin=_HISTORY,
     ),
-    Rule("missing_file", "The file that the row names is not in the upstream.", lambda facts: ~facts["in_upstream"]),
+    Rule(
+        "missing_file",
+        "The file that the row names is not in the upstream.",
+        lambda facts: ~facts["in_upstream"],
+        ("similar_files",),
+        origin=_HISTORY,
+    ),
     Rule(
         "no_metadata_row",
         "No row of metadata.csv names this image, so nothing is known of it.",
         lambda facts: facts["source"].eq("covid") & facts["metadata_line"].isna(),
+        ("similar_rows",),
+        origin=f"{_HISTORY}; one such image is the authors' own trap",
     ),
     Rule(
         "unexpected_path",
         "The file lies outside the class folders.",
         lambda facts: facts["expected_path"].eq(other=False),
+        origin="the Kaggle zip",
     ),
     Rule(
         "unknown_modality",
@@ -66,12 +111,14 @@ RULES = (
         lambda facts: facts["modality_kind"].isna(),
         ("modality",),
         warn=True,
+        origin=_SCHEMA,
     ),
     Rule(
         "not_xray",
         "Not a projection radiograph.",
         lambda facts: facts["modality_kind"].ne("X-ray"),
         ("modality", "view"),
+        origin=_SCHEMA,
     ),
     Rule(
         "unknown_finding",
@@ -79,16 +126,37 @@ RULES = (
         lambda facts: facts["class"].isna() & facts["finding_kind"].isna(),
         ("finding",),
         warn=True,
+        origin=_SCHEMA,
     ),
-    Rule("other_finding", "The finding is not COVID-19.", lambda facts: facts["class"].isna(), ("finding",)),
+    Rule(
+        "other_finding",
+        "The finding is none of those that are collected from this source.",
+        lambda facts: facts["class"].isna(),
+        ("finding",),
+        origin=_SCHEMA,
+    ),
     Rule(
         "unknown_view",
         "The view is a word that is not known; it is not guessed.",
         lambda facts: facts["view_kind"].isna(),
         ("view",),
         warn=True,
+        origin=_SCHEMA,
     ),
-    Rule("unwanted_view", "The view is not among those asked for.", lambda facts: ~facts["view_wanted"], ("view",)),
+    Rule(
+        "unwanted_view",
+        "The view is not among those asked for.",
+        lambda facts: ~facts["view_wanted"],
+        ("view",),
+        origin=f"{_SCHEMA}; the setting views",
+    ),
+    Rule(
+        "licence_not_allowed",
+        "The licence is not among those asked for.",
+        lambda facts: ~facts["licence_allowed"],
+        ("license",),
+        origin=f"{_SCHEMA}; the setting licences",
+    ),
     Rule(
         "not_an_image",
         "The content is of no image format that is read here.",
@@ -107,20 +175,35 @@ RULES = (
         ("detail",),
         warn=True,
     ),
-    Rule("duplicate_image", "The same picture as another one of the same class, which stays."),
-    Rule("duplicate_across_classes", "The same picture stands under two classes; none of them is used.", warn=True),
+    Rule(
+        "too_many_lookalikes",
+        "More different pictures look like this one than can be copies, as blank or template pictures do.",
+        warn=True,
+    ),
+    Rule(
+        "duplicate_across_classes",
+        "Upstream says different things of the same picture; none of its copies is used.",
+        warn=True,
+    ),
+    Rule("duplicate_image", "Pixel by pixel the same picture as another one of the same class, which stays."),
+    Rule("near_duplicate_image", "A resized or recompressed copy of another picture of the same class, which stays."),
     Rule("not_drawn", "Sound, but not drawn when the classes were cut to equal size."),
 )
 REASONS = {rule.name: rule.reason for rule in RULES}
 
 
-def filter_records(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str) -> pd.DataFrame:
+def filter_records(
+    ledger: pd.DataFrame, inspections: pd.DataFrame, *, views: str, licences: str, controls: str
+) -> pd.DataFrame:
     """Apply the rules to every record that is still in.
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``.
         inspections: columns of ``INSPECTION_SCHEMA``; a row for every blob of the ledger.
-        views: ``frontal`` or ``frontal+lateral``.
+        views: setting of that name.
+        licences: setting of that name.
+        controls: setting of that name; ``prefer-upstream`` gives classes to images of the COVID collection that show
+            another pneumonia or nothing.
 
     Returns:
         The ledger with the same rows, what the inspections found, and each excluded record's rule, reason and evidence.
@@ -128,7 +211,7 @@ def filter_records(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str) 
     Raises:
         KeyError: a blob was not inspected.
     """
-    facts = _facts(ledger, inspections, views)
+    facts = _facts(ledger, inspections, views, licences, controls)
     for rule in RULES:
         if rule.breaks is None:
             continue
@@ -157,26 +240,41 @@ def warnings_of(ledger: pd.DataFrame) -> list[str]:
     for rule in RULES:
         hits = ledger[ledger["rule"].eq(rule.name)] if rule.warn else ledger.head(0)
         if len(hits):
-            examples = ", ".join(sorted(set(hits["evidence"].dropna()))[:5])
+            examples = "; ".join(sorted(set(hits["evidence"].dropna().str[:100]))[:5])
             found.append(f"{len(hits)} x {rule.name}: {rule.reason} {examples}".rstrip())
     return found
 
 
-def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str) -> pd.DataFrame:
+def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str, licences: str, controls: str) -> pd.DataFrame:
     """Add the helper columns that the rules look at."""
     uninspected = set(ledger["sha256"].dropna()) - set(inspections["sha256"])
     if uninspected:
         raise KeyError(f"{len(uninspected)} blobs were not inspected, such as {min(uninspected)}; run inspect again")
     found = [name for name in inspections.columns if name != "sha256"]
     facts = ledger.drop(columns=found, errors="ignore").merge(inspections, on="sha256", how="left")
-    kinds = facts["view"].map(view_kind, na_action="ignore")
+    view_kinds = facts["view"].map(view_kind, na_action="ignore")
+    finding_kinds = facts["finding"].map(finding_kind, na_action="ignore")
+    if controls == PREFER_UPSTREAM:
+        classes = finding_kinds.map({"viral": "PNEUMONIA", "bacterial": "PNEUMONIA", "normal": "NORMAL"})
+        facts["class"] = facts["class"].fillna(classes)
+    covid = facts[facts["source"].eq("covid")]
     return facts.assign(
         expected_path=facts["source"].ne("pneumonia") | facts["class"].notna(),
+        folder_kind=facts["folder"].map(folder, na_action="ignore"),
         modality_kind=facts["modality"].map(modality, na_action="ignore"),
-        finding_kind=facts["finding"].map(finding_kind, na_action="ignore"),
-        view_kind=kinds,
-        view_wanted=kinds.isin(views.split("+")),
+        finding_kind=finding_kinds,
+        view_kind=view_kinds,
+        view_wanted=view_kinds.isin(views.split("+")),
+        licence_allowed=_licence_allowed(facts["license"], licences),
+        similar_files=similar_files(covid),
+        similar_rows=similar_rows(covid),
     )
+
+
+def _licence_allowed(licenses: pd.Series, licences: str) -> pd.Series:
+    kinds = licenses.map(licence_kind, na_action="ignore").fillna("none named")
+    refused = {ANY_LICENCE: [], NO_NODERIVATIVES: ["no-derivatives"], KNOWN_LICENCES: ["no-derivatives", "none named"]}
+    return ~kinds.isin(refused[licences])
 
 
 def _shown(value: object) -> str:

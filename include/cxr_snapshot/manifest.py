@@ -1,4 +1,4 @@
-"""Makes a snapshot's tables from the ledger: file names, manifest, list of exclusions, digests."""
+"""The manifest: one row for each published image, made from the ledger; and what a snapshot is before it has a name."""
 
 from __future__ import annotations
 
@@ -11,32 +11,53 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
-from cxr_snapshot.storage import json_bytes, parquet_bytes
+from cxr_snapshot.models import MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
+from cxr_snapshot.storage import json_bytes
 
-SCHEMA_VERSION = 1
-_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bmp", "TIFF": "tif"}
+_EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}  # the formats of inspection.FORMATS
+
+
+@dataclass(frozen=True)
+class Copy:
+    """An object that is copied into the snapshot inside the store.
+
+    Attributes:
+        source: its name in the store, under ``_work``.
+        target: its name within the snapshot.
+        sha256: of its bytes, in hex.
+        size: bytes.
+    """
+
+    source: str
+    target: str
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What is about to be published, before it has a name.
+    """What is about to be published, before it has a name. Made by :func:`cxr_snapshot.drafting.build_draft`.
 
     Attributes:
         manifest: columns of ``MANIFEST_SCHEMA``, sorted by file.
-        tables: the snapshot's small files by name, without ``snapshot.json`` and ``SHA256SUMS``.
+        copies: the snapshot's large files.
+        tables: its small files by name, without those that :func:`cxr_snapshot.drafting.finish` adds.
         facts: what ``snapshot.json`` says beside version, address, time and predecessor.
+        changes: content of ``changes.json``.
     """
 
     manifest: pd.DataFrame
+    copies: tuple[Copy, ...]
     tables: dict[str, bytes]
     facts: dict[str, Any]
+    changes: dict[str, Any]
 
     @property
     def digest(self) -> str:
         """SHA-256 over everything in the draft; two publishers with equal digests write equal bytes."""
-        sums = {name: hashlib.sha256(body).hexdigest() for name, body in self.tables.items()}
-        return hashlib.sha256(json_bytes({"tables": sums, "facts": self.facts})).hexdigest()
+        sums = {copy.target: copy.sha256 for copy in self.copies}
+        sums |= {name: hashlib.sha256(body).hexdigest() for name, body in self.tables.items()}
+        return hashlib.sha256(json_bytes({"files": sums, "facts": self.facts})).hexdigest()
 
 
 def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -60,29 +81,6 @@ def content_digest(manifest: pd.DataFrame) -> str:
     Where a record was found (commit, line number) does not count; it changes with every upstream commit.
     """
     return hashlib.sha256(csv_bytes(manifest.drop(columns=list(PROVENANCE_COLUMNS)))).hexdigest()
-
-
-def build_draft(ledger: pd.DataFrame, facts: dict[str, Any]) -> Draft:
-    """Make the snapshot's tables from the ledger.
-
-    Args:
-        ledger: columns of ``LEDGER_SCHEMA``, balanced.
-        facts: revisions, settings and counts for ``snapshot.json``.
-    """
-    manifest = build_manifest(ledger)
-    excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
-    manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
-    tables = {
-        "manifest.csv": manifest_csv,
-        "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
-        "excluded.csv": csv_bytes(excluded[list(EXCLUDED_COLUMNS)]),
-    }
-    digests = {
-        "content_digest": content_digest(manifest),
-        "manifest_sha256": hashlib.sha256(manifest_csv).hexdigest(),
-        "schema_version": SCHEMA_VERSION,
-    }
-    return Draft(manifest, tables, facts | digests)
 
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:

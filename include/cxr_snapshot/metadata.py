@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import re
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
+from cxr_snapshot import labels
+from cxr_snapshot.cells import MISPLACED, TEXT, Complaint, age, complaints
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.models import conform
+
+log = logging.getLogger(__name__)
 
 REMEDY = (
     "Nothing was published. Report the line upstream, or pin an earlier commit with covid_commit until it is mended."
@@ -24,8 +30,9 @@ REMEDY = (
 METADATA_SCHEMA = pa.schema(
     [
         ("metadata_line", pa.int64()),  # first line of the row in the file, counted from 1
-        ("problem", pa.string()),  # blank_row or ragged_row, else null
-        ("raw", pa.string()),  # the cells of an irregular row, joined
+        ("problem", pa.string()),  # blank_row, ragged_row or shifted_row, else null; then all below but `raw` is null
+        ("raw", pa.string()),  # what is wrong with the row and its cells, shortened
+        ("note", pa.string()),  # cells of a good row that could not be read and were left empty
         ("patient_id", pa.string()),
         ("finding", pa.string()),
         ("view", pa.string()),
@@ -33,22 +40,27 @@ METADATA_SCHEMA = pa.schema(
         ("folder", pa.string()),
         ("filename", pa.string()),
         ("age", pa.float64()),  # years
-        ("sex", pa.string()),
+        ("sex", pa.string()),  # M or F
         ("license", pa.string()),
         ("url", pa.string()),
         ("doi", pa.string()),
     ]
 )
 
-# Names in use since the first commit, after lower-casing and trimming -> our name.
+_CELLS = METADATA_SCHEMA.names[METADATA_SCHEMA.names.index("note") + 1 :]
+
+# Names in use since the first commit, lower-cased and without spaces and underscores -> our name.
 _COLUMNS = {"patientid": "patient_id"} | {
     name: name for name in ("finding", "view", "modality", "folder", "filename", "age", "sex", "license", "url", "doi")
 }
 _REQUIRED = ("patient_id", "finding", "view", "filename")
+_SHOWN = 300  # characters of an irregular row
+
+Row = dict[str, Any]  # a part of the columns of METADATA_SCHEMA
 
 
 def read_metadata(content: bytes, where: str = "metadata.csv") -> pd.DataFrame:
-    """Read one ``metadata.csv``.
+    """Read one ``metadata.csv``; log its irregular rows.
 
     Args:
         content: the file's bytes.
@@ -56,7 +68,8 @@ def read_metadata(content: bytes, where: str = "metadata.csv") -> pd.DataFrame:
 
     Returns:
         A table of ``METADATA_SCHEMA``, one row per record of the file in its order, irregular ones included. Cells are
-        trimmed; empty ones are null. Columns that the file lacks are null.
+        trimmed; empty ones are null. Columns that the file lacks are null, but for ``modality``: before 2020-03-17
+        there was no such column, and the view tells.
 
     Raises:
         MetadataError: the header lacks a needed column or names one twice, a quote is not closed, or there is no row.
@@ -68,20 +81,46 @@ def read_metadata(content: bytes, where: str = "metadata.csv") -> pd.DataFrame:
     columns = _header(header, where)
     named = max(position for position, cell in enumerate(header) if cell.strip()) + 1
     rows = [_row(line, cells, columns, named, len(header)) for line, cells in records[1:]]
-    if all(row.get("problem") for row in rows):
+    table = conform(pd.DataFrame(_checked(rows), columns=METADATA_SCHEMA.names), METADATA_SCHEMA)
+    good = table["problem"].isna()
+    if not good.any():
         raise MetadataError(f"{where} has a header but no readable row. {REMEDY}")
-    return conform(pd.DataFrame(rows), METADATA_SCHEMA)
+    if "modality" not in columns:
+        is_ct = table["view"].map(labels.view_kind, na_action="ignore").eq("tomography").fillna(value=False)
+        table["modality"] = table["modality"].mask(good, "X-ray").mask(is_ct, "CT")
+    for found in irregularities(table).itertuples():
+        log.warning("%s, line %d: %s; %s", where, found.line, found.what, found.done)
+    return table
+
+
+def irregularities(table: pd.DataFrame) -> pd.DataFrame:
+    """List what the reader met that is not as it should be, blank rows left out.
+
+    Args:
+        table: columns of ``METADATA_SCHEMA``.
+
+    Returns:
+        ``line`` in the file, ``what`` is wrong and what was ``done`` about it, in words; in the order of the lines.
+    """
+    found = table[table["raw"].notna() | table["note"].notna()]
+    left_out = found["problem"].notna()
+    return pd.DataFrame(
+        {
+            "line": found["metadata_line"],
+            "what": (found["problem"] + ": " + found["raw"]).where(left_out, found["note"]),
+            "done": left_out.map({True: "row left out", False: "cell left empty"}),
+        }
+    ).reset_index(drop=True)
 
 
 def decode(content: bytes) -> str:
-    """Decode as UTF-8 (with or without byte-order mark), else as Windows-1252 with undefined bytes as in Latin-1.
+    """Decode as UTF-8, with or without byte-order mark; bytes that are not, one by one, as Windows-1252.
 
-    Upstream's stray bytes are single accented letters in free text; both fallbacks keep the commas where they are.
+    Upstream's stray bytes are single accented letters in free text; reading them so keeps the commas where they are,
+    and all that is UTF-8 beside them. Bytes that Windows-1252 leaves undefined are read as in Latin-1.
     """
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return "".join(_decode_byte(byte) for byte in content)
+    text = content.removeprefix(b"\xef\xbb\xbf").decode("utf-8", errors="surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda stray: _decode_byte(ord(stray[0]) - 0xDC00), text)
 
 
 def _decode_byte(byte: int) -> str:
@@ -132,13 +171,15 @@ def _header(header: list[str], where: str) -> dict[str, int]:
             raise MetadataError(f"{where}, line 1: column {cell.strip()!r} appears twice. {REMEDY}")
         if name:
             found[name] = position
-    if missing := [name for name in _REQUIRED if name not in found]:
+    # `modality` is older than `folder`: a header with the younger one alone is damaged, and its CT rows would pass.
+    needed = (*_REQUIRED, "modality") if "folder" in found else _REQUIRED
+    if missing := [name for name in needed if name not in found]:
         present = ", ".join(cell.strip() for cell in header)
-        raise MetadataError(f"{where}, line 1: no column {', '.join(missing)}; found {present}. {REMEDY}")
+        raise MetadataError(f"{where}, line 1: no column {', '.join(missing)}; found {present[:_SHOWN]}. {REMEDY}")
     return found
 
 
-def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most: int) -> dict[str, object]:
+def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most: int) -> Row:
     """Read one record that should have ``fewest`` (the named columns) to ``most`` (the header's) cells."""
     trimmed = [cell.strip() for cell in cells]
     if not any(trimmed):
@@ -146,15 +187,29 @@ def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most
     # A row may lack the unnamed trailing cells or have more empty ones, nothing else: a cell missing in the middle
     # would shift all that follow it, and no rule can say where.
     if len(trimmed) < fewest or any(trimmed[most:]):
-        return {"metadata_line": line, "problem": "ragged_row", "raw": ",".join(trimmed)[:200]}
-    row: dict[str, object] = {name: trimmed[position] or None for name, position in columns.items()}
-    return row | {"metadata_line": line, "age": _number(trimmed[columns["age"]]) if "age" in columns else None}
+        wanted = f"{fewest} to {most}" if fewest < most else f"{fewest}"
+        raw = f"{len(trimmed)} cells instead of {wanted}: {','.join(trimmed)}"
+        return {"metadata_line": line, "problem": "ragged_row", "raw": raw[:_SHOWN]}
+    row = {name: trimmed[position] or None for name, position in columns.items()}
+    return row | {"metadata_line": line, "raw": ",".join(trimmed)}
 
 
-def _number(text: str) -> float | None:
-    """Return a plausible age in years, or ``None``: upstream also has words and ranges here."""
-    try:
-        age = float(text)
-    except ValueError:
-        return None
-    return age if 0 <= age <= 120 else None
+def _checked(rows: list[Row]) -> list[Row]:
+    """Quarantine rows whose cells contradict their columns, and empty the cells that cannot be read."""
+    good = {row["metadata_line"]: row for row in rows if "problem" not in row}
+    cells = pd.DataFrame(good.values(), index=list(good), columns=_CELLS, dtype=TEXT)
+    faults: dict[object, list[Complaint]] = {}
+    for complaint in complaints(cells):
+        faults.setdefault(complaint.line, []).append(complaint)
+    return [_without_faults(row, faults.get(row["metadata_line"], [])) for row in rows]
+
+
+def _without_faults(row: Row, faults: list[Complaint]) -> Row:
+    if "problem" in row:
+        return row
+    if misplaced := [fault for fault in faults if fault.fault == MISPLACED]:
+        signs = ", ".join(f"{fault.column} is {fault.cell!r}" for fault in misplaced)
+        raw = f"{signs}: {row['raw']}"
+        return {"metadata_line": row["metadata_line"], "problem": "shifted_row", "raw": raw[:_SHOWN]}
+    row = row | {"raw": None, "age": age(row["age"]) if row.get("age") else None, "sex": labels.sex(row.get("sex"))}
+    return row | {"note": ", ".join(f"{fault.column} is {fault.cell!r}" for fault in faults) or None}

@@ -33,6 +33,7 @@ INSPECTION_SCHEMA = pa.schema(
         ("height", pa.int64()),  # pixels
         ("pixel_sha256", pa.string()),  # of the decoded pixels
         ("phash", pa.string()),  # 256-bit perceptual hash, 64 hex digits
+        ("colour", pa.float64()),  # mean spread between the colour channels, in gray levels of 255; 0 for gray
     ]
 )
 
@@ -64,6 +65,10 @@ LEDGER_SCHEMA = pa.schema(
         ("height", pa.int64()),
         ("pixel_sha256", pa.string()),
         ("phash", pa.string()),
+        ("colour", pa.float64()),
+        ("cluster", pa.string()),  # same text for pictures that look alike; null where nothing was decoded
+        ("group", pa.string()),  # what must stay in one split: patients and pictures that are linked
+        ("split", pa.string()),  # train, validation or test
         ("rule", pa.string()),  # null while the record is in
         ("reason", pa.string()),
         ("evidence", pa.string()),
@@ -99,6 +104,8 @@ MANIFEST_COLUMNS = (
     "height",
     "pixel_sha256",
     "phash",
+    "group",
+    "split",
 )
 
 EXCLUDED_COLUMNS = (
@@ -141,7 +148,7 @@ def to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
         pyarrow.ArrowInvalid: a value does not fit its column's type.
     """
     columns = [pa.array(frame[field.name], type=field.type, from_pandas=True) for field in schema]
-    return pa.Table.from_arrays(columns, schema=schema)
+    return pa.Table.from_arrays(columns, schema=schema).combine_chunks()  # chunks would show in the file
 
 
 def conform(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:

@@ -17,17 +17,19 @@ import pandas as pd
 from cxr_snapshot import __version__
 from cxr_snapshot.audit import candidate_counts, check_classes, check_ledger, previous_candidates, require
 from cxr_snapshot.balancing import balance, class_counts
-from cxr_snapshot.deduplication import drop_duplicates
+from cxr_snapshot.deduplication import resolve_duplicates
+from cxr_snapshot.drafting import build_draft
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.filtering import excluded_by_rule, filter_records, warnings_of
 from cxr_snapshot.ingest import ingest, load_inventory
 from cxr_snapshot.inspection import PARTITIONS, inspect_blobs, load_inspections
-from cxr_snapshot.manifest import build_draft
+from cxr_snapshot.manifest import build_manifest, content_digest
 from cxr_snapshot.models import LEDGER_SCHEMA
 from cxr_snapshot.publishing import publish, read_latest
 from cxr_snapshot.records import METADATA_PATH
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources.base import Revision, Source
+from cxr_snapshot.splitting import assign_splits
 from cxr_snapshot.storage import Store, blob_name, json_bytes
 from cxr_snapshot.verification import verify
 
@@ -123,11 +125,14 @@ class Pipeline:
         return inspect_blobs(self.store, PARTITIONS[shard::INSPECT_SHARDS], list(blobs))
 
     def filter(self, plan: Plan) -> dict[str, Any]:
-        """Make the ledger: label every record, apply the rules, drop duplicates."""
-        records, inspections = self._all_records(plan), load_inspections(self.store)
-        ledger = drop_duplicates(filter_records(records, inspections, plan["settings"]["views"]))
+        """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits."""
+        records, inspections, settings = self._all_records(plan), load_inspections(self.store), plan["settings"]
+        rules = {name: settings[name] for name in ("views", "licences", "controls")}
+        ledger = assign_splits(resolve_duplicates(filter_records(records, inspections, **rules)), settings["salt"])
         ledger = ledger.sort_values(["source", "path", "metadata_line"], na_position="last", ignore_index=True)
-        return self._save_ledger(plan, "filtered", ledger)
+        for warning in (warnings := warnings_of(ledger)):
+            log.warning(warning)
+        return self._save_ledger(plan, "filtered", ledger) | {"warnings": warnings}
 
     def balance(self, plan: Plan) -> dict[str, Any]:
         """Cut the classes to equal size."""
@@ -164,6 +169,15 @@ class Pipeline:
             of ``snapshot.json``; ``None`` when there was nothing to publish.
         """
         ledger = self._ledger(plan, "balanced")
+        latest, _ = read_latest(self.store)
+        if latest and latest["content_digest"] == content_digest(build_manifest(ledger)):
+            if (latest["fingerprint"], latest["created"]) == (plan["fingerprint"], plan["created"]):
+                log.info("This run published %s before; its answer was lost", latest["version"])
+                return latest
+            log.info("The content equals that of %s; nothing to publish", latest["version"])
+            seen = {name: plan[name] for name in ("revisions", "fingerprint")}
+            self.store.put_json(_SEEN, {**seen, "version": latest["version"]})
+            return None
         facts = {
             "revisions": plan["revisions"],
             "settings": plan["settings"],
@@ -173,18 +187,12 @@ class Pipeline:
             "candidates": candidate_counts(ledger),
             "excluded": excluded_by_rule(ledger),
         }
-        draft = build_draft(ledger, facts)
-        latest, _ = read_latest(self.store)
-        if latest and latest["content_digest"] == draft.facts["content_digest"]:
-            log.info("The content equals that of %s; nothing to publish", latest["version"])
-            seen = {name: plan[name] for name in ("revisions", "fingerprint")}
-            self.store.put_json(_SEEN, {**seen, "version": latest["version"]})
-            return None
-        return publish(self.store, draft, plan["date"], plan["created"])
+        draft = build_draft(self.store, ledger, facts, latest, plan["folder"])
+        return publish(self.store, draft, plan["date"], plan["created"], latest["version"] if latest else None)
 
     def verify(self, version: str) -> dict[str, int]:
         """Read the published snapshot back; see :func:`cxr_snapshot.verification.verify`."""
-        return verify(self.store, version)
+        return verify(self.store, version, all_images=self.settings.verify == "all")
 
     def _inventory(self, plan: Plan, source: str) -> pd.DataFrame:
         revision = Revision(source, plan["revisions"][source])
@@ -219,11 +227,9 @@ class Pipeline:
         """Keep the ledger for the next stage and return small facts about it."""
         name = f"{plan['folder']}/{stage}.parquet"
         self.store.put_table(name, ledger, LEDGER_SCHEMA)
-        for warning in (warnings := warnings_of(ledger)):
-            log.warning(warning)
         counts, excluded = class_counts(ledger), excluded_by_rule(ledger)
         log.info("%s; excluded %s; table %s", _listed(counts), _listed(excluded) or "nothing", self.store.uri(name))
-        return {"ledger": self.store.uri(name), "counts": counts, "excluded": excluded, "warnings": warnings}
+        return {"ledger": self.store.uri(name), "counts": counts, "excluded": excluded}
 
 
 def _fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:

@@ -1,110 +1,43 @@
 """Publishes a snapshot like a commit: all of it or nothing, never changed afterwards.
 
-The order makes it safe. A *claim* under ``_work/claims`` reserves the version's name for exactly one content. Images
-are copied and tables written under that name; ``_SUCCESS`` is created last and makes them a snapshot; then
+The order makes it safe. A *claim* under ``_work/claims`` reserves the version's name for exactly one content. Large
+files are copied and small ones written under that name; ``_SUCCESS`` is created last and makes them a snapshot; then
 ``latest.json`` moves. Each of the three conditional writes has one winner. A publisher that was killed is continued by
 the next one with the same content, byte for byte; an abandoned name is never reused for other content.
+
+A conditional write that lost is read back: where the bytes are ours, an earlier try succeeded and its answer was lost.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from cxr_snapshot.errors import PublishConflictError, StorageError
-from cxr_snapshot.manifest import Draft
-from cxr_snapshot.storage import (
-    PreconditionFailedError,
-    Store,
-    blob_name,
-    bounded_map,
-    json_bytes,
-    parse_json,
-)
+from cxr_snapshot.drafting import finish
+from cxr_snapshot.errors import MissingObjectError, PublishConflictError, StorageError
+from cxr_snapshot.manifest import Copy, Draft
+from cxr_snapshot.s3_errors import PreconditionFailedError
+from cxr_snapshot.storage import Store, StoredObject, bounded_map, json_bytes, parse_json
 
 log = logging.getLogger(__name__)
 
 CLAIM_LIFETIME = 3600.0  # seconds; the publish task itself is stopped by then
+CLAIMS = "_work/claims/"
+LATEST = "latest.json"
 SUMS = "SHA256SUMS"
 SUCCESS = "_SUCCESS"
 
-
-def read_latest(store: Store) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the latest snapshot's ``snapshot.json`` and the ETag of ``latest.json``; ``None`` before the first one.
-
-    Raises:
-        StorageError: ``latest.json`` names a snapshot that is not there.
-    """
-    if not store.list("latest.json"):
-        return None, None
-    body, etag = store.get_with_etag("latest.json")
-    version = parse_json(body, store.uri("latest.json"))["version"]
-    snapshot = store.get_json(f"{version}/snapshot.json")
-    if snapshot is None:
-        raise StorageError(
-            f"{store.uri('latest.json')} names {version}, but {store.uri(version)}/snapshot.json is missing. Restore "
-            "the snapshot, or write the version of a complete one into latest.json."
-        )
-    return snapshot, etag
+_PROBE = "_work/conditional-write-probe"
+_MOVES = 20  # tries to move latest.json; each lost one means that somebody else moved it
 
 
-def publish(store: Store, draft: Draft, date: str, created: str) -> dict[str, Any]:
-    """Publish ``draft`` under the first free name of ``date`` and make it the latest, unless a later one is.
-
-    Args:
-        store: where to.
-        draft: what.
-        date: the day in the version's name, ``YYYY-MM-DD``.
-        created: ISO 8601 time that ``snapshot.json`` states.
-
-    Returns:
-        The content of ``snapshot.json``.
-
-    Raises:
-        PublishConflictError: another publisher is at work, or moved ``latest.json`` meanwhile.
-        StorageError: the store refused, did not answer, or has no conditional writes.
-    """
-    require_conditional_writes(store)
-    previous, latest_etag = read_latest(store)
-    version, claim = _claim(store, draft, date, created, previous)
-    snapshot = draft.facts | {
-        "version": version,
-        "uri": store.uri(f"{version}/"),
-        "created": claim["created"],
-        "previous": claim["previous"],
-    }
-    if not _finished(store, version):
-        _copy_images(store, draft.manifest, version)
-        tables = draft.tables | {"snapshot.json": json_bytes(snapshot)}
-        sums = _sums(draft.manifest, tables)
-        for name, body in sorted(tables.items()):
-            store.put(f"{version}/{name}", body)
-        store.put(f"{version}/{SUMS}", sums)
-        _write_once(store, f"{version}/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode() + b"\n")
-    _move_latest(store, snapshot, previous, latest_etag)
-    return snapshot
-
-
-def require_conditional_writes(store: Store) -> None:
-    """Check that the store refuses a second ``If-None-Match: *`` write; some silently overwrite.
-
-    Raises:
-        StorageError: it does not refuse.
-    """
-    probe = "_work/conditional-write-probe"
-    for _ in range(2):
-        try:
-            store.put(probe, b"A second conditional write of this object must fail.\n", only_if_absent=True)
-        except PreconditionFailedError:
-            return
-    raise StorageError(
-        f"the store ignored If-None-Match on {store.uri(probe)}, so two runs could overwrite each other. Use a store "
-        "with conditional writes (Amazon S3, Cloudflare R2, Ceph 18 or later, SeaweedFS 4.44 or later)."
-    )
+def is_version(name: str) -> bool:
+    """Say whether ``name`` is formed like a version, such as ``2026-11-23`` or ``2026-11-23.1``."""
+    return re.fullmatch(r"\d{4}-\d{2}-\d{2}(\.[1-9]\d{0,2})?", name) is not None
 
 
 def version_key(version: str) -> tuple[str, int]:
@@ -113,56 +46,179 @@ def version_key(version: str) -> tuple[str, int]:
     return date, int(number or 0)
 
 
-def _claim(
-    store: Store, draft: Draft, date: str, created: str, previous: dict[str, Any] | None
-) -> tuple[str, dict[str, Any]]:
-    """Reserve a version's name for this content, or find the one that it already has."""
+def read_latest(store: Store) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the latest snapshot's ``snapshot.json`` and the ETag of ``latest.json``; ``None`` before the first one.
+
+    Raises:
+        StorageError: ``latest.json`` names a snapshot that is not there.
+    """
+    version, etag = read_pointer(store)
+    if version is None:
+        return None, None
+    snapshot = store.get_json(f"{version}/snapshot.json")
+    if snapshot is None:
+        raise StorageError(
+            f"{store.uri(LATEST)} names {version}, but {store.uri(version)}/snapshot.json is missing. Restore "
+            f"the snapshot, or write the version of a complete one into {LATEST}."
+        )
+    return snapshot, etag
+
+
+def read_pointer(store: Store) -> tuple[str | None, str | None]:
+    """Return the version that ``latest.json`` names and the file's ETag; ``None`` before the first snapshot.
+
+    Raises:
+        StorageError: ``latest.json`` names no version.
+    """
+    try:
+        body, etag = store.get_with_etag(LATEST)
+    except MissingObjectError:
+        return None, None
+    version = parse_json(body, store.uri(LATEST)).get("version")
+    if not isinstance(version, str) or not is_version(version):
+        raise StorageError(f"{store.uri(LATEST)} names no version. Write the version of a complete snapshot into it.")
+    return version, etag
+
+
+def publish(store: Store, draft: Draft, date: str, created: str, previous: str | None) -> dict[str, Any]:
+    """Publish ``draft`` under the first free name of ``date`` and make it the latest, unless a later one is.
+
+    Args:
+        store: where to.
+        draft: what.
+        date: the day in the version's name, ``YYYY-MM-DD``.
+        created: ISO 8601 time that ``snapshot.json`` states.
+        previous: version that was the latest when the draft was made.
+
+    Returns:
+        The content of ``snapshot.json``.
+
+    Raises:
+        PublishConflictError: another publisher is at work, or published meanwhile.
+        StorageError: the store refused, did not answer, or has no conditional writes.
+    """
+    require_conditional_writes(store)
+    version, created = _claim(store, draft, date, created, previous)
+    files = draft.tables | finish(draft, version, created, store.uri(f"{version}/"), previous)
+    files[SUMS] = _sums(draft.copies, files)
+    present = store.list(f"{version}/")
+    if f"{version}/{SUCCESS}" not in present:
+        _copy_all(store, version, draft.copies, present)
+        _write_all(store, version, files, present)
+        _write_once(store, f"{version}/{SUCCESS}", hashlib.sha256(files[SUMS]).hexdigest().encode() + b"\n")
+    snapshot = parse_json(files["snapshot.json"], store.uri(f"{version}/snapshot.json"))
+    _move_latest(store, snapshot)
+    return snapshot
+
+
+def require_conditional_writes(store: Store) -> None:
+    """Check that the store refuses ``If-None-Match`` and ``If-Match`` where they do not hold; some silently overwrite.
+
+    Raises:
+        StorageError: it does not refuse.
+    """
+    if not store.conditional_writes:
+        log.warning(
+            "CXR_CONDITIONAL_WRITES is unavailable, so the store cannot keep two publishers apart: if two runs publish "
+            "at once, one may overwrite files of the other, and latest.json may move backwards. Let only one run work."
+        )
+        return
+    text = b"Conditional writes of this object must fail.\n"
+    ignored = "If-None-Match"
+    for _ in range(2):
+        try:
+            store.put(_PROBE, text, only_if_absent=True)
+        except PreconditionFailedError:
+            ignored = "If-Match"
+            break
+    if ignored == "If-Match":
+        try:
+            store.put(_PROBE, text, only_if_etag=f'"{"0" * 32}"')
+        except PreconditionFailedError:
+            return
+    raise StorageError(
+        f"the store ignored {ignored} on {store.uri(_PROBE)}, so two runs could overwrite each other. Use a store "
+        "with conditional writes (Amazon S3, Cloudflare R2, Ceph 18 or later, SeaweedFS 4.44 or later), or set "
+        "CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
+    )
+
+
+def _claim(store: Store, draft: Draft, date: str, created: str, previous: str | None) -> tuple[str, str]:
+    """Reserve a version's name for this content, or find the one that it already has.
+
+    Returns:
+        The version, and the time of creation that its ``snapshot.json`` states.
+    """
+    latest, _ = read_pointer(store)
+    wanted = {"digest": draft.digest, "created": created, "previous": previous}
     for number in range(1000):
         version = f"{date}.{number}" if number else date
-        name = f"_work/claims/{version}.json"
-        wanted = {"digest": draft.digest, "created": created, "previous": previous["version"] if previous else None}
-        try:
-            store.put(name, json_bytes(wanted), only_if_absent=True)
-        except PreconditionFailedError:
-            claim = store.get_json(name) or {}
-            if claim.get("digest") == draft.digest:
-                log.info("continuing %s, which was begun with the same content", version)
-                return version, claim
-            age = store.age(name)
-            if not _finished(store, version) and age is not None and age < CLAIM_LIFETIME:
+        name = f"{CLAIMS}{version}.json"
+        claim = store.get_json(name)
+        if claim is None:
+            if latest != previous:
                 raise PublishConflictError(
-                    f"another run is publishing {store.uri(version)}/ since {age:.0f} s. Wait for it; if it is dead, "
-                    f"delete {store.uri(name)} and run again."
-                ) from None
-            continue
-        return version, wanted
+                    f"{latest} was published since this run compared its content with {previous or 'nothing'}. Run the "
+                    "task publish again, so that it compares with that one."
+                )
+            try:
+                store.put(name, json_bytes(wanted), only_if_absent=True)
+            except PreconditionFailedError:
+                claim = store.get_json(name) or {}
+            else:
+                return version, created
+        if (claim.get("digest"), claim.get("previous")) == (draft.digest, previous):
+            log.info("continuing %s, which was begun with the same content", version)
+            return version, str(claim["created"])
+        age = store.age(name)
+        if age is not None and age < CLAIM_LIFETIME and not store.exists(f"{version}/{SUCCESS}"):
+            raise PublishConflictError(
+                f"another run is publishing other content as {store.uri(version)}/ since {age:.0f} s. Run the task "
+                f"publish again later; a dead run loses the name {CLAIM_LIFETIME:.0f} s after it took it."
+            )
     raise StorageError(f"{store.uri(date)} already has 1000 versions. Something publishes in a loop; stop it.")
 
 
-def _finished(store: Store, version: str) -> bool:
-    return bool(store.list(f"{version}/{SUCCESS}"))
-
-
-def _copy_images(store: Store, manifest: pd.DataFrame, version: str) -> None:
-    """Copy the blobs that are not there yet to their names in the snapshot, inside the store."""
-    present = store.list(f"{version}/images/")
-    wanted = [
-        (blob_name(str(sha256)), f"{version}/{file}", int(size))
-        for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
-    ]
-    missing = [item for item in wanted if item[1] not in present or present[item[1]].size != item[2]]
+def _copy_all(store: Store, version: str, copies: Sequence[Copy], present: Mapping[str, StoredObject]) -> None:
+    """Copy the large files that are not there yet to their names in the snapshot, inside the store."""
+    finished = _finished_copies(store, version, copies, present)
+    missing = [copy for copy in copies if copy.target not in finished]
     logged = time.monotonic()
-    copies = bounded_map(lambda item: store.copy(item[0], item[1]), missing)
-    for done, _ in enumerate(copies, start=1):
+    copied = bounded_map(lambda copy: store.copy(copy.source, f"{version}/{copy.target}"), missing)
+    for done, _ in enumerate(copied, start=1):
         if time.monotonic() - logged > 5 or done == len(missing):
             logged = time.monotonic()
-            log.info("copied %d of %d images into %s", done, len(missing), version)
+            log.info("copied %d of %d files into %s", done, len(missing), version)
 
 
-def _sums(manifest: pd.DataFrame, tables: dict[str, bytes]) -> bytes:
+def _finished_copies(
+    store: Store, version: str, copies: Sequence[Copy], present: Mapping[str, StoredObject]
+) -> set[str]:
+    """Return the targets that an earlier try has copied: those with size and ETag of their source."""
+    begun = [copy for copy in copies if f"{version}/{copy.target}" in present]
+    folders = {"/".join(copy.source.split("/")[:3]) + "/" for copy in begun}
+    sources = {name: item for folder in sorted(folders) for name, item in store.list(folder).items()}
+    finished = set()
+    for copy in begun:
+        source, target = sources.get(copy.source), present[f"{version}/{copy.target}"]
+        if source and (source.size, source.etag) == (target.size, target.etag):
+            finished.add(copy.target)
+    return finished
+
+
+def _write_all(store: Store, version: str, files: Mapping[str, bytes], present: Mapping[str, StoredObject]) -> None:
+    """Write the small files that are not there yet. The ETag of an object in one part is its MD5."""
+    for name, body in files.items():
+        found = present.get(f"{version}/{name}")
+        etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
+        if found is None or (found.size, found.etag) != (len(body), etag):
+            store.put(f"{version}/{name}", body)
+
+
+def _sums(copies: Sequence[Copy], files: Mapping[str, bytes]) -> bytes:
     """Return what ``sha256sum -c`` reads."""
-    sums = dict(zip(manifest["file"], manifest["sha256"], strict=True))
-    sums |= {name: hashlib.sha256(body).hexdigest() for name, body in tables.items()}
+    sums = {copy.target: copy.sha256 for copy in copies}
+    sums |= {name: hashlib.sha256(body).hexdigest() for name, body in files.items()}
     return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
 
 
@@ -175,17 +231,22 @@ def _write_once(store: Store, name: str, body: bytes) -> None:
             raise PublishConflictError(f"{store.uri(name)} was written by another run with other content.") from None
 
 
-def _move_latest(store: Store, snapshot: dict[str, Any], previous: dict[str, Any] | None, etag: str | None) -> None:
+def _move_latest(store: Store, snapshot: Mapping[str, Any]) -> None:
     """Point ``latest.json`` at ``snapshot``, unless it points at the same or a later one."""
-    if previous and version_key(previous["version"]) >= version_key(snapshot["version"]):
-        log.info("latest.json stays at %s, which is not older than %s", previous["version"], snapshot["version"])
-        return
     body = json_bytes({name: snapshot[name] for name in ("version", "uri", "manifest_sha256")})
-    try:
-        store.put("latest.json", body, only_if_absent=etag is None, only_if_etag=etag)
-    except PreconditionFailedError:
-        if store.get("latest.json") != body:
-            raise PublishConflictError(
-                f"{store.uri('latest.json')} was moved by another run meanwhile. {snapshot['version']} is published; "
-                "a retry decides which of the two is the latest."
-            ) from None
+    for _ in range(_MOVES):
+        latest, etag = read_pointer(store)
+        if latest and version_key(latest) >= version_key(snapshot["version"]):
+            log.info("%s names %s", LATEST, latest)
+            return
+        try:
+            store.put(LATEST, body, only_if_absent=etag is None, only_if_etag=etag)
+        except PreconditionFailedError:
+            log.info("%s was moved meanwhile, or an answer was lost; looking again", LATEST)
+        else:
+            return
+    raise PublishConflictError(
+        f"{snapshot['version']} is published, but {store.uri(LATEST)} could not be moved: the store refused If-Match "
+        f"{_MOVES} times. Run the task publish again. If it lasts, the store does not understand its own ETags; set "
+        "CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
+    )

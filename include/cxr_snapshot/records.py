@@ -7,11 +7,10 @@ from pathlib import PurePosixPath
 
 import pandas as pd
 
-from cxr_snapshot.labels import finding_kind, view_kind
+from cxr_snapshot.labels import finding_kind, folder, modality, view_kind
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
 
 METADATA_PATH = "metadata.csv"
-_IMAGES = "images/"
 
 _KAGGLE_PATH = re.compile(r"chest_xray/(?:chest_xray/)?(?P<split>train|val|test)/(?P<class>NORMAL|PNEUMONIA)/[^/]+")
 # Kermany et al. name files person<id>_<virus|bacteria>_<n>, and IM-<id>-<n>[-<n>] with an optional NORMAL2- prefix.
@@ -28,39 +27,34 @@ def covid_records(inventory: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFra
         metadata: the revision's ``metadata.csv``, columns of ``METADATA_SCHEMA``.
 
     Returns:
-        Ledger rows. Every image and every row is there exactly once. Where several rows name one image, the first goes
-        with it and the others are excluded as ``duplicate_row``; where such rows disagree about COVID, the image is
-        excluded as ``contradictory_rows``.
+        Ledger rows. Every image and every row is there exactly once. Where several rows name one file, the first goes
+        with it and the others are excluded as ``duplicate_row``; they keep the file's path and their own patient, so
+        that the patients can be linked. Where such rows disagree about the kind of finding, view or modality, the image
+        is excluded as ``contradictory_rows``.
     """
+    kinds = metadata["finding"].map(finding_kind, na_action="ignore")
     rows = metadata.assign(
-        path=metadata["folder"].fillna("images") + "/" + metadata["filename"],
-        **{"class": metadata["finding"].map(_covid_class)},
+        path=metadata["folder"].map(_folder, na_action="ignore").fillna("images") + "/" + metadata["filename"],
+        **{"class": kinds.map({"covid": "COVID"})},
+        subtype=kinds.where(kinds.isin(["viral", "bacterial"])),
+        patient_id="covid:" + metadata["patient_id"],
         rule=metadata["problem"],
         evidence=metadata["raw"],
     )
-    if rows["modality"].isna().all():  # before 2020-03-17 there was no such column
-        tomography = rows["view"].map(view_kind, na_action="ignore").eq("tomography").fillna(value=False)
-        rows["modality"] = pd.Series("X-ray", index=rows.index).mask(tomography, "CT")
-    rows["patient_id"] = "covid:" + rows["patient_id"]
-    images = inventory.loc[inventory["path"].str.startswith(_IMAGES), ["path", "sha256", "bytes", "ignored"]]
-
     named = rows[rows["rule"].isna() & rows["path"].notna()]
-    repeated = named[named.duplicated("path")]
-    rows.loc[repeated.index, "rule"] = "duplicate_row"
-    rows.loc[repeated.index, "evidence"] = [
-        f"{path!r} is also named in line {named.loc[named['path'] == path, 'metadata_line'].iloc[0]}"
-        for path in repeated["path"]
+    first_lines = named.groupby("path")["metadata_line"].first()
+    repeated = named.index[named.duplicated("path")]
+    rows.loc[repeated, "rule"] = "duplicate_row"
+    rows.loc[repeated, "evidence"] = [
+        f"{path!r} is also named in line {first_lines[path]}" for path in rows.loc[repeated, "path"]
     ]
-    disputed = named.groupby("path")["class"].nunique(dropna=False).loc[lambda count: count > 1].index
-
+    images = inventory.loc[inventory["path"].ne(METADATA_PATH), ["path", "sha256", "bytes", "ignored"]]
     matching = rows["rule"].isna() & rows["path"].isin(images["path"])
     with_image = images.merge(rows[matching], on="path", how="left")
-    contradictory = with_image["path"].isin(disputed)
-    with_image.loc[contradictory, "rule"] = "contradictory_rows"
-    with_image.loc[contradictory, "evidence"] = [
-        "; ".join(f"line {row.metadata_line}: {row.finding}" for row in named[named["path"] == path].itertuples())
-        for path in with_image.loc[contradictory, "path"]
-    ]
+    disputes = _disputes(named)
+    disputed = with_image["path"].isin(list(disputes))
+    with_image.loc[disputed, "rule"] = "contradictory_rows"
+    with_image.loc[disputed, "evidence"] = with_image.loc[disputed, "path"].map(disputes)
     with_image["rule"] = with_image["ignored"].fillna(with_image["rule"])
     with_image["in_upstream"] = True
     return conform(
@@ -93,8 +87,29 @@ def kaggle_records(inventory: pd.DataFrame) -> pd.DataFrame:
     return conform(images.join(parts), LEDGER_SCHEMA)
 
 
-def _covid_class(finding: object) -> str | None:
-    return "COVID" if isinstance(finding, str) and finding_kind(finding) == "covid" else None
+def _folder(text: str) -> str:
+    return folder(text) or text
+
+
+def _disputes(rows: pd.DataFrame) -> dict[str, str]:
+    """Return what the rows of a file say of it, by path, where they disagree on what kind of image it is."""
+    said: dict[str, list[pd.Series]] = {}
+    for _, row in rows[rows.duplicated("path", keep=False)].iterrows():
+        said.setdefault(row["path"], []).append(row)
+    return {
+        path: "; ".join(f"line {row['metadata_line']}: {_words(row)}" for row in group)
+        for path, group in said.items()
+        if len({_kinds(row) for row in group}) > 1
+    }
+
+
+def _kinds(row: pd.Series) -> tuple[str | None, ...]:
+    texts = (None if pd.isna(row[name]) else row[name] for name in ("finding", "view", "modality"))
+    return tuple(kind(text) for kind, text in zip((finding_kind, view_kind, modality), texts, strict=True))
+
+
+def _words(row: pd.Series) -> str:
+    return ", ".join("(empty)" if pd.isna(row[name]) else row[name] for name in ("finding", "view", "modality"))
 
 
 def _kaggle_facts(path: str) -> dict[str, str | None]:

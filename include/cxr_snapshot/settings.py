@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +19,11 @@ from urllib.parse import urlsplit
 from cxr_snapshot.errors import SettingsError
 
 VIEW_CHOICES = ("frontal", "frontal+lateral")
+ANY_LICENCE, NO_NODERIVATIVES, KNOWN_LICENCES = LICENCE_CHOICES = ("any", "no-NoDerivatives", "known-only")
+KAGGLE_ONLY, PREFER_UPSTREAM = CONTROL_CHOICES = ("kaggle", "prefer-upstream")
+CONDITIONAL_WRITES_CHOICES = ("required", "unavailable")
+VERIFY_CHOICES = ("sample", "all")
+SELECTION = ("views", "licences", "controls", "max_per_class", "salt")  # what decides which images a snapshot holds
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
 
@@ -45,9 +50,16 @@ class Settings:
         http_attempts: how often a request is tried before the task fails.
         http_max_wait: longest sleep between two tries, in seconds; a rate limit that lasts longer fails the task.
         views: ``frontal``, or ``frontal+lateral``.
+        licences: ``any``; ``no-NoDerivatives`` leaves out images whose licence forbids derivatives; ``known-only``
+            leaves out these and all whose row names no licence.
+        controls: where PNEUMONIA and NORMAL come from. ``kaggle``; or ``prefer-upstream``: the COVID collection's own
+            images of other viral and bacterial pneumonias and of no finding come first, and Kaggle's fill up.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
         max_shrink: largest fraction by which a class may shrink against the latest snapshot.
+        conditional_writes: ``required``; or ``unavailable`` for a store that ignores or refuses them, where two runs at
+            once may overwrite each other's snapshot.
+        verify: which published images are read back: a ``sample``, or ``all``.
     """
 
     bucket: str
@@ -68,9 +80,13 @@ class Settings:
     http_attempts: int = 5
     http_max_wait: float = 120.0
     views: str = "frontal"
+    licences: str = ANY_LICENCE
+    controls: str = KAGGLE_ONLY
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
     max_shrink: float = 0.10
+    conditional_writes: str = "required"
+    verify: str = "sample"
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by name and with the remedy."""
@@ -100,7 +116,6 @@ class Settings:
         _require(self.http_timeout > 0, "http_timeout", self.http_timeout, "seconds above 0")
         _require(self.http_attempts >= 1, "http_attempts", self.http_attempts, "a whole number of at least 1")
         _require(self.http_max_wait >= 0, "http_max_wait", self.http_max_wait, "seconds of at least 0")
-        _require(self.views in VIEW_CHOICES, "views", self.views, f"one of {', '.join(VIEW_CHOICES)}")
         _require(
             self.max_per_class is None or self.max_per_class >= 1,
             "max_per_class",
@@ -108,6 +123,14 @@ class Settings:
             "a whole number of at least 1, or nothing for no limit",
         )
         _require(0 <= self.max_shrink <= 1, "max_shrink", self.max_shrink, "a fraction from 0 to 1")
+        for name, choices in (
+            ("views", VIEW_CHOICES),
+            ("licences", LICENCE_CHOICES),
+            ("controls", CONTROL_CHOICES),
+            ("conditional_writes", CONDITIONAL_WRITES_CHOICES),
+            ("verify", VERIFY_CHOICES),
+        ):
+            _require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
@@ -136,7 +159,7 @@ class Settings:
 
     def selection(self) -> dict[str, Any]:
         """Return the settings that decide which images a snapshot holds, for its fingerprint and its record."""
-        return {"views": self.views, "max_per_class": self.max_per_class, "salt": self.salt}
+        return {name: getattr(self, name) for name in SELECTION}
 
 
 _STANDARD_VARIABLES = {
@@ -153,12 +176,19 @@ def _variable(name: str) -> str:
 
 def _convert(name: str, kind: str, value: Any) -> Any:
     """Turn ``value`` into the type named ``kind`` (an annotation, as text)."""
-    converters = {"int": int, "float": float, "Path": Path}
+    converters: dict[str, Callable[[Any], Any]] = {"int": _whole_number, "float": float, "Path": Path}
     converter = converters.get(kind.removesuffix(" | None"), str)
     try:
         return converter(value)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SettingsError(f"setting {name} ({_variable(name)}) is {value!r}, but must be a {kind}") from error
+
+
+def _whole_number(value: Any) -> int:
+    number = int(value)
+    if isinstance(value, bool) or number != float(value):  # int() would cut 2.5 down to 2
+        raise ValueError(f"{value!r} is no whole number")
+    return number
 
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:

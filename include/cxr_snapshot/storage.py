@@ -13,23 +13,28 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, NoRegionError
 
-from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
+from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.models import to_arrow, to_frame
+from cxr_snapshot.s3_errors import HiccupError, PreconditionFailedError, again, translated
 
 if TYPE_CHECKING:
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, HeadObjectOutputTypeDef
+
+    from cxr_snapshot.settings import Settings
 
 THREADS = 16
 
@@ -48,10 +53,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class PreconditionFailedError(StorageError):
-    """A conditional write lost: the object is not in the state that the caller named."""
-
-
 @dataclass(frozen=True)
 class StoredObject:
     """What a listing says of one object: size in bytes, ETag with its quotes, time of the last change."""
@@ -68,10 +69,13 @@ class Store:
         client: a boto3 S3 client.
         bucket: name of an existing bucket.
         prefix: key prefix without slashes at its ends; may be empty.
+        conditional_writes: whether the store honours ``If-None-Match`` and ``If-Match``. If not, a conditional write
+            looks first and then writes, so that a second writer in between is overwritten unnoticed.
     """
 
-    def __init__(self, client: S3Client, bucket: str, prefix: str) -> None:
+    def __init__(self, client: S3Client, bucket: str, prefix: str, *, conditional_writes: bool = True) -> None:
         self.client, self.bucket, self.prefix = client, bucket, prefix
+        self.conditional_writes = conditional_writes
 
     def key(self, name: str) -> str:
         """Return the full key of ``name``."""
@@ -92,9 +96,20 @@ class Store:
 
     def get_with_etag(self, name: str) -> tuple[bytes, str]:
         """Return an object's bytes and ETag; errors as :meth:`get`."""
-        with self._errors("read", name):
-            answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name))
-            return answer["Body"].read(), answer["ETag"]
+        return self._read(name, lambda body: body.read())
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of an object's bytes in hex, in little memory; errors as :meth:`get`."""
+        return self._read(name, _sha256_of)[0]
+
+    def save(self, name: str, file: Path) -> str:
+        """Write an object's bytes to a local file and return their SHA-256 in hex; errors as :meth:`get`."""
+
+        def write(body: StreamingBody) -> str:
+            with file.open("wb") as sink:
+                return _sha256_of(body, sink)
+
+        return self._read(name, write)[0]
 
     def put(
         self,
@@ -120,19 +135,66 @@ class Store:
         """
         digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(body).digest()
         extra: dict[str, Any] = {"ChecksumSHA256": base64.b64encode(digest).decode()}
-        if only_if_absent:
+        if not self.conditional_writes:
+            self._look_first(name, only_if_absent=only_if_absent, only_if_etag=only_if_etag)
+        elif only_if_absent:
             extra["IfNoneMatch"] = "*"
-        if only_if_etag:
+        elif only_if_etag:
             extra["IfMatch"] = only_if_etag
-        with self._errors("write", name):
-            self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=body, **extra)
+
+        def attempt() -> None:
+            with self._errors("write", name):
+                self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=body, **extra)
+
+        try:
+            again(attempt)
+        except MissingObjectError as error:  # what S3 answers to If-Match where there is nothing
+            raise PreconditionFailedError(f"{self.uri(name)} was deleted by somebody else.") from error
 
     def copy(self, source: str, target: str) -> None:
-        """Copy an object inside the store; no bytes pass through this machine."""
-        with self._errors("copy", source):
-            self.client.copy_object(
-                Bucket=self.bucket, Key=self.key(target), CopySource={"Bucket": self.bucket, "Key": self.key(source)}
+        """Copy an object inside the store; no bytes pass through this machine. Errors as :meth:`get`."""
+        origin: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self.key(source)}
+
+        def attempt() -> None:
+            with self._missing_only_if_unlisted(source), self._errors("copy", source):
+                self.client.copy_object(Bucket=self.bucket, Key=self.key(target), CopySource=origin)
+
+        again(attempt)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects, 1,000 a request; names without object are fine.
+
+        Raises:
+            StorageError: the store refused to delete some; names the first.
+        """
+        rest = list(names)
+        while rest:
+            batch, rest = rest[:1000], rest[1000:]
+            with self._errors("delete", batch[0]):
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": self.key(name)} for name in batch], "Quiet": True}
+                )
+            if errors := answer.get("Errors"):
+                raise StorageError(
+                    f"could not delete {len(errors)} objects, such as s3://{self.bucket}/{errors[0].get('Key')}: "
+                    f"{errors[0].get('Code')} {errors[0].get('Message')}. Check that the keys may delete."
+                )
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is an object of this name, by the listing."""
+        with self._errors("look for", name):
+            answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key(name), MaxKeys=1)
+        return any(item["Key"] == self.key(name) for item in answer.get("Contents", []))
+
+    def folders(self) -> tuple[str, ...]:
+        """Return the names directly under the prefix that end in a slash, without it, sorted."""
+        cut, root = len(self.key("")), self.key("")
+        with self._errors("list", ""):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=root, Delimiter="/"
             )
+            found = [item["Prefix"][cut:-1] for page in pages for item in page.get("CommonPrefixes", [])]
+        return tuple(sorted(found))
 
     def list(self, folder: str) -> dict[str, StoredObject]:
         """Return every object whose name starts with ``folder``, by name, 1,000 a request."""
@@ -147,9 +209,13 @@ class Store:
 
     def age(self, name: str) -> float | None:
         """Return the seconds since an object was written, by the store's own clock; ``None`` if there is none."""
+
+        def attempt() -> HeadObjectOutputTypeDef:
+            with self._missing_only_if_unlisted(name), self._errors("look at", name):
+                return self.client.head_object(Bucket=self.bucket, Key=self.key(name))
+
         try:
-            with self._errors("look at", name):
-                answer = self.client.head_object(Bucket=self.bucket, Key=self.key(name))
+            answer = again(attempt)
         except MissingObjectError:
             return None
         now = pd.Timestamp(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
@@ -184,40 +250,54 @@ class Store:
         """Write ``frame`` as Parquet with exactly ``schema``."""
         self.put(name, parquet_bytes(frame, schema))
 
+    def _read(self, name: str, take: Callable[[StreamingBody], Result]) -> tuple[Result, str]:
+        """Return ``take(body)`` and the ETag of an object; ``take`` is called again when the body breaks off."""
+
+        def attempt() -> tuple[Result, str]:
+            with self._missing_only_if_unlisted(name), self._errors("read", name):
+                answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name))
+            try:
+                with self._errors("read", name):
+                    return take(answer["Body"]), answer["ETag"]
+            except StorageUnavailableError as error:
+                raise HiccupError(str(error)) from error
+
+        return again(attempt)
+
+    def _look_first(self, name: str, *, only_if_absent: bool, only_if_etag: str | None) -> None:
+        """Do what a store without conditional writes cannot do, as far as possible."""
+        if not (only_if_absent or only_if_etag):
+            return
+        found = self.list(name).get(name)
+        if (found.etag if found else None) != only_if_etag:
+            raise PreconditionFailedError(f"{self.uri(name)} was changed by somebody else.")
+
     @contextmanager
-    def _errors(self, doing: str, name: str) -> Iterator[None]:
-        """Turn boto3's errors into ours, with the address and a remedy."""
-        uri = self.uri(name)
+    def _missing_only_if_unlisted(self, name: str) -> Iterator[None]:
+        """Believe a 404 only when the listing says the same; some stores lag behind their own writes for a moment."""
         try:
             yield
-        except ClientError as error:
-            code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-            status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-            if code in ("PreconditionFailed", "ConditionalRequestConflict") or status == 412:
-                raise PreconditionFailedError(f"{uri} was changed by somebody else.") from error
-            if code == "NoSuchBucket":
-                raise StorageError(f"bucket {self.bucket} does not exist. Create it or set CXR_BUCKET.") from error
-            if code in ("NoSuchKey", "404", "NotFound"):
-                raise MissingObjectError(f"{uri} does not exist.") from error
-            if status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
-                raise StorageUnavailableError(f"could not {doing} {uri}: {code} {message}. Try again later.") from error
-            raise StorageError(
-                f"could not {doing} {uri}: {code} {message}. Check the keys and rights of the store's connection."
-            ) from error
-        except (NoCredentialsError, NoRegionError) as error:
-            raise SettingsError(
-                f"could not {doing} {uri}: {error}. Set the Airflow connection cxr_s3, or AWS_ACCESS_KEY_ID, "
-                "AWS_SECRET_ACCESS_KEY and AWS_DEFAULT_REGION."
-            ) from error
-        except BotoCoreError as error:
-            raise StorageUnavailableError(
-                f"could not {doing} {uri}: {error}. Check that the store runs and AWS_ENDPOINT_URL_S3 names it."
-            ) from error
+        except MissingObjectError:
+            if self.exists(name):
+                raise HiccupError(
+                    f"{self.uri(name)} is in the store's listing, but the store says that it does not exist. Try again "
+                    "later; if it lasts, the store is damaged."
+                ) from None
+            raise
+
+    def _errors(self, doing: str, name: str) -> AbstractContextManager[None]:
+        return translated(doing, self.uri(name), self.bucket)
 
 
 def connect() -> S3Client:
     """Return an S3 client from the environment, by boto3's own rules (``AWS_ENDPOINT_URL_S3``, ``AWS_PROFILE``)."""
     return boto3.client("s3", config=CLIENT_CONFIG)
+
+
+def open_store(settings: Settings, client: S3Client | None = None) -> Store:
+    """Return the store that ``settings`` name, over ``client`` or a client from the environment."""
+    conditional = settings.conditional_writes == "required"
+    return Store(client or connect(), settings.bucket, settings.prefix, conditional_writes=conditional)
 
 
 def blob_name(sha256: str) -> str:
@@ -250,6 +330,16 @@ def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
     sink = io.BytesIO()
     pq.write_table(to_arrow(frame, schema), sink, compression="zstd")
     return sink.getvalue()
+
+
+def _sha256_of(body: StreamingBody, sink: BinaryIO | None = None) -> str:
+    """Read ``body`` in pieces, write them to ``sink``, and return their SHA-256 in hex."""
+    digest = hashlib.sha256()
+    for piece in body.iter_chunks(1 << 20):
+        digest.update(piece)
+        if sink:
+            sink.write(piece)
+    return digest.hexdigest()
 
 
 def bounded_map(

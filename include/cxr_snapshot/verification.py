@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 from cxr_snapshot.errors import VerificationError
 from cxr_snapshot.publishing import SUCCESS, SUMS
 from cxr_snapshot.storage import Store, bounded_map
 
 SAMPLE = 32  # images whose bytes are read back
-_REPAIR = "Do not use this snapshot. Delete its prefix and its claim in _work/claims, and run the DAG with force."
+_REPAIR = "Do not use this snapshot. Delete its folder and its claim in _work/claims, and run the DAG with force."
 
 
-def verify(store: Store, version: str) -> dict[str, int]:
+def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str, int]:
     """Read a published snapshot back and compare it with its own ``SHA256SUMS`` and manifest.
 
-    Every name and every size is checked, every table's bytes, and the bytes of a sample of images (those with the
-    lowest SHA-256, at most ``SAMPLE``).
+    Every name and every size is checked, the bytes of every file that is no image, and the bytes of a sample of images
+    (those with the lowest SHA-256, at most ``SAMPLE``) or of all.
+
+    Args:
+        store: where it is.
+        version: its name.
+        all_images: read back every image.
 
     Returns:
         How many ``objects`` and ``bytes`` there are, and how many objects were ``read_back``.
@@ -29,18 +35,23 @@ def verify(store: Store, version: str) -> dict[str, int]:
     for name in (SUMS, SUCCESS):
         if name not in present:
             raise VerificationError(f"{store.uri(folder)}{name} is missing, so this is no snapshot. Run the DAG again.")
-    sums = _parse_sums(store.get(folder + SUMS).decode())
-    if unexpected := sorted(present.keys() ^ sums.keys() ^ {SUMS, SUCCESS}):
-        raise VerificationError(f"{store.uri(folder)}: {unexpected[:5]} missing or not in {SUMS}. {_REPAIR}")
+    sums = read_sums(store, version)
+    wanted = sums.keys() | {SUMS, SUCCESS}
+    for problem, names in (("missing", wanted - present.keys()), (f"not in {SUMS}", present.keys() - wanted)):
+        if names:
+            raise VerificationError(
+                f"{store.uri(folder)}: {len(names)} files {problem}, such as {min(names)}. {_REPAIR}"
+            )
     manifest = store.get_table(folder + "manifest.parquet")
     sizes = dict(zip(manifest["file"].astype(str), manifest["bytes"].astype(int), strict=True))
     for name, size in sizes.items():
-        if present[name].size != size:
-            raise VerificationError(f"{store.uri(folder)}{name} has {present[name].size} bytes, not {size}. {_REPAIR}")
-    sample = sorted(sizes, key=lambda name: sums[name])[:SAMPLE]
-    to_read = sorted((sums.keys() - sizes.keys()) | set(sample))
-    for name, body in bounded_map(lambda name: store.get(folder + name), to_read):
-        if hashlib.sha256(body).hexdigest() != sums[name]:
+        if name not in present or present[name].size != size:
+            found = f"{present[name].size} bytes" if name in present else "nothing"
+            raise VerificationError(f"{store.uri(folder)}{name} has {found}, not {size} bytes. {_REPAIR}")
+    images = sorted(sizes, key=lambda name: sums[name])[: None if all_images else SAMPLE]
+    to_read = sorted((sums.keys() - sizes.keys()) | set(images))
+    for name, sha256 in bounded_map(lambda name: store.sha256(folder + name), to_read):
+        if sha256 != sums[name]:
             raise VerificationError(f"{store.uri(folder)}{name} is not what {SUMS} says. {_REPAIR}")
     return {
         "objects": len(present),
@@ -49,7 +60,15 @@ def verify(store: Store, version: str) -> dict[str, int]:
     }
 
 
-def _parse_sums(text: str) -> dict[str, str]:
-    """Return SHA-256 by name from what ``sha256sum`` writes."""
-    pairs = (line.split("  ", 1) for line in text.splitlines())
-    return {name: sha256 for sha256, name in pairs}
+def read_sums(store: Store, version: str) -> dict[str, str]:
+    """Return the SHA-256 of each file of a snapshot, in hex, by its name, from its ``SHA256SUMS``.
+
+    Raises:
+        VerificationError: ``SHA256SUMS`` is not what ``_SUCCESS`` says, or is no list of checksums.
+    """
+    name = f"{version}/{SUMS}"
+    body = store.get(name)
+    if store.get(f"{version}/{SUCCESS}").decode(errors="replace").strip() != hashlib.sha256(body).hexdigest():
+        raise VerificationError(f"{store.uri(name)} is not what {SUCCESS} says. {_REPAIR}")
+    found = re.findall(r"^([0-9a-f]{64})  (.+)\n", body.decode(errors="replace"), re.MULTILINE)
+    return {path: sha256 for sha256, path in found}

@@ -83,7 +83,7 @@ def test_real_replay(real_upstream: ServedUpstream, store: Store, tmp_path: Path
         missing = set(wanted["path"]) - set(covid["path"])
         reasons = excluded[excluded["path"].isin(missing)].set_index("path")["rule"]
         assert set(reasons.index) == missing, "every difference is explained"
-        assert set(reasons) <= {"unwanted_view", "duplicate_image"}
+        assert set(reasons) <= {"unwanted_view", "duplicate_image", "near_duplicate_image", "duplicate_across_classes"}
         kaggle = candidates[candidates["source"].eq("pneumonia")]
         assert {path.split("/")[1] for path in kaggle["path"]} == {"train", "test", "val"}
         assert kaggle["class"].value_counts().to_dict() == {"NORMAL": 110, "PNEUMONIA": 110}

@@ -196,6 +196,14 @@ def test_a_file_that_went_away_is_a_404(tmp_path, upstream):
         assert get(url).status_code == 404
 
 
+def test_the_storage_address_names_the_host_that_was_asked(sim, zip_bytes):
+    by_name = sim.url.replace("127.0.0.1", "localhost")  # as containers do
+    url = f"{by_name}/kaggle-api/v1/datasets.DatasetApiService/DownloadDataset"
+    response = requests.post(url, json={"ownerSlug": "ann", "datasetSlug": "x-rays"}, timeout=5)
+    assert response.url.startswith(f"{by_name}/kaggle-storage/")
+    assert response.content == zip_bytes
+
+
 def test_links_are_followed(tmp_path, upstream, zip_bytes):
     folder = tmp_path / "ann" / "x-rays"
     folder.mkdir(parents=True)
@@ -206,4 +214,4 @@ def test_links_are_followed(tmp_path, upstream, zip_bytes):
 
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"name one that holds <owner>/<slug>/<version>\.zip"):
-        Kaggle(tmp_path / "nope", "http://127.0.0.1:1")
+        Kaggle(tmp_path / "nope")

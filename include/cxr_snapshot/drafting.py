@@ -1,0 +1,106 @@
+"""Assembles everything that a snapshot holds."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
+from cxr_snapshot.changes import changes_markdown, changes_report, compare
+from cxr_snapshot.croissant import DescribedFile, croissant
+from cxr_snapshot.manifest import Copy, Draft, build_manifest, content_digest, csv_bytes
+from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA
+from cxr_snapshot.normalising import DESCRIPTION, ensure_normalised
+from cxr_snapshot.preview import draw_preview
+from cxr_snapshot.shards import write_shards
+from cxr_snapshot.storage import Store, blob_name, json_bytes, parquet_bytes
+
+SCHEMA_VERSION = 1
+
+
+def build_draft(
+    store: Store, ledger: pd.DataFrame, facts: dict[str, Any], previous: dict[str, Any] | None, folder: str
+) -> Draft:
+    """Make what the snapshot holds, as far as it does not depend on its name.
+
+    Args:
+        store: holds the blobs and the previous snapshot; receives the large files that are made here.
+        ledger: columns of ``LEDGER_SCHEMA``, balanced.
+        facts: revisions, settings and counts for ``snapshot.json``.
+        previous: ``snapshot.json`` of the snapshot to compare with, or ``None`` for the first one.
+        folder: the run's folder in the store, for the large files.
+    """
+    manifest = build_manifest(ledger)
+    excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
+    ensure_normalised(store, manifest["sha256"])
+    changes = _changes(store, manifest, excluded, facts["revisions"], previous)
+    manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
+    tables = {
+        "manifest.csv": manifest_csv,
+        "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
+        "excluded.csv": csv_bytes(excluded[list(EXCLUDED_COLUMNS)]),
+        "ATTRIBUTION.csv": attribution_csv(manifest),
+        "changes.json": json_bytes(changes),
+        "preview.jpg": draw_preview(store, manifest),
+    }
+    made = {
+        "content_digest": content_digest(manifest),
+        "manifest_sha256": _sha256(manifest_csv),
+        "schema_version": SCHEMA_VERSION,
+        "splits": split_counts(manifest),
+        "pictures": DESCRIPTION,
+    }
+    images = tuple(
+        Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
+        for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
+    )
+    return Draft(manifest, images + write_shards(store, manifest, folder), tables, facts | made, changes)
+
+
+def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
+    """Return the files that name the snapshot itself; equal arguments give equal bytes.
+
+    Args:
+        draft: all the rest of the snapshot.
+        version: its name.
+        created: ISO 8601 time.
+        uri: address of its folder, with a slash at its end.
+        previous: version of the snapshot that was the latest before, or ``None``.
+    """
+    snapshot = draft.facts | {"version": version, "uri": uri, "created": created, "previous": previous}
+    described = [DescribedFile(name, len(body), _sha256(body)) for name, body in draft.tables.items()]
+    described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
+    described.sort(key=lambda file: file.name)
+    formats = sorted(set(draft.manifest["format"]))
+    return {
+        "CHANGES.md": changes_markdown(draft.changes, version).encode(),
+        "README.md": dataset_card(draft.manifest, snapshot),
+        "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
+        "snapshot.json": json_bytes(snapshot),
+    }
+
+
+def _changes(
+    store: Store,
+    manifest: pd.DataFrame,
+    excluded: pd.DataFrame,
+    revisions: dict[str, str],
+    previous: dict[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the content of ``changes.json``, with the previous tables from the store."""
+    if previous is None:
+        return changes_report(compare(None, None, manifest, excluded), None, revisions)
+    old = store.get_table(f"{previous['version']}/manifest.parquet")
+    old_excluded = pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
+    return changes_report(compare(old, old_excluded, manifest, excluded), previous, revisions)
+
+
+def _is_shard(copy: Copy) -> bool:
+    return copy.target.startswith("data/")
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,59 @@
+"""What a row without file, and a file without row, may have meant: hints for people, never acted upon."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+import pandas as pd
+
+NO_HINT = "none"
+
+
+def similar_files(ledger: pd.DataFrame) -> pd.Series:
+    """Name the files that differ from a lost row's file in extension, case or folder only.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``, of one source.
+
+    Returns:
+        A text for every row that names a file but has none, by the ledger's index.
+    """
+    by_stem = defaultdict[str, list[str]](list)
+    for path in ledger.loc[ledger["in_upstream"], "path"]:
+        by_stem[_stem(path)].append(path)
+    lost = ledger.loc[~ledger["in_upstream"] & ledger["path"].notna(), "path"]
+    return _texts({index: by_stem[_stem(str(path))] for index, path in lost.items()})
+
+
+def similar_rows(ledger: pd.DataFrame) -> pd.Series:
+    """Name the rows that may belong to a file without row: the name is similar, or a row that cannot be read holds it.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``, of one source.
+
+    Returns:
+        A text for every file without row, by the ledger's index.
+    """
+    lost = ledger[~ledger["in_upstream"]]
+    named, unread = lost[lost["path"].notna()], lost[lost["path"].isna() & lost["evidence"].notna()]
+    by_stem = defaultdict[str, list[str]](list)
+    for line, path in zip(named["metadata_line"], named["path"], strict=True):
+        by_stem[_stem(path)].append(f"line {line} names {path}")
+    found = {}
+    for index, path in ledger.loc[ledger["in_upstream"] & ledger["metadata_line"].isna(), "path"].items():
+        name = PurePosixPath(str(path)).name
+        lines = unread.loc[unread["evidence"].str.contains(name, regex=False), "metadata_line"]
+        found[index] = by_stem[_stem(name)] + [f"line {line} holds the name but cannot be read" for line in lines]
+    return _texts(found)
+
+
+def _texts(found: dict[object, list[str]]) -> pd.Series:
+    texts = ["; ".join(names) or NO_HINT for names in found.values()]
+    return pd.Series(texts, index=list(found), dtype="string")
+
+
+def _stem(path: str) -> str:
+    """Return the name without folder, extension, case and the ways to write an accent."""
+    return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold().strip()

@@ -1,0 +1,97 @@
+"""Makes small uniform pictures for training and preview out of the original files, once for each blob.
+
+A picture is kept in the store and used again by every later snapshot, so that its bytes stay the same there even if
+another machine's image library would compress it differently.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from cxr_snapshot.inspection import FORMATS
+from cxr_snapshot.storage import Store, blob_name, bounded_map
+
+log = logging.getLogger(__name__)
+
+SIDE = 224  # pixels; what most pretrained image models take
+# Part of the pictures' names in the store: a change of how they are made must give a new one.
+RECIPE = f"{SIDE}"
+DESCRIPTION = {
+    "width": SIDE,
+    "height": SIDE,
+    "mode": "8-bit gray",
+    "format": "PNG",
+    "aspect_ratio": "kept; black borders fill the square",
+    "resampling": "Lanczos",
+    "colour": "ITU-R 601 luma; what is transparent becomes black",
+    "deeper_than_8_bits": "stretched linearly from the picture's darkest to its brightest value",
+    "orientation": "turned upright where EXIF says how",
+}
+_THREADS = 4  # a decoded original can take 300 MB
+
+
+def normalise(body: bytes) -> bytes:
+    """Turn an image file into an 8-bit gray PNG of ``SIDE`` x ``SIDE`` pixels, as ``DESCRIPTION`` says.
+
+    Args:
+        body: bytes of a file that passed :func:`cxr_snapshot.inspection.inspect_image`.
+    """
+    image = Image.open(io.BytesIO(body), formats=FORMATS)
+    gray = _gray(ImageOps.exif_transpose(image))
+    square = ImageOps.pad(gray, (SIDE, SIDE), method=Image.Resampling.LANCZOS, color=0)
+    png = io.BytesIO()
+    square.save(png, "PNG")
+    return png.getvalue()
+
+
+def _gray(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        spread = values.max() - values.min()
+        scaled = (values - values.min()) * (255 / spread) if spread else np.zeros_like(values)
+        return Image.fromarray(scaled.round().astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return image.convert("L")
+
+
+def ensure_normalised(store: Store, sha256s: Iterable[str]) -> int:
+    """Make the pictures of those blobs that have none yet.
+
+    Returns:
+        How many were made now.
+    """
+    present = store.list(f"_work/normalised/{RECIPE}/")
+    missing = sorted({sha256 for sha256 in sha256s if normalised_name(sha256) not in present})
+    logged = time.monotonic()
+    for done, _ in enumerate(bounded_map(lambda sha256: _make(store, sha256), missing, threads=_THREADS), start=1):
+        if time.monotonic() - logged > 5 or done == len(missing):
+            logged = time.monotonic()
+            log.info("normalised %d of %d images", done, len(missing))
+    return len(missing)
+
+
+def load_normalised(store: Store, sha256s: Iterable[str]) -> Iterator[bytes]:
+    """Yield the pictures of blobs that were normalised, in order.
+
+    Raises:
+        MissingObjectError: one was not.
+    """
+    for _, body in bounded_map(lambda sha256: store.get(normalised_name(sha256)), sha256s):
+        yield body
+
+
+def normalised_name(sha256: str) -> str:
+    """Return the name in the store of the picture made from the blob with these bytes."""
+    return f"_work/normalised/{RECIPE}/{sha256[:2]}/{sha256}.png"
+
+
+def _make(store: Store, sha256: str) -> None:
+    store.put(normalised_name(sha256), normalise(store.get(blob_name(sha256))))

@@ -1,0 +1,50 @@
+"""Draws the contact sheet: a row of pictures for each class."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from PIL import Image, ImageDraw, ImageFont
+
+from cxr_snapshot.models import CLASSES
+from cxr_snapshot.normalising import load_normalised
+from cxr_snapshot.storage import Store
+
+PICTURES = 10  # in a row, at most
+_SIDE, _GAP, _TITLE = 112, 6, 26  # pixels
+
+
+def draw_preview(store: Store, manifest: pd.DataFrame) -> bytes:
+    """Return a JPEG with up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
+
+    Args:
+        store: holds the normalised pictures.
+        manifest: columns of ``MANIFEST_SCHEMA``.
+    """
+    of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
+    pictures = {name: list(load_normalised(store, sha256s.head(PICTURES))) for name, sha256s in of_class.items()}
+    return contact_sheet(pictures, {name: len(sha256s) for name, sha256s in of_class.items()})
+
+
+def contact_sheet(pictures: Mapping[str, Sequence[bytes]], counts: Mapping[str, int]) -> bytes:
+    """Return a JPEG with a titled row for each class; equal arguments give equal bytes.
+
+    Args:
+        pictures: image files by class.
+        counts: the number in the row's title, by class.
+    """
+    row_height = _TITLE + _SIDE + _GAP
+    size = (_GAP + PICTURES * (_SIDE + _GAP), _GAP + len(pictures) * row_height)
+    sheet = Image.new("L", size, 255)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
+    for row, (name, bodies) in enumerate(pictures.items()):
+        top = _GAP + row * row_height
+        draw.text((_GAP, top), f"{name}: {counts[name]} images", fill=0, font=font)
+        for column, body in enumerate(bodies):
+            picture = Image.open(io.BytesIO(body)).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+            sheet.paste(picture, (_GAP + column * (_SIDE + _GAP), top + _TITLE))
+    jpeg = io.BytesIO()
+    sheet.save(jpeg, "JPEG", quality=85)
+    return jpeg.getvalue()

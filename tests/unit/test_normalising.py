@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.normalising import DESCRIPTION, SIDE, ensure_normalised, load_normalised, normalise, normalised_name
+from cxr_snapshot.storage import Store, blob_name
+from ledgers import picture
+
+
+def file_of(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def pixels(body: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(normalise(body)))
+    assert (image.format, image.mode, image.size) == ("PNG", "L", (SIDE, SIDE))
+    return np.asarray(image)
+
+
+def test_the_description_is_what_is_done():
+    assert (DESCRIPTION["width"], DESCRIPTION["height"]) == (SIDE, SIDE)
+    assert pixels(picture(1)).shape == (DESCRIPTION["height"], DESCRIPTION["width"])
+
+
+@pytest.mark.parametrize(("size", "inside"), [((400, 200), np.s_[56:168, :]), ((200, 400), np.s_[:, 56:168])])
+def test_the_aspect_ratio_is_kept_with_black_borders(size, inside):
+    found = pixels(file_of(Image.new("L", size, 200)))
+    assert (found[inside] == 200).all()
+    assert int(found.astype(int).sum()) == 200 * 112 * 224
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "gray"),
+    [
+        ("L", 120, 120),
+        ("RGB", (255, 0, 0), 76),
+        ("RGBA", (255, 255, 255, 0), 0),
+        ("LA", (255, 0), 0),
+        ("1", 1, 255),
+        ("CMYK", (0, 0, 0, 0), 255),
+    ],
+)
+def test_every_mode_becomes_gray_and_the_transparent_black(mode, colour, gray):
+    file_format = "TIFF" if mode == "CMYK" else "PNG"
+    image = Image.new(mode, (80, 80), colour)
+    body = file_of(image, "JPEG" if mode == "CMYK" else file_format)
+    assert abs(int(pixels(body)[100, 100]) - gray) <= 1
+
+
+def test_a_palette_with_a_transparent_entry_becomes_black_there():
+    image = Image.new("P", (80, 80), 0)
+    image.putpalette([255, 255, 255])
+    assert pixels(file_of(image, transparency=0)).max() == 0
+
+
+def test_a_12_bit_picture_in_16_bits_uses_the_whole_range():
+    deep = np.tile(np.linspace(100, 4095, 224).astype(np.uint16), (224, 1))
+    found = pixels(file_of(Image.fromarray(deep)))
+    assert (found.min(), found.max()) == (0, 255)
+    assert abs(int(found[0, 112]) - 128) <= 1
+
+
+def test_a_deep_picture_of_one_value_is_black_and_no_division_by_zero():
+    assert pixels(file_of(Image.fromarray(np.full((80, 80), 3000, dtype=np.uint16)))).max() == 0
+
+
+def test_exif_turns_the_picture_upright():
+    sideways = Image.new("L", (80, 80), 0)
+    sideways.paste(255, (0, 0, 80, 20))  # bright above
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera says: turn clockwise
+    found = pixels(file_of(sideways, "JPEG", exif=exif))
+    assert found[112, 215] > 200
+    assert found[112, 5] < 50
+
+
+def test_equal_bytes_give_equal_bytes():
+    assert normalise(picture(3)) == normalise(picture(3))
+    assert normalise(picture(3)) != normalise(picture(4))
+
+
+def test_each_blob_is_made_once(store: Store):
+    bodies = [picture(number) for number in range(3)]
+    sha256s = [hashlib.sha256(body).hexdigest() for body in bodies]
+    for sha256, body in zip(sha256s, bodies, strict=True):
+        store.put(blob_name(sha256), body)
+    assert ensure_normalised(store, sha256s[:2]) == 2
+    store.put(normalised_name(sha256s[0]), b"kept as it is")
+    assert ensure_normalised(store, sha256s) == 1
+    assert list(load_normalised(store, sha256s)) == [b"kept as it is", normalise(bodies[1]), normalise(bodies[2])]
+
+
+def test_a_picture_that_was_not_made_is_an_error(store: Store):
+    with pytest.raises(MissingObjectError, match=r"_work/normalised/224/ab/abcd\.png"):
+        list(load_normalised(store, ["abcd"]))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.settings import SELECTION, Settings
+
+
+def load(**overrides: Any) -> Settings:
+    return Settings.load({"bucket": "cxr", **overrides}, environ={})
+
+
+def test_only_the_bucket_is_needed() -> None:
+    settings = Settings.load(environ={"CXR_BUCKET": "cxr"})
+    assert (settings.bucket, settings.prefix, settings.views, settings.max_per_class) == (
+        "cxr",
+        "covid-cxr",
+        "frontal",
+        None,
+    )
+
+
+def test_overrides_win_over_the_environment_and_none_counts_as_not_given() -> None:
+    environ = {"CXR_BUCKET": "one", "CXR_VIEWS": "frontal+lateral", "CXR_MAX_PER_CLASS": "7", "CXR_LICENCES": ""}
+    settings = Settings.load({"bucket": "two", "views": None}, environ)
+    assert (settings.bucket, settings.views, settings.max_per_class) == ("two", "frontal+lateral", 7)
+    assert settings.licences == "any"
+
+
+def test_credentials_come_from_the_variables_of_the_upstreams_own_tools() -> None:
+    environ = {"CXR_BUCKET": "cxr", "GITHUB_TOKEN": "secret-1", "KAGGLE_USERNAME": "me", "KAGGLE_KEY": "secret-2"}
+    settings = Settings.load(environ=environ)
+    assert (settings.github_token, settings.kaggle_username, settings.kaggle_key) == ("secret-1", "me", "secret-2")
+    assert "secret" not in repr(settings)
+
+
+def test_values_get_the_type_of_their_setting() -> None:
+    settings = load(max_per_class="5", http_timeout="2.5", scratch_dir="some/where", http_attempts=3.0)
+    assert (settings.max_per_class, settings.http_timeout, settings.http_attempts) == (5, 2.5, 3)
+    assert settings.scratch_dir == Path("some/where")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("bucket", "No_Bucket"),
+        ("bucket", "ab"),
+        ("prefix", "/covid"),
+        ("prefix", "covid/"),
+        ("prefix", "a//b"),
+        ("prefix", "_work"),
+        ("prefix", "a b"),
+        ("github_repo", "no-slash"),
+        ("kaggle_dataset", "one/two/three"),
+        ("github_api_url", "api.github.com"),
+        ("kaggle_api_url", "ftp://example.org"),
+        ("http_timeout", 0),
+        ("http_timeout", "nan"),
+        ("http_timeout", "soon"),
+        ("http_attempts", 0),
+        ("http_attempts", 2.5),
+        ("http_max_wait", -1),
+        ("views", "lateral"),
+        ("views", "Frontal"),
+        ("licences", "known"),
+        ("licences", "no-noderivatives"),
+        ("controls", "upstream"),
+        ("max_per_class", 0),
+        ("max_per_class", "all"),
+        ("max_per_class", True),
+        ("max_per_class", 3.7),
+        ("max_per_class", float("inf")),
+        ("max_shrink", 1.01),
+        ("max_shrink", "nan"),
+    ],
+)
+def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=rf"setting {name} \(CXR_{name.upper()}\) is .* must be"):
+        load(**{name: value})
+
+
+def test_unknown_name_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(SettingsError, match=r"unknown setting view; known are .*views"):
+        load(view="frontal")
+
+
+def test_missing_bucket_is_refused_with_the_remedy() -> None:
+    with pytest.raises(SettingsError, match="CXR_BUCKET"):
+        Settings.load(environ={})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("views", "frontal+lateral"),
+        ("licences", "no-NoDerivatives"),
+        ("licences", "known-only"),
+        ("controls", "prefer-upstream"),
+        ("max_per_class", 5),
+        ("salt", "another"),
+    ],
+)
+def test_what_decides_the_images_is_part_of_the_selection(name: str, value: object) -> None:
+    plain, changed = load().selection(), load(**{name: value}).selection()
+    assert {key for key in plain if plain[key] != changed[key]} == {name}
+    assert changed[name] == value
+
+
+def test_selection_holds_nothing_else() -> None:
+    assert list(load(github_token="secret", prefix="elsewhere").selection()) == list(SELECTION)
