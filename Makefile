@@ -7,6 +7,7 @@ UV := uv==0.13.9
 
 VENV := .local/venv
 STORE_VENV := .local/ministack-venv
+TOOLS_VENV := .local/consumers-venv
 PY := $(VENV)/bin/python
 
 stamp = $(shell $(1) | cksum | tr -d ' ')
@@ -14,6 +15,7 @@ VENV_READY := $(VENV)/.made-$(call stamp,{ pwd; echo '$(UV)'; })
 RUN_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt)
 DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.txt)
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
+TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
 
 export PYTHONPATH := $(CURDIR)/include
 export PYTHONUNBUFFERED := 1
@@ -21,7 +23,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test lint bench clean
+.PHONY: help run ui download test fuzz lint bench clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -35,8 +37,11 @@ ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT
 download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots
 	@$(PY) -m local_stack download
 
-test: $(DEV_READY) $(STORE_READY) ## run all tests; ARGS="-k name" is passed on to pytest
-	@$(PY) -m pytest $(ARGS)
+test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name" is passed on to pytest
+	@$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
+
+fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
+	@PYTHONPATH=include:tests $(PY) -m fuzz
 
 lint: $(DEV_READY) ## check style and types
 	@$(PY) -m ruff check .
@@ -69,7 +74,12 @@ $(DEV_READY): | $(RUN_READY)
 	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements-dev.txt
 	@touch $@
 
-$(STORE_READY): | $(VENV_READY)
-	@$(PY) -m venv --clear --without-pip $(STORE_VENV)
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(STORE_VENV)/bin/python requirements-ministack.txt
+# Programs whose dependencies do not fit Airflow's: the S3 server, and the tools of those who read snapshots.
+$(STORE_READY): VENV_OF = $(STORE_VENV)
+$(STORE_READY): LOCK_OF = requirements-ministack.txt
+$(TOOLS_READY): VENV_OF = $(TOOLS_VENV)
+$(TOOLS_READY): LOCK_OF = requirements-consumers.txt
+$(STORE_READY) $(TOOLS_READY): | $(VENV_READY)
+	@$(PY) -m venv --clear --without-pip $(VENV_OF)
+	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@

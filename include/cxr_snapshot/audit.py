@@ -24,6 +24,7 @@ class Check:
         threshold: what it was measured against.
         passed: whether it holds.
         remedy: what to do when it does not.
+        overridable: whether a person may decide to publish although it does not hold.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Check:
     threshold: Any
     passed: bool
     remedy: str
+    overridable: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data for an XCom."""
@@ -109,20 +111,55 @@ def check_classes(
                 max_shrink,
                 loss <= max_shrink or accept_shrink,
                 "Look at what upstream removed. If it is right, trigger one run with accept_shrink.",
+                overridable=True,
             )
         )
     return checks
 
 
-def require(checks: list[Check]) -> None:
+def check_labels(ledger: pd.DataFrame, max_unknown: float) -> Check:
+    """Check that upstream did not start to use words that nobody here knows yet.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``.
+        max_unknown: largest fraction of the rows of ``metadata.csv`` that may be left out for such a word.
+    """
+    rows = ledger[ledger["metadata_line"].notna()]
+    unknown = rows.loc[rows["rule"].str.startswith("unknown_", na=False), "rule"]
+    names = ", ".join(f"{rule} {count}" for rule, count in unknown.value_counts().items())
+    return Check(
+        "unknown_labels",
+        f"Not more than {max_unknown:.0%} of the rows of metadata.csv are left out for words that are not known.",
+        f"{len(unknown)} of {len(rows)}" + (f" ({names})" if names else ""),
+        max_unknown,
+        len(unknown) <= max_unknown * len(rows),
+        "Look at the warnings of the task filter. Teach labels.py the new words, or raise CXR_MAX_UNKNOWN.",
+        overridable=True,
+    )
+
+
+def require(checks: list[Check], *, approval: bool = False) -> None:
     """Refuse to go on when a check failed.
+
+    Args:
+        checks: the results.
+        approval: whether a person is asked about checks that are ``overridable``; then these alone refuse nothing.
 
     Raises:
         GuardError: names every failed check, its value, its limit and the remedy.
     """
-    if failed := [check for check in checks if not check.passed]:
+    failed = [check for check in checks if not check.passed]
+    if failed and not (approval and all(check.overridable for check in failed)):
         lines = [f"{check.name} is {check.value}, limit {check.threshold}. {check.remedy}" for check in failed]
         raise GuardError("Nothing is published; the previous snapshot stays the latest. " + " ".join(lines))
+
+
+def describe(failed: list[Check]) -> str:
+    """Return a Markdown list of failed checks, for the person who decides; empty for none."""
+    return "\n".join(
+        f"- **{check.name}**: {check.value}, limit {check.threshold}. {check.description} {check.remedy}"
+        for check in failed
+    )
 
 
 def previous_candidates(latest: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> Mapping[str, int] | None:

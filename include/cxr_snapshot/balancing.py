@@ -17,14 +17,19 @@ def class_counts(ledger: pd.DataFrame) -> dict[str, int]:
 
 
 def balance(
-    ledger: pd.DataFrame, salt: str, max_per_class: int | None = None, *, subtypes: str = "any"
+    ledger: pd.DataFrame,
+    salt: str,
+    max_per_class: int | None = None,
+    *,
+    subtypes: str = "any",
+    prefer_source: str | None = None,
 ) -> pd.DataFrame:
     """Keep in each class the images with the lowest rank, as many as the smallest class has.
 
     The rank is the SHA-256 of salt and content: as good as random, the same everywhere, and it never changes. Hence the
     draw is stable. If ``a`` images are new in a class, ``s`` of those drawn before are still there, and ``t`` are drawn
     now, then at most ``a - (t - s)`` of the ``s`` have to go, and none where that is negative. So images that upstream
-    adds replace at most as many as they are.
+    adds replace at most as many as they are. With balanced subtypes the former holds within each subtype.
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``, filtered and without duplicates.
@@ -32,6 +37,7 @@ def balance(
         max_per_class: upper limit for every class, or ``None``.
         subtypes: ``any`` to draw without regard to the subtype; ``balanced`` to draw from the subtypes of a class by
             turns, so that they are equally many until one is used up.
+        prefer_source: source whose images are drawn before all others.
 
     Returns:
         The ledger with the same rows; those not drawn are excluded as ``not_drawn``.
@@ -45,6 +51,8 @@ def balance(
     if subtypes == "balanced":
         turns = order.groupby(["class", "subtype"], dropna=False).cumcount()
         order = order.assign(turn=turns).sort_values(["turn", "rank"])
+    if prefer_source is not None:
+        order = order.sort_values("source", key=lambda source: source.ne(prefer_source), kind="stable")
     for name, group in order.groupby("class"):
         left_out = group.index[size:]
         ledger.loc[left_out, "rule"] = "not_drawn"

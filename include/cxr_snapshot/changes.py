@@ -132,17 +132,17 @@ def changes_markdown(report: Mapping[str, Any], version: str) -> str:
             continue
         lines += ["", f"## {kind.capitalize()}", "", meaning, ""]
         if kind == "updated":  # one change of words upstream often touches every image
-            rows = [[what, str(count)] for what, count in Counter(map(_what, entries)).most_common()]
+            rows = [[what, str(count)] for what, count in Counter(map(describe, entries)).most_common()]
             lines += _table(["what", "images"], rows[:_LISTED])
         else:
-            rows = [[entry["file"], _what(entry)] for entry in entries]
+            rows = [[entry["file"], describe(entry)] for entry in entries]
             lines += _table(["file", "what"], rows[:_LISTED])
         if len(rows) > _LISTED:
             lines += ["", f"{len(rows) - _LISTED} more are in changes.json."]
     return "\n".join(lines) + "\n"
 
 
-def _what(entry: Mapping[str, Any]) -> str:
+def describe(entry: Mapping[str, Any]) -> str:
     """Say in words what happened to one image."""
     if "columns" in entry:
         changed = [f"{name}: {_shown(c['from'])} → {_shown(c['to'])}" for name, c in entry["columns"].items()]

@@ -12,9 +12,12 @@ from cxr_snapshot.labels import finding_kind, folder, licence_kind, modality, vi
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
 from cxr_snapshot.settings import ANY_LICENCE, KNOWN_LICENCES, NO_NODERIVATIVES, PREFER_UPSTREAM
 
-_SCHEMA = "upstream's SCHEMA.md"
-_HISTORY = "upstream's history"
-_PROJECT = "this project"
+# Who says that such records are to be left out; docs/rules.md explains these words.
+_SCHEMA = "SCHEMA.md"
+_PAPER = "paper"
+_HISTORY = "history"
+_LAYOUT = "layout"
+_PROJECT = "project"
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Rule:
             that another module applies, because they need more than the record itself.
         evidence: columns whose values show it.
         warn: whether people should hear of it, because upstream said something unknown.
-        origin: who says that such records are to be left out.
+        origin: who says so, in a word that docs/rules.md explains.
     """
 
     name: str
@@ -44,11 +47,11 @@ def _has_problem(name: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 RULES = (
-    Rule("mac_metadata", "A file that macOS adds to zips; it is no image.", origin="the Kaggle zip"),
+    Rule("mac_metadata", "A file that macOS adds to zips; it is no image.", origin=_LAYOUT),
     Rule(
         "nested_copy",
         "The zip holds its content twice; this is the second copy of a file that is there.",
-        origin="the Kaggle zip",
+        origin=_LAYOUT,
     ),
     Rule("blank_row", "An empty line in metadata.csv.", origin=_HISTORY),
     Rule(
@@ -97,13 +100,13 @@ RULES = (
         "No row of metadata.csv names this image, so nothing is known of it.",
         lambda facts: facts["source"].eq("covid") & facts["metadata_line"].isna(),
         ("similar_rows",),
-        origin=f"{_HISTORY}; one such image is the authors' own trap",
+        origin=_HISTORY,
     ),
     Rule(
         "unexpected_path",
         "The file lies outside the class folders.",
         lambda facts: facts["expected_path"].eq(other=False),
-        origin="the Kaggle zip",
+        origin=_LAYOUT,
     ),
     Rule(
         "unknown_modality",
@@ -148,14 +151,14 @@ RULES = (
         "The view is not among those asked for.",
         lambda facts: ~facts["view_wanted"],
         ("view",),
-        origin=f"{_SCHEMA}; the setting views",
+        origin=_PAPER,
     ),
     Rule(
         "licence_not_allowed",
         "The licence is not among those asked for.",
         lambda facts: ~facts["licence_allowed"],
         ("license",),
-        origin=f"{_SCHEMA}; the setting licences",
+        origin=_SCHEMA,
     ),
     Rule(
         "not_an_image",

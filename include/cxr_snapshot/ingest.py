@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
-import time
 from typing import Any
 
 import pandas as pd
 
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.models import INVENTORY_SCHEMA, conform, empty_frame
+from cxr_snapshot.progress import Progress
 from cxr_snapshot.sources.base import Revision, Source, UpstreamFile
 from cxr_snapshot.storage import Store, blob_name, bounded_map
 
@@ -53,12 +53,14 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
         inventory, fetched, uploaded = _ingest(store, source, revision, known)
         _save_known(store, source.name, known, inventory)
         store.put_table(inventory_name(revision), inventory, INVENTORY_SCHEMA)
-    else:
-        log.info("%s %s was ingested before; nothing is fetched", source.name, revision.id)
+    where = store.uri(inventory_name(revision))
+    log.info(
+        "%s: %d files, %d fetched now, %d of them new; inventory %s", source.name, len(inventory), fetched, uploaded, where
+    )
     return {
         "source": source.name,
         "revision": revision.id,
-        "inventory": store.uri(inventory_name(revision)),
+        "inventory": where,
         "files": len(inventory),
         "bytes": int(inventory["bytes"].sum()),
         "fetched": fetched,
@@ -73,7 +75,7 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
     uploader = _Uploader(store)
     rows: list[dict[str, object]] = []
     fetched = 0
-    logged = time.monotonic()
+    progress = Progress(f"{source.name}: files ingested", listing.total)
     for file, sha256 in bounded_map(uploader.upload, listing.files):
         fetched += file.body is not None
         rows.append(
@@ -85,11 +87,7 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
                 "ignored": file.ignored,
             }
         )
-        if time.monotonic() - logged > 5 or len(rows) == listing.total:
-            logged = time.monotonic()
-            log.info(
-                "%s: %d of %d files, %d fetched, %d new", source.name, len(rows), listing.total, fetched, uploader.new
-            )
+        progress.advance()
     frame = conform(pd.DataFrame(rows, columns=INVENTORY_SCHEMA.names), INVENTORY_SCHEMA)
     return frame.sort_values("path", ignore_index=True), fetched, uploader.new
 

@@ -6,7 +6,6 @@ import hashlib
 import io
 import logging
 import struct
-import time
 import warnings
 import zlib
 from collections.abc import Sequence
@@ -17,8 +16,11 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageChops, ImageStat, UnidentifiedImageError
 
+from cxr_snapshot.errors import MissingObjectError, StorageUnavailableError
 from cxr_snapshot.models import INSPECTION_SCHEMA, conform, empty_frame
-from cxr_snapshot.storage import Store, blob_name, bounded_map
+from cxr_snapshot.progress import Progress
+from cxr_snapshot.s3_errors import PreconditionFailedError
+from cxr_snapshot.storage import Store, blob_name, bounded_map, parquet_bytes
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ RECIPE = "2"
 # enough to be shared out to workers.
 PARTITIONS = "0123456789abcdef"
 SAVE_EVERY = 500  # images; a killed task loses no more than these
+_SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
 
 # The fingerprint sees 64 x 64 pixels. To average down to three times that at first, and to let the slow, good filter
 # do the rest, is what Pillow recommends as `reducing_gap`. It saves three quarters of the time and moves the
@@ -166,18 +169,15 @@ def inspect_blobs(store: Store, partitions: Sequence[str], sha256s: Sequence[str
     Raises:
         StorageError: a blob or a result cannot be read or written.
     """
-    images = new = 0
+    wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
+    missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
+    progress = Progress("images inspected", len(missing))
     for partition in partitions:
-        wanted = sorted({sha256 for sha256 in sha256s if sha256.startswith(partition)})
-        known = load_inspections(store, [partition])
-        missing = sorted(set(wanted).difference(known["sha256"]))
-        images, new = images + len(wanted), new + len(missing)
-        for start in range(0, len(missing), SAVE_EVERY):
-            found = _inspect_all(store, missing[start : start + SAVE_EVERY])
-            known = pd.concat([known, found]).sort_values("sha256", ignore_index=True)
-            store.put_table(_name(partition), known, INSPECTION_SCHEMA)
-    log.info("%d images in these shards, %d of them decoded now", images, new)
-    return {"images": images, "new": new}
+        here = [sha256 for sha256 in missing if sha256.startswith(partition)]
+        for start in range(0, len(here), SAVE_EVERY):
+            _keep(store, partition, _inspect_all(store, here[start : start + SAVE_EVERY], progress))
+    log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
+    return {"images": len(wanted), "new": len(missing)}
 
 
 def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd.DataFrame:
@@ -188,16 +188,36 @@ def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
 
 
-def _inspect_all(store: Store, sha256s: Sequence[str]) -> pd.DataFrame:
+def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress) -> pd.DataFrame:
     """Decode here, in this thread, while others fetch ahead."""
-    rows, logged = [], time.monotonic()
-    bodies = bounded_map(lambda sha256: store.get(blob_name(sha256)), sha256s, threads=4)
-    for done, (sha256, body) in enumerate(bodies, start=1):
+    rows = []
+    for sha256, body in bounded_map(lambda sha256: store.get(blob_name(sha256)), sha256s, threads=4):
         rows.append({"sha256": sha256} | inspect_image(body))
-        if time.monotonic() - logged > 5:
-            logged = time.monotonic()
-            log.info("inspected %d of %d images", done, len(sha256s))
+        progress.advance()
     return conform(pd.DataFrame(rows), INSPECTION_SCHEMA)
+
+
+def _keep(store: Store, partition: str, found: pd.DataFrame) -> None:
+    """Add rows to a partition's table. A backfill may do the same at the same time, so that each try reads it anew."""
+    name = _name(partition)
+    for _ in range(_SAVES):
+        try:
+            known, etag = store.get_table_with_etag(name)
+        except MissingObjectError:
+            known, etag = empty_frame(INSPECTION_SCHEMA), None
+        both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+        body = parquet_bytes(both, INSPECTION_SCHEMA)
+        try:
+            store.put(name, body, only_if_absent=etag is None, only_if_etag=etag)
+        except PreconditionFailedError:
+            log.info("%s was written by another run meanwhile; adding to it again", name)
+        else:
+            return
+    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_SAVES} times in a row. Try again later.")
+
+
+def _where(store: Store) -> str:
+    return store.uri(_name(""))
 
 
 def _name(partition: str) -> str:

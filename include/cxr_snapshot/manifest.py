@@ -44,6 +44,7 @@ class Draft:
         tables: its small files by name, without those that :func:`cxr_snapshot.drafting.finish` adds.
         facts: what ``snapshot.json`` says beside version, address, time and predecessor.
         changes: content of ``changes.json``.
+        archive: whether the snapshot also holds itself as one zip.
     """
 
     manifest: pd.DataFrame
@@ -51,13 +52,14 @@ class Draft:
     tables: dict[str, bytes]
     facts: dict[str, Any]
     changes: dict[str, Any]
+    archive: bool = False
 
     @property
     def digest(self) -> str:
         """SHA-256 over everything in the draft; two publishers with equal digests write equal bytes."""
         sums = {copy.target: copy.sha256 for copy in self.copies}
         sums |= {name: hashlib.sha256(body).hexdigest() for name, body in self.tables.items()}
-        return hashlib.sha256(json_bytes({"files": sums, "facts": self.facts})).hexdigest()
+        return hashlib.sha256(json_bytes({"files": sums, "facts": self.facts, "archive": self.archive})).hexdigest()
 
 
 def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:

@@ -10,24 +10,33 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import pandas as pd
 
 from cxr_snapshot import __version__
-from cxr_snapshot.audit import candidate_counts, check_classes, check_ledger, previous_candidates, require
+from cxr_snapshot.audit import (
+    candidate_counts,
+    check_classes,
+    check_labels,
+    check_ledger,
+    describe,
+    previous_candidates,
+    require,
+)
 from cxr_snapshot.balancing import balance, class_counts
 from cxr_snapshot.deduplication import resolve_duplicates
 from cxr_snapshot.drafting import build_draft
-from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.errors import MissingObjectError, SettingsError
 from cxr_snapshot.filtering import excluded_by_rule, filter_records, warnings_of
 from cxr_snapshot.ingest import ingest, load_inventory
 from cxr_snapshot.inspection import PARTITIONS, inspect_blobs, load_inspections
 from cxr_snapshot.manifest import build_manifest, content_digest
 from cxr_snapshot.models import LEDGER_SCHEMA
-from cxr_snapshot.publishing import publish, read_latest
+from cxr_snapshot.publishing import publish, read_base
 from cxr_snapshot.records import METADATA_PATH
-from cxr_snapshot.settings import INSPECT_SHARDS, Settings
+from cxr_snapshot.settings import INSPECT_SHARDS, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.splitting import assign_splits
 from cxr_snapshot.storage import Store, blob_name, json_bytes
@@ -35,14 +44,14 @@ from cxr_snapshot.verification import verify
 
 log = logging.getLogger(__name__)
 
-_SEEN = "_work/seen.json"
+_SEEN = "_work/seen/"
 
 
 class Plan(TypedDict):
     """What ``poll`` decided, for all other stages.
 
-    ``folder``: where the run's tables are. ``date`` and ``created``: for the snapshot's name and record. ``revisions``:
-    pinned id by source. ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and
+    ``folder``: where the run's tables are. ``date``: the day in the snapshot's name; the snapshot is compared with the
+    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source. ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and
     code; equal fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
     """
 
@@ -72,6 +81,7 @@ class Pipeline:
         run_id: str,
         created: str,
         *,
+        as_of: str | None = None,
         pins: Mapping[str, str] | None = None,
         force: bool = False,
         accept_shrink: bool = False,
@@ -80,33 +90,41 @@ class Pipeline:
 
         Args:
             run_id: names the run; equal ids share a folder.
-            created: ISO 8601 time for which the run stands.
+            created: ISO 8601 time at which the run started.
+            as_of: a day, ``YYYY-MM-DD``, that the snapshot is named by in place of the day of ``created``; it is compared
+                with the newest one up to that day.
             pins: revisions to use in place of the current ones, by source.
             force: work even if nothing is new.
             accept_shrink: publish although a class shrank.
 
         Returns:
             The plan, or ``None`` when nothing is new.
+
+        Raises:
+            SettingsError: ``as_of`` has not come yet.
+            SourceError: an upstream cannot be asked, or does not know a pin.
         """
-        latest, _ = read_latest(self.store)
-        seen = self.store.get_json(_SEEN)
-        if seen and latest and seen["version"] != latest["version"]:
-            seen = None  # it was compared with an older snapshot
-        last = (seen or latest or {}).get("revisions", {})
+        date = as_of or created[:10]
+        if date > created[:10]:
+            raise SettingsError(f"{date} has not come yet. Give a day up to {created[:10]} (UTC).")
+        base = read_base(self.store, date)
+        seen = self.store.get_json(_seen_name(base["version"])) if base else None
+        last = (seen or base or {}).get("revisions", {})
         revisions = {
             name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name)).id
             for name, source in self.sources.items()
         }
         settings = self.settings.selection()
         fingerprint = _fingerprint(revisions, settings)
-        done = {state["fingerprint"] for state in (latest, seen) if state}
-        if fingerprint in done and not force:
-            log.info("Nothing new since %s: %s", latest and latest["version"], _listed(revisions))
+        done = {state["fingerprint"] for state in (base, seen) if state}
+        if base and fingerprint in done and not force:
+            log.info("Nothing new since %s: %s", base["version"], _listed(revisions))
             return None
-        log.info("To be built: %s", _listed(revisions))
+        folder = f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}"
+        log.info("To be built: %s; tables in %s", _listed(revisions), self.store.uri(folder))
         return Plan(
-            folder=f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}",
-            date=created[:10],
+            folder=folder,
+            date=date,
             created=created,
             revisions=revisions,
             settings=settings,
@@ -137,46 +155,59 @@ class Pipeline:
     def balance(self, plan: Plan) -> dict[str, Any]:
         """Cut the classes to equal size."""
         settings = plan["settings"]
-        ledger = balance(self._ledger(plan, "filtered"), settings["salt"], settings["max_per_class"])
+        ledger = balance(
+            self._ledger(plan, "filtered"),
+            settings["salt"],
+            settings["max_per_class"],
+            prefer_source="covid" if settings["controls"] == PREFER_UPSTREAM else None,
+        )
         return self._save_ledger(plan, "balanced", ledger)
 
     def audit(self, plan: Plan) -> dict[str, Any]:
-        """Check the ledger against the sources once more, and the classes against the latest snapshot.
+        """Check the ledger against the sources once more, and the classes against the snapshot before.
+
+        Returns:
+            ``passed``: number of checks that hold; ``checks``: all of them; ``to_approve``: what a person must approve
+            before this is published, in Markdown; empty where nothing.
 
         Raises:
-            GuardError: a check failed; nothing will be published.
+            GuardError: a check failed, and no person may or, by the setting ``approval``, shall decide; nothing will be
+                published.
         """
         ledger = self._ledger(plan, "balanced")
-        latest, _ = read_latest(self.store)
         checks = [
             *check_ledger(ledger, self._all_records(plan), self._all_paths(plan)),
             *check_classes(
                 candidate_counts(ledger),
                 class_counts(ledger),
-                previous_candidates(latest, plan["settings"]),
+                previous_candidates(read_base(self.store, plan["date"]), plan["settings"]),
                 self.settings.max_shrink,
                 accept_shrink=plan["accept_shrink"],
             ),
+            check_labels(ledger, self.settings.max_unknown),
         ]
-        require(checks)
-        return {"passed": len(checks), "checks": [check.as_dict() for check in checks]}
+        require(checks, approval=self.settings.approval == "on")
+        failed = [check for check in checks if not check.passed]
+        passed = len(checks) - len(failed)
+        log.info("%d of %d checks passed for %s", passed, len(checks), self.store.uri(plan["folder"]))
+        return {"passed": passed, "checks": [check.as_dict() for check in checks], "to_approve": describe(failed)}
 
     def publish(self, plan: Plan) -> dict[str, Any] | None:
-        """Publish the snapshot, unless its content equals the latest one's; that is remembered as seen.
+        """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
 
         Returns:
             The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts`` and the other facts
             of ``snapshot.json``; ``None`` when there was nothing to publish.
         """
         ledger = self._ledger(plan, "balanced")
-        latest, _ = read_latest(self.store)
-        if latest and latest["content_digest"] == content_digest(build_manifest(ledger)):
-            if (latest["fingerprint"], latest["created"]) == (plan["fingerprint"], plan["created"]):
-                log.info("This run published %s before; its answer was lost", latest["version"])
-                return latest
-            log.info("The content equals that of %s; nothing to publish", latest["version"])
-            seen = {name: plan[name] for name in ("revisions", "fingerprint")}
-            self.store.put_json(_SEEN, {**seen, "version": latest["version"]})
+        base = read_base(self.store, plan["date"])
+        if base and base["content_digest"] == content_digest(build_manifest(ledger)):
+            if (base["fingerprint"], base["created"]) == (plan["fingerprint"], plan["created"]):
+                log.info("This run published %s before; its answer was lost", base["version"])
+                return base
+            log.info("The content equals that of %s at %s; nothing to publish", base["version"], base["uri"])
+            seen = {"revisions": plan["revisions"], "fingerprint": plan["fingerprint"]}
+            self.store.put_json(_seen_name(base["version"]), seen)
             return None
         facts = {
             "revisions": plan["revisions"],
@@ -187,12 +218,17 @@ class Pipeline:
             "candidates": candidate_counts(ledger),
             "excluded": excluded_by_rule(ledger),
         }
-        draft = build_draft(self.store, ledger, facts, latest, plan["folder"])
-        return publish(self.store, draft, plan["date"], plan["created"], latest["version"] if latest else None)
+        draft = build_draft(self.store, ledger, facts, base, plan["folder"])
+        draft = replace(draft, archive=self.settings.archive == ZIP_ARCHIVE)
+        snapshot = publish(self.store, draft, plan["date"], plan["created"], base["version"] if base else None)
+        log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], _listed(snapshot["counts"]))
+        return snapshot
 
     def verify(self, version: str) -> dict[str, int]:
         """Read the published snapshot back; see :func:`cxr_snapshot.verification.verify`."""
-        return verify(self.store, version, all_images=self.settings.verify == "all")
+        found = verify(self.store, version, all_images=self.settings.verify == "all")
+        log.info("Verified %s at %s", _listed(found), self.store.uri(version))
+        return found
 
     def _inventory(self, plan: Plan, source: str) -> pd.DataFrame:
         revision = Revision(source, plan["revisions"][source])
@@ -230,6 +266,11 @@ class Pipeline:
         counts, excluded = class_counts(ledger), excluded_by_rule(ledger)
         log.info("%s; excluded %s; table %s", _listed(counts), _listed(excluded) or "nothing", self.store.uri(name))
         return {"ledger": self.store.uri(name), "counts": counts, "excluded": excluded}
+
+
+def _seen_name(version: str) -> str:
+    """Return where it is kept that newer revisions gave the same content as this version."""
+    return f"{_SEEN}{version}.json"
 
 
 def _fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:

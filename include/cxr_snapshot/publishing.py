@@ -13,13 +13,14 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxr_snapshot.archive import archive_name, write_archive
 from cxr_snapshot.drafting import finish
 from cxr_snapshot.errors import MissingObjectError, PublishConflictError, StorageError
 from cxr_snapshot.manifest import Copy, Draft
+from cxr_snapshot.progress import Progress
 from cxr_snapshot.s3_errors import PreconditionFailedError
 from cxr_snapshot.storage import Store, StoredObject, bounded_map, json_bytes, parse_json
 
@@ -53,15 +54,36 @@ def read_latest(store: Store) -> tuple[dict[str, Any] | None, str | None]:
         StorageError: ``latest.json`` names a snapshot that is not there.
     """
     version, etag = read_pointer(store)
+    return _read_snapshot(store, version), etag
+
+
+def read_base(store: Store, date: str) -> dict[str, Any] | None:
+    """Return the ``snapshot.json`` with which a snapshot of the day ``date`` is to be compared; errors as above.
+
+    That is the latest one; for a day before it, the newest one up to that day. ``None`` where there is none.
+    """
+    return _read_snapshot(store, _base_version(store, date))
+
+
+def _base_version(store: Store, date: str) -> str | None:
+    latest, _ = read_pointer(store)
+    if latest is None or version_key(latest)[0] <= date:
+        return latest
+    earlier = [name for name in store.folders() if is_version(name) and version_key(name)[0] <= date]
+    newest_first = sorted(earlier, key=version_key, reverse=True)
+    return next((name for name in newest_first if store.exists(f"{name}/{SUCCESS}")), None)
+
+
+def _read_snapshot(store: Store, version: str | None) -> dict[str, Any] | None:
     if version is None:
-        return None, None
+        return None
     snapshot = store.get_json(f"{version}/snapshot.json")
     if snapshot is None:
         raise StorageError(
-            f"{store.uri(LATEST)} names {version}, but {store.uri(version)}/snapshot.json is missing. Restore "
-            f"the snapshot, or write the version of a complete one into {LATEST}."
+            f"{store.uri(version)}/snapshot.json is missing, although {LATEST} or {SUCCESS} says that this is a "
+            f"snapshot. Restore it; or write the version of a complete one into {store.uri(LATEST)}."
         )
-    return snapshot, etag
+    return snapshot
 
 
 def read_pointer(store: Store) -> tuple[str | None, str | None]:
@@ -88,7 +110,7 @@ def publish(store: Store, draft: Draft, date: str, created: str, previous: str |
         draft: what.
         date: the day in the version's name, ``YYYY-MM-DD``.
         created: ISO 8601 time that ``snapshot.json`` states.
-        previous: version that was the latest when the draft was made.
+        previous: version with which the draft was compared; see :func:`read_base`.
 
     Returns:
         The content of ``snapshot.json``.
@@ -104,6 +126,9 @@ def publish(store: Store, draft: Draft, date: str, created: str, previous: str |
     present = store.list(f"{version}/")
     if f"{version}/{SUCCESS}" not in present:
         _copy_all(store, version, draft.copies, present)
+        if draft.archive:
+            sha256 = write_archive(store, version, draft.copies, files, created=created, present=present)
+            files[SUMS] += f"{sha256}  {archive_name(version)}\n".encode()
         _write_all(store, version, files, present)
         _write_once(store, f"{version}/{SUCCESS}", hashlib.sha256(files[SUMS]).hexdigest().encode() + b"\n")
     snapshot = parse_json(files["snapshot.json"], store.uri(f"{version}/snapshot.json"))
@@ -149,16 +174,16 @@ def _claim(store: Store, draft: Draft, date: str, created: str, previous: str | 
     Returns:
         The version, and the time of creation that its ``snapshot.json`` states.
     """
-    latest, _ = read_pointer(store)
+    base = _base_version(store, date)
     wanted = {"digest": draft.digest, "created": created, "previous": previous}
     for number in range(1000):
         version = f"{date}.{number}" if number else date
         name = f"{CLAIMS}{version}.json"
         claim = store.get_json(name)
         if claim is None:
-            if latest != previous:
+            if base != previous:
                 raise PublishConflictError(
-                    f"{latest} was published since this run compared its content with {previous or 'nothing'}. Run the "
+                    f"{base} was published since this run compared its content with {previous or 'nothing'}. Run the "
                     "task publish again, so that it compares with that one."
                 )
             try:
@@ -183,12 +208,9 @@ def _copy_all(store: Store, version: str, copies: Sequence[Copy], present: Mappi
     """Copy the large files that are not there yet to their names in the snapshot, inside the store."""
     finished = _finished_copies(store, version, copies, present)
     missing = [copy for copy in copies if copy.target not in finished]
-    logged = time.monotonic()
-    copied = bounded_map(lambda copy: store.copy(copy.source, f"{version}/{copy.target}"), missing)
-    for done, _ in enumerate(copied, start=1):
-        if time.monotonic() - logged > 5 or done == len(missing):
-            logged = time.monotonic()
-            log.info("copied %d of %d files into %s", done, len(missing), version)
+    progress = Progress(f"{version}: files copied", len(missing))
+    for _ in bounded_map(lambda copy: store.copy(copy.source, f"{version}/{copy.target}"), missing):
+        progress.advance()
 
 
 def _finished_copies(

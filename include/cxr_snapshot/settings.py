@@ -23,6 +23,8 @@ ANY_LICENCE, NO_NODERIVATIVES, KNOWN_LICENCES = LICENCE_CHOICES = ("any", "no-No
 KAGGLE_ONLY, PREFER_UPSTREAM = CONTROL_CHOICES = ("kaggle", "prefer-upstream")
 CONDITIONAL_WRITES_CHOICES = ("required", "unavailable")
 VERIFY_CHOICES = ("sample", "all")
+APPROVAL_CHOICES = ("off", "on")
+NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
 SELECTION = ("views", "licences", "controls", "max_per_class", "salt")  # what decides which images a snapshot holds
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
@@ -56,10 +58,16 @@ class Settings:
             images of other viral and bacterial pneumonias and of no finding come first, and Kaggle's fill up.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
-        max_shrink: largest fraction by which a class may shrink against the latest snapshot.
+        max_shrink: largest fraction by which a class may shrink against the snapshot before.
+        max_unknown: largest fraction of the rows of ``metadata.csv`` that may be left out for unknown words.
+        approval: ``on`` lets a person decide in Airflow when one of these two limits is exceeded; ``off`` fails the run.
         conditional_writes: ``required``; or ``unavailable`` for a store that ignores or refuses them, where two runs at
             once may overwrite each other's snapshot.
         verify: which published images are read back: a ``sample``, or ``all``.
+        archive: ``none``; or ``zip``: each snapshot also holds all its files in one zip, which doubles its size.
+        notify: Airflow connection that receives messages, of type SMTP or HTTP; ``None`` for no messages.
+        notify_to: e-mail addresses, separated by commas; needed where ``notify`` is an SMTP connection.
+        quiet_days: a message says that nothing was new for this many days, and again after as many more.
     """
 
     bucket: str
@@ -85,8 +93,14 @@ class Settings:
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
     max_shrink: float = 0.10
+    max_unknown: float = 0.10
+    approval: str = "off"
     conditional_writes: str = "required"
     verify: str = "sample"
+    archive: str = NO_ARCHIVE
+    notify: str | None = None
+    notify_to: str | None = None
+    quiet_days: int = 30
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by name and with the remedy."""
@@ -122,13 +136,17 @@ class Settings:
             self.max_per_class,
             "a whole number of at least 1, or nothing for no limit",
         )
-        _require(0 <= self.max_shrink <= 1, "max_shrink", self.max_shrink, "a fraction from 0 to 1")
+        for name in ("max_shrink", "max_unknown"):
+            _require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "a fraction from 0 to 1")
+        _require(self.quiet_days >= 1, "quiet_days", self.quiet_days, "a whole number of at least 1")
         for name, choices in (
             ("views", VIEW_CHOICES),
             ("licences", LICENCE_CHOICES),
             ("controls", CONTROL_CHOICES),
             ("conditional_writes", CONDITIONAL_WRITES_CHOICES),
             ("verify", VERIFY_CHOICES),
+            ("approval", APPROVAL_CHOICES),
+            ("archive", ARCHIVE_CHOICES),
         ):
             _require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
 

@@ -239,8 +239,13 @@ class Store:
 
     def get_table(self, name: str) -> pd.DataFrame:
         """Return a Parquet object as a table; errors as :meth:`get`."""
+        return self.get_table_with_etag(name)[0]
+
+    def get_table_with_etag(self, name: str) -> tuple[pd.DataFrame, str]:
+        """Return a Parquet object as a table, and its ETag; errors as :meth:`get`."""
+        body, etag = self.get_with_etag(name)
         try:
-            return to_frame(pq.read_table(io.BytesIO(self.get(name))))
+            return to_frame(pq.read_table(io.BytesIO(body))), etag
         except pa.ArrowInvalid as error:
             raise StorageError(
                 f"{self.uri(name)} is not a Parquet file ({error}). Delete it; it is made again."
@@ -289,9 +294,9 @@ class Store:
         return translated(doing, self.uri(name), self.bucket)
 
 
-def connect() -> S3Client:
+def connect(config: Config = CLIENT_CONFIG) -> S3Client:
     """Return an S3 client from the environment, by boto3's own rules (``AWS_ENDPOINT_URL_S3``, ``AWS_PROFILE``)."""
-    return boto3.client("s3", config=CLIENT_CONFIG)
+    return boto3.client("s3", config=config)
 
 
 def open_store(settings: Settings, client: S3Client | None = None) -> Store:

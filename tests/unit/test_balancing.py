@@ -86,6 +86,18 @@ def causes(covid: int, viral: int, bacterial: int, **settings: object) -> dict[s
     return {"viral": found.count(0), "bacterial": found.count(1)}
 
 
+@pytest.mark.parametrize("preferred", [0, 2, 3, 5])
+def test_a_preferred_source_is_drawn_first_and_the_others_fill_up(preferred: int) -> None:
+    table = ledger(sorted(some(3, 9, 9)))
+    first = table["path"].isin([f"{kind}{number}" for kind in ("NORMAL", "PNEUMONIA") for number in range(preferred)])
+    table["source"] = first.map({True: "covid", False: "pneumonia"})
+    balanced = balance(table, "salt", prefer_source="covid")
+    inside = balanced[balanced["rule"].isna()]
+    assert class_counts(balanced) == dict.fromkeys(CLASSES, 3)
+    for kind in ("NORMAL", "PNEUMONIA"):
+        assert inside.loc[inside["class"].eq(kind), "source"].eq("covid").sum() == min(preferred, 3)
+
+
 @pytest.mark.parametrize(
     ("covid", "viral", "bacterial", "expected"),
     [
@@ -103,7 +115,7 @@ def test_an_odd_share_leaves_one_subtype_ahead_by_one() -> None:
     assert sorted(causes(9, 12, 12, subtypes="balanced").values()) == [4, 5]
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=40, deadline=None)
 @given(st.sets(IMAGES, max_size=30), st.none() | st.integers(1, 8), st.randoms(use_true_random=False))
 def test_equal_complete_and_without_regard_to_order(images: set[Image], limit: int | None, rng: random.Random) -> None:
     rows = ledger(sorted(images))
@@ -120,26 +132,42 @@ def test_equal_complete_and_without_regard_to_order(images: set[Image], limit: i
     )
 
 
-@pytest.mark.parametrize("subtypes", ["any", "balanced"])
-@hypothesis_settings(max_examples=60, deadline=None)
-@given(st.sets(IMAGES, max_size=40), st.sets(IMAGES, max_size=8), st.sets(IMAGES, max_size=8), st.integers(1, 12))
+def parts(images: Iterable[Image]) -> dict[str, set[str]]:
+    """Return the paths of the images of each subtype, or of each class that has none."""
+    found: dict[str, set[str]] = {}
+    for kind, number in images:
+        cause = str(number % 3 > 0) if kind == "PNEUMONIA" else ""
+        found.setdefault(kind + cause, set()).add(f"{kind}{number}")
+    return found
+
+
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(
+    st.booleans(),
+    st.sets(IMAGES, max_size=40),
+    st.sets(IMAGES, max_size=8),
+    st.sets(IMAGES, max_size=8),
+    st.integers(1, 12),
+)
 def test_a_change_upstream_replaces_no_more_than_balance_requires(
-    subtypes: str, before: set[Image], added: set[Image], removed: set[Image], limit: int
+    balanced: bool, before: set[Image], added: set[Image], removed: set[Image], limit: int
 ) -> None:
     """The property that the docstring of ``balance`` states, for additions and removals together."""
     after = (before | added) - removed
-    old, new = (drawn(images, max_per_class=limit, subtypes=subtypes) for images in (before, after))
+    options = {"subtypes": "balanced"} if balanced else {}
+    old, new = (set().union(*drawn(images, max_per_class=limit, **options).values()) for images in (before, after))
     for kind in CLASSES:
-        there = {f"{name}{number}" for name, number in after}
-        brought = sum(name == kind for name, _ in after - before)
-        gained = len(new[kind]) - len(old[kind] & there)
-        replaced = (old[kind] & there) - new[kind]
-        assert len(replaced) <= max(0, brought - gained)
+        units = parts(image for image in after if image[0] == kind).values()
+        for unit in units if balanced else [set().union(*units)]:
+            known = {path for paths in parts(before).values() for path in paths}
+            survivors, share = old & unit, new & unit
+            assert len(survivors - share) <= max(0, len(unit - known) - (len(share) - len(survivors)))
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
-@given(st.sets(IMAGES, max_size=40), st.sets(IMAGES, max_size=8))
-def test_additions_replace_at_most_as_many_as_they_bring(before: set[Image], added: set[Image]) -> None:
-    old, new = drawn(before), drawn(before | added)
+@hypothesis_settings(max_examples=40, deadline=None)
+@given(st.booleans(), st.sets(IMAGES, max_size=40), st.sets(IMAGES, max_size=8))
+def test_additions_replace_at_most_as_many_as_they_bring(balanced: bool, before: set[Image], added: set[Image]) -> None:
+    options = {"subtypes": "balanced"} if balanced else {}
+    old, new = drawn(before, **options), drawn(before | added, **options)
     left = sum(len(old[kind] - new[kind]) for kind in CLASSES)
     assert left <= len(added - before)

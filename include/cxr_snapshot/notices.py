@@ -1,0 +1,55 @@
+"""The words of the messages that people get. Pure: facts in, text out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A message: a subject of one line and a plain text."""
+
+    subject: str
+    text: str
+
+
+def published(snapshot: Mapping[str, Any], changes: Mapping[str, Any], link: str) -> Notice:
+    """Say that there is a new snapshot.
+
+    Args:
+        snapshot: content of its ``snapshot.json``.
+        changes: content of its ``changes.json``.
+        link: address of the run in Airflow.
+    """
+    images = ", ".join(f"{name} {count:,}" for name, count in sorted(snapshot["counts"].items()))
+    revisions = ", ".join(f"{name} {revision}" for name, revision in sorted(snapshot["revisions"].items()))
+    counts = {kind: count for kind, count in changes["counts"].items() if count}
+    diff = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no image changed"
+    since = f"Since {changes['previous']}: {diff}" if changes["previous"] else "This is the first snapshot"
+    lines = [f"Images: {images}.", f"{since}.", f"Built from: {revisions}.", f"Where: {snapshot['uri']}", f"Run: {link}"]
+    return Notice(f"Chest X-ray snapshot {snapshot['version']} is published", "\n".join(lines))
+
+
+def failed(task: str, error: object, link: str) -> Notice:
+    """Say that a task failed for good, and why."""
+    lines = [str(error) or type(error).__name__, "Nothing was published by this run unless it says so.", f"Log: {link}"]
+    return Notice(f"Chest X-ray snapshot: {task} failed", "\n".join(lines))
+
+
+def quiet(version: str, today: date, every: int, link: str) -> Notice | None:
+    """Say that nothing was new for a long time; ``None`` on all days but each ``every``-th.
+
+    Args:
+        version: name of the latest snapshot.
+        today: day of the run.
+        every: days between two messages.
+        link: address of the run in Airflow.
+    """
+    days = (today - date.fromisoformat(version[:10])).days
+    if days <= 0 or days % every:
+        return None
+    text = f"The latest snapshot is still {version}. The upstreams were asked and have nothing new.\nRun: {link}"
+    return Notice(f"Chest X-ray snapshot: nothing new for {days} days", text)

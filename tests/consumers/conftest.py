@@ -1,0 +1,103 @@
+"""A published snapshot of the sample, its download, and what runs a consumer's tool in the environment of the tools."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+
+from airflow_environment import ROOT
+from cxr_snapshot.storage import Store
+from support import ServedUpstream, run_stages
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
+from upstream_simulator.server import UpstreamSimulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+TOOLS = ROOT / ".local/consumers-venv/bin"
+SCRIPTS = Path(__file__).parent / "scripts"
+
+RunTool = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Published:
+    """The second of two snapshots: ``uri`` without a slash at its end, its ``snapshot.json`` and its manifest."""
+
+    store: Store
+    uri: str
+    snapshot: dict[str, Any]
+    manifest: pd.DataFrame
+
+
+@pytest.fixture(scope="session")
+def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
+    bucket = f"consumers-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=bucket)
+    store = Store(s3_client, bucket, "covid-cxr")
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copytree(sample_folder, folder / "sample")
+    git_dir, kaggle_dir = folder / "sample" / GIT_NAME, folder / "sample" / KAGGLE_NAME
+    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
+        for step in (1, 2):
+            upstream.move_to_step(step)
+            day = f"2026-11-2{step}T03:00:00+00:00"
+            outcome = run_stages(upstream.pipeline(store, folder / "scratch"), f"run-{step}", day)
+    assert outcome.snapshot
+    assert outcome.snapshot["previous"] == "2026-11-21"
+    manifest = pd.read_csv(io.BytesIO(store.get("2026-11-22/manifest.csv")))
+    return Published(store, store.uri("2026-11-22"), outcome.snapshot, manifest)
+
+
+@pytest.fixture(scope="session")
+def tool(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> RunTool:
+    """Return what runs a program of the tools' environment, or one of the scripts, and gives back what it printed.
+
+    A script prints one JSON value. The tools see the S3 server of the tests and no home folder, cache or hub.
+    """
+    home = tmp_path_factory.mktemp("home")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "AWS_ENDPOINT_URL": s3_endpoint,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(home / "huggingface"),
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "KERAS_BACKEND": "jax",
+        "JAX_PLATFORMS": "cpu",
+    }
+
+    def run(program: str, *arguments: object) -> Any:
+        script = program.endswith(".py")
+        command = [str(TOOLS / "python"), str(SCRIPTS / program)] if script else [str(TOOLS / program)]
+        done = subprocess.run(
+            [*command, *map(str, arguments)], env=environ, cwd=home, check=False, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{program} failed:\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout.splitlines()[-1]) if script else done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def folder(published: Published, tool: RunTool, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The snapshot as `aws s3 sync` brings it."""
+    target = tmp_path_factory.mktemp("download") / "covid-cxr-2026-11-22"
+    tool("aws", "s3", "sync", "--no-progress", f"{published.uri}/", target)
+    return target

@@ -1,0 +1,132 @@
+"""What consumers are promised: each test loads a published snapshot with a tool as people use it.
+
+torchvision alone is not installed for this, because it takes gigabytes: its documented rules for folders are applied
+here. All other tools are the real ones, in an environment of their own.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+from PIL import Image
+
+from cxr_snapshot.models import CLASSES, MANIFEST_COLUMNS
+
+from .conftest import Published, RunTool
+
+
+def classes_by_file(manifest: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(manifest["file"], manifest["class"], strict=True))
+
+
+def test_aws_s3_sync_and_sha256sum(published: Published, folder: Path):
+    stored = {name.split("/", 1)[1] for name in published.store.list("2026-11-22/")}
+    assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == stored
+    program = ["sha256sum"] if shutil.which("sha256sum") else ["shasum", "-a", "256"]
+    done = subprocess.run([*program, "--check", "SHA256SUMS"], cwd=folder, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(done.stdout.splitlines()) == len(stored - {"SHA256SUMS", "_SUCCESS"})
+    assert all(line.endswith(": OK") for line in done.stdout.splitlines())
+
+
+def test_sha256sum_notices_a_damaged_copy(folder: Path, tmp_path: Path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "manifest.csv").write_bytes((copy / "manifest.csv").read_bytes()[:-1] + b"x")
+    program = ["sha256sum"] if shutil.which("sha256sum") else ["shasum", "-a", "256"]
+    done = subprocess.run([*program, "--check", "SHA256SUMS"], cwd=copy, check=False, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "manifest.csv: FAILED" in done.stdout
+
+
+def test_hugging_face_parquet_has_images_class_names_and_splits(published: Published, folder: Path, tool: RunTool):
+    found = tool("huggingface_parquet.py", folder)
+    assert found["card"] == {
+        "license": "other",
+        "task_categories": ["image-classification"],
+        "size_categories": ["n<1K"],
+    }
+    assert found["names"] == list(CLASSES)
+    assert found["columns"] == ["image", "label", *MANIFEST_COLUMNS]
+    assert all(row["picture"] == ["PNG", "L", 224, 224] for row in found["rows"])
+    assert all(row["loaded_as"] == row["split"] for row in found["rows"])
+    assert {row["file"]: row["label"] for row in found["rows"]} == classes_by_file(published.manifest)
+    splits = dict(zip(published.manifest["file"], published.manifest["split"], strict=True))
+    assert {row["file"]: row["split"] for row in found["rows"]} == splits
+    assert len(found["rows"]) == len(published.manifest)
+    assert found["by_call"] == published.manifest["split"].value_counts().to_dict()
+    assert found["features_by_call"]
+
+
+def test_hugging_face_imagefolder_takes_the_folders_for_classes(published: Published, folder: Path, tool: RunTool):
+    found = tool("huggingface_imagefolder.py", folder)
+    assert found["names"] == list(CLASSES)
+    assert found["labels"] == classes_by_file(published.manifest)
+    assert found["rows"] == len(published.manifest)
+
+
+def test_torchvision_image_folder_rules(published: Published, folder: Path):
+    # As torchvision documents it: every folder is a class, in sorted order; every file below with one of these
+    # extensions is a sample; a class without samples is an error.
+    extensions = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
+    classes = sorted(path.name for path in (folder / "images").iterdir() if path.is_dir())
+    samples = {
+        str(path.relative_to(folder)): name
+        for name in classes
+        for path in (folder / "images" / name).rglob("*")
+        if path.name.lower().endswith(extensions)
+    }
+    assert classes == list(CLASSES)
+    assert samples == classes_by_file(published.manifest)
+    for name in samples:
+        with Image.open(folder / name) as image:
+            image.convert("RGB")  # what its default loader does
+    assert [path.name for path in (folder / "images").iterdir() if path.is_file()] == []
+
+
+def test_keras_image_dataset_from_directory(published: Published, folder: Path, tool: RunTool):
+    found = tool("keras_directory.py", folder)
+    assert found["names"] == list(CLASSES)
+    assert found["yielded"] == [[[64, 64, 1], name] for name in CLASSES]
+    seen = published.manifest[published.manifest["format"].ne("WEBP")]  # Keras does not know WebP; the card says so
+    assert sorted(found["files"]) == sorted(seen["file"])
+    unseen = len(published.manifest) - len(seen)
+    assert (f"Keras passes over {unseen} original files" in (folder / "README.md").read_text()) == (unseen > 0)
+
+
+def test_pandas_and_pyarrow_read_from_s3(published: Published, tool: RunTool):
+    found = tool("pandas_s3.py", published.uri)
+    assert found["columns"] == list(MANIFEST_COLUMNS)
+    assert found["files"] == list(published.manifest["file"])
+    assert found["integers"] == "int64"
+    assert found["csv_equals_parquet"]
+    assert found["classes"] == published.snapshot["counts"]
+    labels = {row["file"]: CLASSES[row["label"]] for row in found["shard_rows"]}
+    assert labels == classes_by_file(published.manifest)
+
+
+def test_duckdb_reads_the_shards(published: Published, folder: Path, tool: RunTool):
+    found = tool("duckdb_query.py", folder)
+    expected = [
+        [split, name, CLASSES.index(name), count]
+        for (split, name), count in sorted(published.manifest.groupby(["split", "class"]).size().items())
+    ]
+    assert found["counts"] == expected
+    assert found["png"] == [["89504E47"]]
+    assert found["joined"] == len(published.manifest)
+
+
+def test_mlcroissant_validates_and_reads_the_records(published: Published, folder: Path, tool: RunTool):
+    found = tool("croissant_records.py", folder)
+    assert (found["errors"], found["warnings"]) == ([], [])
+    assert "WARNING" not in found["logged"]
+    assert len(found["manifest"]) == len(published.manifest)
+    for record, row in zip(found["manifest"], published.manifest.to_dict("records"), strict=True):
+        for column in ("file", "class", "split", "sha256", "bytes", "width", "patient_id"):
+            assert record[column] == row[column]
+        assert record["age"] == (None if pd.isna(row["age"]) else row["age"])
+    assert {file: CLASSES[label] for file, label, _ in found["examples"]} == classes_by_file(published.manifest)
+    assert {tuple(size) for _, _, size in found["examples"]} == {(224, 224)}
