@@ -18,6 +18,7 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `filter` | labels every record, applies the rules, drops duplicates | ledger, counts by class and rule, warnings |
 | `balance` | cuts the classes to equal size | ledger, counts |
 | `audit` | checks that nothing was lost and no class shrank; refuses to publish otherwise | the checks |
+| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the answer |
 | `publish` | writes the snapshot and moves `latest.json`, unless nothing in it is new | the dataset version |
 | `verify` | reads the snapshot back; updates the asset `covid_cxr_snapshot` | numbers of objects and bytes |
 
@@ -26,7 +27,16 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 **To build again** although nothing is new, trigger with *force*. The same content is still not published twice.
 
 **When `audit` stops the run** because a class shrank, look at what upstream removed; if it is right, trigger once with
-*accept_shrink*.
+*accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*:
+*Approve* publishes, *Reject* ends the run without publishing.
+
+**Time travel.** Trigger with a date in *COVID collection as of*, or run
+`airflow backfill create --dag-id covid_cxr_snapshot --from-date 2020-03-28 --to-date 2020-03-29 --max-active-runs 1`.
+This publishes the snapshot as it would have been at the end of that day (UTC), under that day's name, compared with the
+newest snapshot up to that day. `latest.json` moves only forwards. Kaggle's dataset is always the current one.
+
+**The schedule** is read when this file is parsed: `CXR_SCHEDULE` (cron, default `0 3 * * *`) in the time zone
+`CXR_TIMEZONE` (default `UTC`). Versions are named by the UTC date at which a run starts.
 
 **Settings** are environment variables `CXR_*` or the Airflow variable `cxr_snapshot` (a JSON object). **Credentials**
 are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. The README lists them all.
@@ -34,12 +44,15 @@ are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment.
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import Asset, Param, dag, get_current_context, task
+from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_context, task
 
-from airflow_runtime import pipeline
+from airflow_approval import ApprovalIfNeeded
+from airflow_notify import SnapshotNotifier
+from airflow_runtime import pipeline, time_travel
 from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, VIEW_CHOICES
 from cxr_snapshot.sources import SOURCES
 
@@ -57,7 +70,8 @@ PARAMS = {
         type=["null", "string"],
         pattern=r"^([0-9a-f]{7,40}|\d{4}-\d{2}-\d{2})$",
         title="COVID collection as of",
-        description="A commit SHA-1 of the GitHub repository, or a date; empty for the newest.",
+        description="Empty for the newest. A day such as 2020-03-28 (UTC): the snapshot is named by that day and holds "
+        "what was there at its end. Or a commit SHA-1 of the GitHub repository: the snapshot is named by today.",
     ),
     "views": Param(
         default=None,
@@ -108,11 +122,13 @@ def _overrides() -> dict[str, Any]:
     dag_id="covid_cxr_snapshot",
     dag_display_name="COVID chest X-ray snapshot",
     doc_md=__doc__,
-    schedule="0 3 * * *",
-    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    schedule=CronTriggerTimetable(
+        os.environ.get("CXR_SCHEDULE") or "0 3 * * *", timezone=os.environ.get("CXR_TIMEZONE") or "UTC"
+    ),
+    start_date=datetime(2020, 2, 1, tzinfo=UTC),  # the COVID collection is not older; a backfill may go back to here
     catchup=False,
     max_active_runs=1,
-    dagrun_timeout=timedelta(hours=12),
+    dagrun_timeout=timedelta(days=3),  # longer than an approval may take; each task has a shorter limit of its own
     params=PARAMS,
     tags=["covid", "chest-x-ray", "dataset"],
     default_args={
@@ -122,57 +138,97 @@ def _overrides() -> dict[str, Any]:
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=30),
         "execution_timeout": timedelta(hours=1),
+        "on_failure_callback": SnapshotNotifier("failed"),
     },
 )
 def covid_cxr_snapshot() -> None:
     """Wire the stages; the work is in ``cxr_snapshot.pipeline``."""
 
-    @task.short_circuit(execution_timeout=timedelta(minutes=15))
+    @task.short_circuit(
+        task_display_name="Poll both upstreams",
+        execution_timeout=timedelta(minutes=15),
+        on_success_callback=SnapshotNotifier("quiet"),
+    )
     def poll() -> Any:
+        """Ask GitHub and Kaggle for their revisions and pin them for the run. Nothing new: all else is skipped."""
         context = get_current_context()
         run, params = context["dag_run"], context["params"]
+        as_of, pins = time_travel(run.run_type, run.logical_date, params["covid_commit"])
+        started = run.start_date or run.run_after
         with pipeline(_overrides()) as stages:
             return stages.poll(
                 run.run_id,
-                run.run_after.astimezone(UTC).isoformat(timespec="seconds"),
-                pins={"covid": params["covid_commit"]} if params["covid_commit"] else {},
+                started.astimezone(UTC).isoformat(timespec="seconds"),
+                as_of=as_of,
+                pins=pins,
                 force=params["force"],
                 accept_shrink=params["accept_shrink"],
             )
 
-    @task(execution_timeout=timedelta(hours=6), map_index_template="{{ task.op_kwargs['source'] }}")
+    # At most one task for each upstream, however many runs a backfill has going at once.
+    @task(
+        task_display_name="Ingest new files",
+        execution_timeout=timedelta(hours=6),
+        max_active_tis_per_dag=len(SOURCES),
+        map_index_template="{{ task.op_kwargs['source'] }}",
+    )
     def ingest(plan: Any, source: str) -> dict[str, Any]:
+        """Fetch the files of one source that are not stored yet, check them, and write the revision's inventory."""
         with pipeline() as stages:
             return stages.ingest(plan, source)
 
-    @task(execution_timeout=timedelta(hours=6))
+    @task(
+        task_display_name="Inspect new images",
+        execution_timeout=timedelta(hours=6),
+        map_index_template=f"shard {{{{ task.op_kwargs['shard'] + 1 }}}} of {INSPECT_SHARDS}",
+    )
     def inspect(plan: Any, shard: int) -> dict[str, int]:
+        """Decode one shard of the images that were never decoded, and keep what was found."""
         with pipeline() as stages:
             return stages.inspect(plan, shard)
 
-    @task(task_id="filter")
+    @task(task_id="filter", task_display_name="Filter and deduplicate")
     def filter_(plan: Any) -> dict[str, Any]:
+        """Label every record, apply the rules, drop duplicates and recommend splits. Warns of unknown words."""
         with pipeline() as stages:
             return stages.filter(plan)
 
-    @task
+    @task(task_display_name="Balance the classes", execution_timeout=timedelta(minutes=15))
     def balance(plan: Any) -> dict[str, Any]:
+        """Cut the classes to equal size, by a hash of each image's content."""
         with pipeline() as stages:
             return stages.balance(plan)
 
-    @task
+    @task(task_display_name="Audit", execution_timeout=timedelta(minutes=15))
     def audit(plan: Any) -> dict[str, Any]:
+        """Check that nothing was lost, that no class is empty or shrank, and that upstream's words are known."""
         with pipeline() as stages:
             return stages.audit(plan)
 
-    @task.short_circuit
+    approve = ApprovalIfNeeded(
+        task_id="approve",
+        task_display_name="Approve, if a guard tripped",
+        doc_md="Asks a person whether to publish, where `audit` found something that only a person can judge and the "
+        "setting `approval` is `on`. Otherwise it is skipped.",
+        subject="Publish this snapshot although a guard tripped?",
+        body="{{ ti.xcom_pull(task_ids='audit')['to_approve'] }}",
+        response_timeout=timedelta(days=2),
+        retries=0,
+    )
+
+    # A skipped `approve` does not stop it.
+    @task.short_circuit(
+        task_display_name="Publish", trigger_rule="none_failed", on_success_callback=SnapshotNotifier("quiet")
+    )
     def publish(plan: Any) -> Any:
+        """Write the snapshot and move `latest.json`, unless the content equals that of the snapshot before."""
         with pipeline() as stages:
             return stages.publish(plan)
 
     # The asset is updated here and not by `publish`, so that its consumers see verified snapshots only.
-    @task(outlets=[SNAPSHOT])
+    @task(task_display_name="Verify", outlets=[SNAPSHOT], on_success_callback=SnapshotNotifier("published"))
     def verify(snapshot: Any) -> dict[str, int]:
+        """Read the snapshot back and compare it with its checksums; then tell the consumers of the asset."""
         with pipeline() as stages:
             result = stages.verify(snapshot["version"])
         get_current_context()["outlet_events"][SNAPSHOT].extra = snapshot
@@ -182,7 +238,7 @@ def covid_cxr_snapshot() -> None:
     ingested = ingest.partial(plan=plan).expand(source=list(SOURCES))
     inspected = inspect.partial(plan=plan).expand(shard=list(range(INSPECT_SHARDS)))
     filtered, balanced, audited, snapshot = filter_(plan), balance(plan), audit(plan), publish(plan)
-    ingested >> inspected >> filtered >> balanced >> audited >> snapshot
+    ingested >> inspected >> filtered >> balanced >> audited >> approve >> snapshot
     verify(snapshot)
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+    from botocore.config import Config
 
     from cxr_snapshot.pipeline import Pipeline
+    from cxr_snapshot.settings import Settings
+    from cxr_snapshot.storage import Store
 
 S3_CONNECTION = "cxr_s3"
 GITHUB_CONNECTION = "cxr_github"
@@ -30,19 +34,16 @@ def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
         SnapshotError: any other error of the pipeline; Airflow retries the task.
     """
     # Imported here because the DAG processor parses DAG files all day, and these take a second.
-    from airflow.sdk import Variable
     from airflow.sdk.exceptions import AirflowFailException
 
     from cxr_snapshot.errors import SnapshotError
     from cxr_snapshot.pipeline import Pipeline
-    from cxr_snapshot.settings import Settings
     from cxr_snapshot.sources import build_sources
     from cxr_snapshot.storage import open_store
 
     try:
-        variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
-        settings = Settings.load({**variable, **_credentials(), **(overrides or {})})
-        store = open_store(settings, _s3_client())
+        settings = load_settings({**_credentials(), **(overrides or {})})
+        store = open_store(settings, s3_client())
         yield Pipeline(settings, store, build_sources(settings))
     except SnapshotError as error:
         if error.transient:
@@ -50,9 +51,47 @@ def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
         raise AirflowFailException(str(error)) from error
 
 
+def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings; ``overrides`` win over the Airflow variable, which wins over the environment.
+
+    Args:
+        overrides: values by setting name; ``None`` values count as not given.
+
+    Raises:
+        SettingsError: they are incomplete or wrong.
+    """
+    from airflow.sdk import Variable
+
+    from cxr_snapshot.settings import Settings
+
+    variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
+    given = {name: value for name, value in (overrides or {}).items() if value is not None}
+    return Settings.load({**variable, **given})
+
+
+def time_travel(
+    run_type: str, logical_date: datetime | None, covid_commit: str | None
+) -> tuple[str | None, dict[str, str]]:
+    """Say which day a run stands for, if not for now, and which revisions that pins.
+
+    Args:
+        run_type: Airflow's word for how the run came about.
+        logical_date: the run's own date; only a backfill stands for it.
+        covid_commit: what the trigger form says: a commit, a day ``YYYY-MM-DD``, or nothing.
+
+    Returns:
+        The day, or ``None`` for now; and the pins by source.
+    """
+    as_of = covid_commit if covid_commit and "-" in covid_commit else None
+    if as_of is None and run_type == "backfill" and logical_date is not None:
+        as_of = logical_date.astimezone(UTC).date().isoformat()
+    pin = covid_commit or as_of
+    return as_of, {"covid": pin} if pin else {}
+
+
 def _credentials() -> dict[str, str | None]:
     """Return what the optional connections to the upstreams say."""
-    github, kaggle = _connection(GITHUB_CONNECTION), _connection(KAGGLE_CONNECTION)
+    github, kaggle = find_connection(GITHUB_CONNECTION), find_connection(KAGGLE_CONNECTION)
     found: dict[str, str | None] = {}
     if github:
         found["github_token"] = github.password
@@ -63,18 +102,35 @@ def _credentials() -> dict[str, str | None]:
     return found
 
 
-def _s3_client() -> Any:
+def store_for_pages() -> Store:
+    """Return the tasks' store for Airflow's web server: its client gives up soon, and signs addresses.
+
+    Raises:
+        SettingsError: the settings are not complete, or wrong.
+    """
+    from botocore.config import Config
+
+    from cxr_snapshot.storage import CLIENT_CONFIG, open_store
+
+    retries: Any = {"mode": "standard", "total_max_attempts": 2}
+    hasty = Config(retries=retries, connect_timeout=5, read_timeout=20, signature_version="s3v4")
+    return open_store(load_settings(), s3_client(CLIENT_CONFIG.merge(hasty)))
+
+
+def s3_client(config: Config | None = None) -> Any:
     """Return a client from the connection ``cxr_s3``, or else from the environment as boto3 reads it."""
     from cxr_snapshot.storage import CLIENT_CONFIG, connect
 
-    if _connection(S3_CONNECTION) is None:
-        return connect()
+    config = config or CLIENT_CONFIG
+    if find_connection(S3_CONNECTION) is None:
+        return connect(config)
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    return S3Hook(aws_conn_id=S3_CONNECTION, config=CLIENT_CONFIG).get_conn()
+    return S3Hook(aws_conn_id=S3_CONNECTION, config=config).get_conn()
 
 
-def _connection(name: str) -> Connection | None:
+def find_connection(name: str) -> Connection | None:
+    """Return an Airflow connection, or ``None`` where there is none of this name."""
     from airflow.sdk import Connection
     from airflow.sdk.exceptions import AirflowNotFoundException
 

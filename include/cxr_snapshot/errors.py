@@ -72,5 +72,9 @@ class VerificationError(StorageError):
     """A published object is not what the manifest says."""
 
 
+class DownloadError(SnapshotError, OSError):
+    """A snapshot cannot be copied into a local folder."""
+
+
 class GuardError(SnapshotError):
     """A safety check refused to publish. The previous snapshot stays the latest."""

@@ -54,9 +54,8 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
         _save_known(store, source.name, known, inventory)
         store.put_table(inventory_name(revision), inventory, INVENTORY_SCHEMA)
     where = store.uri(inventory_name(revision))
-    log.info(
-        "%s: %d files, %d fetched now, %d of them new; inventory %s", source.name, len(inventory), fetched, uploaded, where
-    )
+    found = f"{len(inventory):,} files, {fetched:,} of them fetched now, {uploaded:,} of these new"
+    log.info("%s: %s; inventory %s", source.name, found, where)
     return {
         "source": source.name,
         "revision": revision.id,

@@ -29,14 +29,13 @@ def published(snapshot: Mapping[str, Any], changes: Mapping[str, Any], link: str
     counts = {kind: count for kind, count in changes["counts"].items() if count}
     diff = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no image changed"
     since = f"Since {changes['previous']}: {diff}" if changes["previous"] else "This is the first snapshot"
-    lines = [f"Images: {images}.", f"{since}.", f"Built from: {revisions}.", f"Where: {snapshot['uri']}", f"Run: {link}"]
-    return Notice(f"Chest X-ray snapshot {snapshot['version']} is published", "\n".join(lines))
+    text = f"Images: {images}.\n{since}.\nBuilt from: {revisions}.\nWhere: {snapshot['uri']}\nRun: {link}"
+    return Notice(f"Chest X-ray snapshot {snapshot['version']} is published", text)
 
 
 def failed(task: str, error: object, link: str) -> Notice:
     """Say that a task failed for good, and why."""
-    lines = [str(error) or type(error).__name__, "Nothing was published by this run unless it says so.", f"Log: {link}"]
-    return Notice(f"Chest X-ray snapshot: {task} failed", "\n".join(lines))
+    return Notice(f"Chest X-ray snapshot: {task} failed", f"{str(error) or type(error).__name__}\nLog: {link}")
 
 
 def quiet(version: str, today: date, every: int, link: str) -> Notice | None:

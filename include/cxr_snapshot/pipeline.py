@@ -51,8 +51,9 @@ class Plan(TypedDict):
     """What ``poll`` decided, for all other stages.
 
     ``folder``: where the run's tables are. ``date``: the day in the snapshot's name; the snapshot is compared with the
-    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source. ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and
-    code; equal fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
+    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
+    ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
+    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
     """
 
     folder: str
@@ -91,7 +92,7 @@ class Pipeline:
         Args:
             run_id: names the run; equal ids share a folder.
             created: ISO 8601 time at which the run started.
-            as_of: a day, ``YYYY-MM-DD``, that the snapshot is named by in place of the day of ``created``; it is compared
+            as_of: a day, ``YYYY-MM-DD``, to name the snapshot by, in place of the day of ``created``; it is compared
                 with the newest one up to that day.
             pins: revisions to use in place of the current ones, by source.
             force: work even if nothing is new.

@@ -60,7 +60,7 @@ class Settings:
         salt: text that seeds the choice of images; a new one draws a new sample.
         max_shrink: largest fraction by which a class may shrink against the snapshot before.
         max_unknown: largest fraction of the rows of ``metadata.csv`` that may be left out for unknown words.
-        approval: ``on`` lets a person decide in Airflow when one of these two limits is exceeded; ``off`` fails the run.
+        approval: ``on`` lets a person decide in Airflow when one of these two is exceeded; ``off`` fails the run.
         conditional_writes: ``required``; or ``unavailable`` for a store that ignores or refuses them, where two runs at
             once may overwrite each other's snapshot.
         verify: which published images are read back: a ``sample``, or ``all``.

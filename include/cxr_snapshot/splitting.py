@@ -33,7 +33,8 @@ def assign_splits(ledger: pd.DataFrame, salt: str) -> pd.DataFrame:
         salt: a new one draws new splits.
 
     Returns:
-        The ledger with the same rows; ``group`` and ``split`` are null where a record has neither patient nor bytes.
+        The ledger with the same rows; ``group`` and ``split`` are null where neither a patient nor bytes are known, not
+        even of a linked record.
     """
     blob = ledger["source"] + ":blob-" + ledger["sha256"].str[:16]
     own = ledger["patient_id"].fillna(blob)
@@ -43,7 +44,7 @@ def assign_splits(ledger: pd.DataFrame, salt: str) -> pd.DataFrame:
     patients = set(ledger["patient_id"].dropna())
     names = dict(enumerate(sorted(set(own.dropna()), key=lambda name: (name not in patients, _natural(name)))))
     places = own.map({name: place for place, name in names.items()})
-    group = places.groupby(numbers).transform("min").map(names, na_action="ignore").where(own.notna())
+    group = places.groupby(numbers).transform("min").map(names, na_action="ignore")
     splits = {name: _split(name, salt) for name in set(group.dropna())}
     return conform(ledger.assign(group=group, split=group.map(splits)), LEDGER_SCHEMA)
 

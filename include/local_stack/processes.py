@@ -58,6 +58,11 @@ class Child:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def pid(self) -> int:
+        """Return the id of the process that guards the command; the command is its child."""
+        return self._guard.pid
+
     def wait(self, timeout: float | None = None) -> int:
         """Return the exit status; ``subprocess.TimeoutExpired`` if it still runs after ``timeout`` seconds."""
         # Popen.communicate and Popen.__exit__ would close the pipe, which is the order to stop.

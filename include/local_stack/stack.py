@@ -111,6 +111,7 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[str]:
         "S3_DATA_DIR": str(local / "s3"),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
+        **environment.LOCAL_KEYS,  # it looks at signatures in download links only
     }
     # Not the rest of our environment: it may hold keys and another server's settings.
     inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}

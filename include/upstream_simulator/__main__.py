@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write.add_argument("--seed", type=int, default=0, help="another number gives other pictures (default: 0)")
     onward = commands.add_parser("advance", help="move the COVID upstream in DIR on by one commit")
     serve = commands.add_parser("serve", help="serve DIR in the forms of GitHub and Kaggle until interrupted")
-    serve.add_argument("--port", type=int, required=True, help="TCP port on 127.0.0.1; 0 takes a free one")
+    serve.add_argument("--port", type=int, required=True, help="TCP port; 0 takes a free one")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     serve.add_argument("--replay", action="store_true", help="first move the COVID upstream back to its first commit")
     for command in (write, onward, serve):
         command.add_argument("folder", metavar="DIR", type=Path, help="folder of the sample")
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif options.command == "advance":
             _advance(options.folder)
         else:
-            _serve(options.folder, options.port, replay=options.replay)
+            _serve(options.folder, options.host, options.port, replay=options.replay)
     except sample.SampleError as error:
         sys.exit(f"upstream_simulator: {error}")
 
@@ -50,7 +51,7 @@ def _advance(folder: Path) -> None:
         print(f"The COVID upstream in {folder} is now at {step}.")
 
 
-def _serve(folder: Path, port: int, *, replay: bool) -> None:
+def _serve(folder: Path, host: str, port: int, *, replay: bool) -> None:
     from upstream_simulator.server import UpstreamSimulator
 
     git_dir = folder / sample.GIT_NAME
@@ -59,7 +60,7 @@ def _serve(folder: Path, port: int, *, replay: bool) -> None:
     if replay:
         sample.rewind(git_dir)
     try:
-        simulator = UpstreamSimulator(git_dir=git_dir, kaggle_dir=folder / sample.KAGGLE_NAME, port=port)
+        simulator = UpstreamSimulator(git_dir=git_dir, kaggle_dir=folder / sample.KAGGLE_NAME, port=port, host=host)
     except OSError as error:
         raise sample.SampleError(f"cannot serve {folder} on port {port}: {error}; choose another --port") from error
     with simulator:

@@ -30,17 +30,16 @@ class Kaggle:
 
     Args:
         kaggle_dir: folder with ``<owner>/<slug>/<version>.zip``; links are followed.
-        base_url: address of this server, for the redirects.
         signed_url_seconds: how long a storage address may be used.
 
     Raises:
         FileNotFoundError: ``kaggle_dir`` is no folder.
     """
 
-    def __init__(self, kaggle_dir: Path, base_url: str, signed_url_seconds: float = 300.0) -> None:
+    def __init__(self, kaggle_dir: Path, signed_url_seconds: float = 300.0) -> None:
         if not kaggle_dir.is_dir():
             raise FileNotFoundError(f"{kaggle_dir} is no folder; name one that holds <owner>/<slug>/<version>.zip")
-        self._folder, self._base_url, self._seconds = kaggle_dir, base_url, signed_url_seconds
+        self._folder, self._seconds = kaggle_dir, signed_url_seconds
         self._key = secrets.token_bytes(32)
 
     def api(self, request: Request) -> Response:
@@ -57,7 +56,7 @@ class Kaggle:
         versions = self._versions(owner, slug)
         if not versions:  # Kaggle does not tell unknown from private
             return _problem(403, "Permission 'datasets.get' was denied")
-        return methods[match[1]](owner, slug, versions, asked)
+        return methods[match[1]](request, owner, slug, versions, asked)
 
     def storage(self, request: Request) -> Response:
         """Answer a request below ``/kaggle-storage``: the bytes of a zip, or a range of them."""
@@ -78,7 +77,9 @@ class Kaggle:
             return {}
         return {int(file.stem): file for file in (self._folder / owner / slug).glob("*.zip") if file.stem.isdecimal()}
 
-    def _get_dataset(self, owner: str, slug: str, versions: dict[int, Path], _: dict[str, Any]) -> Response:
+    def _get_dataset(
+        self, _: Request, owner: str, slug: str, versions: dict[int, Path], __: dict[str, Any]
+    ) -> Response:
         current = max(versions)
         dates = {number: _date(file) for number, file in versions.items()}
         answer = {
@@ -93,7 +94,9 @@ class Kaggle:
         }
         return json_response(200, answer)
 
-    def _download_dataset(self, owner: str, slug: str, versions: dict[int, Path], asked: dict[str, Any]) -> Response:
+    def _download_dataset(
+        self, request: Request, owner: str, slug: str, versions: dict[int, Path], asked: dict[str, Any]
+    ) -> Response:
         if asked.get("fileName"):
             return _problem(400, "Only whole datasets are served here; leave fileName out.")
         number = asked.get("datasetVersionNumber") or max(versions)
@@ -102,7 +105,7 @@ class Kaggle:
         path = f"/kaggle-storage/{owner}/{slug}/{number}.zip"
         expires = repr(time.time() + self._seconds)
         query = urlencode({"Expires": expires, "Signature": self._sign(path, expires).decode()})
-        return empty_response(302, {"Location": f"{self._base_url}{path}?{query}"})
+        return empty_response(302, {"Location": f"http://{request.headers.get('host', '')}{path}?{query}"})
 
     def _sign(self, path: str, expires: str) -> bytes:
         return hmac.new(self._key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest().encode()

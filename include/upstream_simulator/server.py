@@ -1,4 +1,4 @@
-"""One loopback HTTP server for all stand-ins: routing, faults and the log of requests."""
+"""One HTTP server for all stand-ins: routing, faults and the log of requests."""
 
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ class RecordedRequest:
 
 
 class UpstreamSimulator:
-    """GitHub and Kaggle on one loopback port, for as long as the ``with`` block lasts.
+    """GitHub and Kaggle on one port, for as long as the ``with`` block lasts.
 
     Args:
         git_dir: bare git repository that GitHub serves.
         kaggle_dir: folder with ``<owner>/<slug>/<version>.zip`` that Kaggle serves.
-        port: TCP port on 127.0.0.1; 0 for any free one.
+        port: TCP port; 0 for any free one.
         signed_url_seconds: how long a storage address of Kaggle may be used.
+        host: address to listen at. Nobody has to log in here, so that anything but loopback is for closed networks.
 
     Attributes:
         url: address of the server, without a slash at its end.
@@ -61,15 +62,17 @@ class UpstreamSimulator:
         OSError: the port is taken.
     """
 
-    def __init__(self, git_dir: Path, kaggle_dir: Path, port: int = 0, signed_url_seconds: float = 300.0) -> None:
+    def __init__(
+        self, git_dir: Path, kaggle_dir: Path, port: int = 0, signed_url_seconds: float = 300.0, host: str = "127.0.0.1"
+    ) -> None:
         self.requests: list[RecordedRequest] = []
         self.faults = faults.FaultPlan()
         self._stopping = threading.Event()
         github = GitHub(git_dir)
-        self._server = _Server(("127.0.0.1", port), self)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = _Server((host, port), self)
+        self.url = f"http://{host}:{self._server.server_port}"
         try:
-            kaggle = Kaggle(kaggle_dir, self.url, signed_url_seconds)
+            kaggle = Kaggle(kaggle_dir, signed_url_seconds)
         except FileNotFoundError:
             self._server.server_close()
             raise

@@ -105,6 +105,8 @@ def test_a_preferred_source_is_drawn_first_and_the_others_fill_up(preferred: int
         (10, 3, 12, {"viral": 3, "bacterial": 7}),
         (10, 0, 12, {"viral": 0, "bacterial": 10}),
         (12, 6, 6, {"viral": 6, "bacterial": 6}),
+        (10, 5, 13, {"viral": 5, "bacterial": 5}),
+        (10, 13, 5, {"viral": 5, "bacterial": 5}),
     ],
 )
 def test_subtypes_are_drawn_by_turns(covid: int, viral: int, bacterial: int, expected: dict[str, int]) -> None:

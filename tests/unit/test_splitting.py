@@ -17,9 +17,9 @@ from cxr_snapshot.splitting import TARGET, assign_splits, moved_between_splits, 
 SALT = "s"
 
 
-def record(name: str | None, patient: str | None, cluster: str | None = None, **others: Any) -> dict[str, Any]:
+def record(name: str | None, patient: str | None, looks_like: str | None = None, **others: Any) -> dict[str, Any]:
     """Return a ledger row; without a name it is a metadata row that names no file."""
-    facts = {"source": "covid", "path": name, "patient_id": patient, "cluster": cluster or name, "class": "COVID"}
+    facts = {"source": "covid", "path": name, "patient_id": patient, "cluster": looks_like or name, "class": "COVID"}
     return facts | {"sha256": None if name is None else hashlib.sha256(name.encode()).hexdigest()} | others
 
 
@@ -64,13 +64,15 @@ def test_the_first_patient_in_natural_order_gives_the_name() -> None:
 def test_without_a_patient_the_blob_gives_the_name() -> None:
     rows = [record("a", None, sha256="a" * 64), record("b", None, sha256="b" * 64)]
     assert groups(*rows) == ["covid:blob-" + "a" * 16, "covid:blob-" + "b" * 16]
-    assert groups(record("a", None, "x"), record("b", "covid:5", "x")) == ["covid:5"] * 2
+    for patient in ("covid:5", "pneumonia:person5"):
+        assert groups(record("a", None, "x"), record("b", patient, "x")) == [patient] * 2
 
 
 def test_without_patient_and_file_there_is_no_group() -> None:
-    split = assign_splits(ledger(record(None, None), record("a", "covid:1")), SALT)
-    assert split.loc[0, ["group", "split"]].isna().all()
-    assert split.loc[1, ["group", "split"]].notna().all()
+    missing = {"sha256": None, "cluster": None}
+    rows = [record(None, None), record("b", None, **missing), record("a", None, **missing), record("a", "covid:1")]
+    split = assign_splits(ledger(*rows), SALT)
+    assert split["group"].isna().tolist() == split["split"].isna().tolist() == [True, True, False, False]
 
 
 def test_many_groups_come_close_to_the_target() -> None:

@@ -1,0 +1,87 @@
+"""Sends the pipeline's messages through Airflow's own notifiers: by e-mail, or as JSON to a web hook, as Slack has."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Literal
+
+from airflow.sdk.bases.notifier import BaseNotifier
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from cxr_snapshot.notices import Notice
+    from cxr_snapshot.settings import Settings
+
+Event = Literal["published", "quiet", "failed"]
+HTTP_TIMEOUT = 30  # seconds
+
+
+class SnapshotNotifier(BaseNotifier):
+    """Tells people what became of a task; does nothing unless the setting ``notify`` names a connection.
+
+    Args:
+        event: what to tell. ``published``: the snapshot that the task verified. ``quiet``: that nothing was new for
+            long, where the task returned nothing. ``failed``: the task's error.
+    """
+
+    def __init__(self, event: Event) -> None:
+        super().__init__()
+        self.event = event
+
+    def notify(self, context: Context) -> None:
+        """Send the message, if one is due.
+
+        Raises:
+            SettingsError: the settings name no connection, or no receiver, to which it could be sent.
+        """
+        from airflow_runtime import load_settings
+
+        settings = load_settings()
+        if settings.notify and (notice := self._notice(context, settings)):
+            _notifier(notice, settings).notify(context)  # not called, so that no text is taken for a template
+
+    def _notice(self, context: Context, settings: Settings) -> Notice | None:
+        from airflow_runtime import pipeline
+        from cxr_snapshot import notices
+        from cxr_snapshot.publishing import read_pointer
+        from cxr_snapshot.storage import parse_json
+
+        instance = context["ti"]
+        link = instance.log_url
+        if self.event == "failed":
+            return notices.failed(instance.task_id, context.get("exception") or "No reason is known.", link)
+        with pipeline() as stages:
+            if self.event == "published":
+                snapshot = instance.xcom_pull(task_ids="publish")
+                name = f"{snapshot['version']}/changes.json"
+                changes = parse_json(stages.store.get(name), stages.store.uri(name))
+                return notices.published(snapshot, changes, link)
+            latest, _ = read_pointer(stages.store)
+        if latest is None or instance.xcom_pull(task_ids=instance.task_id):
+            return None
+        return notices.quiet(latest, context["dag_run"].run_after.date(), settings.quiet_days, link)
+
+
+def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:
+    """Return Airflow's notifier for the type of the connection."""
+    from airflow_runtime import find_connection
+    from cxr_snapshot.errors import SettingsError
+
+    name = str(settings.notify)
+    connection = find_connection(name)
+    if connection is None:
+        raise SettingsError(f"there is no Airflow connection {name}, which the setting notify (CXR_NOTIFY) names")
+    if connection.conn_type == "http":
+        from airflow.providers.http.notifications import HttpNotifier
+
+        body = {"text": f"{notice.subject}\n{notice.text}"}
+        return HttpNotifier(http_conn_id=name, json=body, extra_options={"timeout": HTTP_TIMEOUT})
+    if connection.conn_type == "smtp":
+        from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+
+        if not settings.notify_to:
+            raise SettingsError("the setting notify_to (CXR_NOTIFY_TO) is empty, but must hold e-mail addresses")
+        content = f"<pre>{html.escape(notice.text)}</pre>"
+        return SmtpNotifier(settings.notify_to, subject=notice.subject, html_content=content, smtp_conn_id=name)
+    raise SettingsError(f"the connection {name} is of type {connection.conn_type}, but must be of type http or smtp")

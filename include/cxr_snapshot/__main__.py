@@ -1,0 +1,168 @@
+"""Command line: what is published, and what may be deleted. ``python -m cxr_snapshot --help`` lists the commands.
+
+Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setting is wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from cxr_snapshot import catalog, retention
+from cxr_snapshot.changes import KINDS
+from cxr_snapshot.errors import SettingsError, SnapshotError
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.storage import Store, open_store
+from cxr_snapshot.verification import verify as read_back
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Look at, check, copy and prune the snapshots of the bucket CXR_BUCKET. Address and keys of the store come "
+    "from the variables that boto3 reads, such as AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID and AWS_PROFILE.",
+)
+
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="Such as 2026-11-23 or 2026-11-23.1, or: latest.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """List all snapshots, oldest first."""
+    found = catalog.list_snapshots(_store())
+    if as_json:
+        _print_json(found)
+        return
+    rows = [[_marked(item), item["created"], _listed(item["counts"]), _listed(item["revisions"])] for item in found]
+    _print_table(["version", "created", "images", "revisions"], rows)
+
+
+@app.command()
+def show(version: Version, as_json: AsJson = False) -> None:
+    """Show what a snapshot holds, and from what it was made."""
+    found = catalog.show(_store(), version)
+    if as_json:
+        _print_json(found)
+        return
+    plain = {name: _listed(value) if isinstance(value, Mapping) else str(value) for name, value in found.items()}
+    _print_table(["", found["version"]], [[name, value] for name, value in plain.items()])
+
+
+@app.command()
+def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
+    """List the images that were added, removed, re-labelled, moved to another split, renamed or updated."""
+    found = catalog.diff(_store(), old, new)
+    if as_json:
+        _print_json(found)
+        return
+    rows = [[kind, entry["file"], _listed(entry, but=("file", "sha256"))] for kind in KINDS for entry in found[kind]]
+    _print_table(["change", "file", "what"], rows)
+    typer.echo(f"{found['old']} to {found['new']}: {_listed(found['counts'])}")
+
+
+@app.command()
+def verify(
+    version: Version,
+    all_images: Annotated[bool, typer.Option("--all", help="Read every image back, not a sample.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Read a snapshot back and compare names, sizes and SHA-256 with what was published."""
+    store = _store()
+    name = catalog.resolve(store, version)
+    found = read_back(store, name, all_images=all_images)
+    if as_json:
+        _print_json({"version": name, **found})
+    else:
+        typer.echo(
+            f"{name} is whole: {found['objects']} files, {decimal(found['bytes'])}; read {found['read_back']} back."
+        )
+
+
+@app.command()
+def download(
+    version: Version,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder, or one to go on with.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy a snapshot to a folder and check every file; run it again to go on after an interruption."""
+    store = _store()
+    name = catalog.resolve(store, version)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=as_json) as bar:
+        task = bar.add_task(name, total=None)
+        fetched = catalog.download(
+            store, name, folder, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if as_json:
+        _print_json({"version": name, "folder": str(folder), "fetched": fetched})
+    else:
+        typer.echo(f"{folder} holds {name}; {fetched} files fetched, every file checked.")
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=1, help="How many of the newest snapshots stay.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would be deleted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete old snapshots and what served only them. Let no run work meanwhile: pause the DAG first."""
+    store = _store()
+    plan = retention.plan_prune(store, keep, datetime.now(UTC))
+    if yes:
+        retention.prune(store, plan)
+    if as_json:
+        _print_json({"done": yes, **plan.summary()})
+        return
+    rows = [[kind, str(len(objects)), decimal(sum(objects.values()))] for kind, objects in plan.objects.items()]
+    _print_table(["what", "objects", "size"], rows)
+    typer.echo(f"Kept: {', '.join(plan.kept) or 'none'}.")
+    typer.echo(f"{'Deleted' if yes else 'To delete'}: {', '.join(plan.doomed) or 'none'}.")
+    if not yes:
+        typer.echo("Nothing was deleted. Add --yes to delete this.")
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line, or ``arguments`` in its place, and exit."""
+    try:
+        sys.exit(app(args=arguments))
+    except SnapshotError as error:
+        typer.echo(f"Error: {error}", err=True)
+        sys.exit(2 if isinstance(error, SettingsError) else 1)
+
+
+def _store() -> Store:
+    return open_store(Settings.load())
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_table(header: list[str], rows: list[list[str]]) -> None:
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+def _marked(item: Mapping[str, Any]) -> str:
+    return f"{item['version']} (latest)" if item["latest"] else str(item["version"])
+
+
+def _listed(values: Mapping[str, Any], but: tuple[str, ...] = ()) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items() if name not in but)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The DAGs under a real scheduler, which is killed on the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_environment import ROOT
+from cxr_snapshot.publishing import is_version, read_latest
+from cxr_snapshot.storage import Store
+from support_airflow import RealAirflow, eventually
+from support import ServedUpstream
+from upstream_simulator.faults import Fault
+
+DAG = "covid_cxr_snapshot"
+CONSUMER = "example_snapshot_consumer"
+
+
+@pytest.fixture
+def airflow(sample: ServedUpstream, store: Store, tmp_path: Path) -> Iterator[RealAirflow]:
+    home = tmp_path / "airflow"
+    home.mkdir()
+    settings = sample.settings(tmp_path / "scratch", bucket=store.bucket, prefix=store.prefix)
+    environ = {f"CXR_{name.upper()}": str(value) for name, value in settings.items()} | {
+        "AWS_ENDPOINT_URL_S3": store.client.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "PYTHONPATH": str(ROOT / "include"),
+    }
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    with RealAirflow(home, inherited | environ) as running:
+        yield running
+
+
+def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
+    airflow: RealAirflow, sample: ServedUpstream, store: Store
+) -> None:
+    sample.move_to_step(3)
+    sample.simulator.faults.add(Fault("slow", path="/github-codeload/", seconds=20))
+
+    def is_ingesting() -> bool:
+        runs = airflow.runs(DAG)
+        return bool(runs) and "running" in airflow.states(runs[0]).get("ingest", ())
+
+    eventually(is_ingesting)
+    airflow.kill_scheduler()
+    airflow.start_scheduler()
+    nightly = airflow.finished_run(DAG, 0)
+    assert (nightly["run_type"], nightly["state"]) == ("scheduled", "success")
+    latest, _ = read_latest(store)
+    assert latest is not None
+    assert airflow.states(nightly)["verify"] == {"success"}
+
+    backfill = {"from_date": "2020-03-28T00:00:00Z", "to_date": "2020-03-28T23:59:00Z"}
+    airflow.call("POST", "/api/v2/backfills", dag_id=DAG, **backfill)
+    past = airflow.finished_run(DAG, 1)
+    assert (past["run_type"], past["state"]) == ("backfill", "success")
+    snapshot = store.get_json("2020-03-28/snapshot.json")
+    assert snapshot is not None
+    assert snapshot["previous"] is None
+    assert snapshot["counts"]["COVID"] < latest["counts"]["COVID"]
+    assert read_latest(store)[0] == latest
+
+    airflow.call("POST", f"/api/v2/dags/{DAG}/dagRuns", logical_date=None)
+    quiet = airflow.finished_run(DAG, 2)
+    assert quiet["state"] == "success"
+    assert airflow.states(quiet)["verify"] == {"skipped"}
+    assert [name for name in store.folders() if is_version(name)] == ["2020-03-28", latest["version"]]
+
+    # One run of the consumer for each published snapshot, none for the quiet run.
+    assert [airflow.finished_run(CONSUMER, number)["state"] for number in (0, 1)] == ["success", "success"]
+    events = [
+        airflow.call("GET", f"/api/v2/dags/{CONSUMER}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")["asset_events"]
+        for run in airflow.runs(CONSUMER)
+    ]
+    assert [[event["extra"]["version"] for event in of_run] for of_run in events] == [[latest["version"]], ["2020-03-28"]]

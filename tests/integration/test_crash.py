@@ -1,0 +1,79 @@
+"""SIGKILL at every request of a publisher: readers see the old snapshot or the new one, and a rerun ends the work."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from pathlib import Path
+
+from cxr_snapshot.publishing import SUCCESS, read_latest
+from cxr_snapshot.storage import Store
+from support import ServedUpstream
+from support_publishers import Task, prepared_plans, publisher, run_stage, started
+from support_s3_proxy import S3Proxy
+
+OLD, NEW = "2026-11-22", "2026-11-23"  # the plans' own date is NEW
+
+
+def contents(store: Store, folder: str) -> dict[str, str]:
+    """Return the ETag of each object; equal ETags are equal bytes."""
+    return {name: item.etag for name, item in store.list(folder).items()}
+
+
+def put_back(store: Store, before: dict[str, bytes | None]) -> None:
+    """Make the store what it was: ``before`` holds its names, and the bytes of those that may be changed."""
+    store.delete(store.list("").keys() - before.keys())
+    for name, body in before.items():
+        if body is not None:
+            store.put(name, body)
+
+
+def assert_readers_see_whole_snapshots(store: Store, whole: dict[str, dict[str, str]]) -> None:
+    latest, _ = read_latest(store)
+    assert latest is not None
+    assert latest["version"] in whole
+    for version in (latest["version"], *whole):
+        if store.exists(f"{version}/{SUCCESS}"):
+            assert contents(store, f"{version}/") == whole[version]
+        else:
+            assert version != latest["version"]
+
+
+def test_killed_after_every_request(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    first, plan = prepared_plans(pipeline, 2)
+    assert pipeline.publish({**first, "date": OLD}) is not None
+    before = {name: store.get(name) if name == "latest.json" else None for name in store.list("")}
+
+    with S3Proxy(store.client.meta.endpoint_url) as proxy:
+        task = Task(proxy.url, store.bucket, store.prefix, plan)
+        survivor = publisher(task)
+        calm = survivor.publish(plan)
+        assert calm is not None
+        assert calm["version"] == NEW
+        whole = {version: contents(store, f"{version}/") for version in (OLD, NEW)}
+        left: dict[str, str] = {}
+        reruns = 0
+        for number in itertools.count(1):
+            put_back(store, before)
+            with started(task, run_stage) as (process, orders):
+                proxy.start_again(kill=process.pid, after=number)
+                orders.send("publish")
+                process.join(60)
+            if process.exitcode == 0:
+                break
+            assert process.exitcode == -signal.SIGKILL
+            assert_readers_see_whole_snapshots(store, whole)
+            if (now := contents(store, "")) == left:
+                continue  # the last request only read: what follows was tried before
+            left = now
+
+            proxy.start_again()
+            assert survivor.publish(plan) == calm, f"request {number}"
+            assert contents(store, f"{NEW}/") == whole[NEW], f"request {number}"
+            assert read_latest(store)[0] == calm
+            again = {r.key for r in proxy.requests if r.method == "PUT" and r.status == 200}
+            repeated = again & {store.key(name) for name in left if name not in before}
+            assert not repeated, f"request {number}"
+            reruns += 1
+    assert reruns > 30, "there are that many objects to write"

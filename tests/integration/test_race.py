@@ -1,0 +1,61 @@
+"""Publishers at once: one gets each version's name, nothing is mixed, and the others say so."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from cxr_snapshot.publishing import read_pointer, version_key
+from cxr_snapshot.storage import Store
+from cxr_snapshot.verification import verify
+from support import ServedUpstream
+from support_publishers import Task, prepared_plans, run_protocol, started
+
+PROCESSES, ROUNDS = 8, 20
+LOST = re.compile(
+    r"another run is publishing other content as s3://\S+/2026-10-\d\d(\.\d)?/ since \d+ s\. Run the task publish again"
+    r"|2026-10-\d\d(\.\d)? was published since this run compared its content with \S+\. Run the task publish again"
+)
+
+
+def race(orders: list[Any], date: str, previous: str | None) -> list[tuple[str, str]]:
+    """Let all publish at once; return what each says."""
+    for order in orders:
+        order.send((date, previous))
+    return [order.recv() for order in orders]
+
+
+def test_different_contents(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    plans = prepared_plans(sample.pipeline(store, tmp_path, max_per_class=4), PROCESSES)
+    endpoint = store.client.meta.endpoint_url
+    with ExitStack() as stack:
+        tasks = [Task(endpoint, store.bucket, store.prefix, plan) for plan in plans]
+        orders = [stack.enter_context(started(task, run_protocol))[1] for task in tasks]
+        digests = [order.recv() for order in orders]
+        assert len(set(digests)) == PROCESSES
+        for number in range(1, ROUNDS + 1):
+            date = f"2026-10-{number:02d}"
+            results = race(orders, date, read_pointer(store)[0])
+            published = {text: digests[i] for i, (kind, text) in enumerate(results) if kind == "published"}
+            lost = [text for kind, text in results if kind == "PublishConflictError"]
+            assert published
+            assert len(published) + len(lost) == PROCESSES, results
+            assert all(LOST.search(text) for text in lost), lost
+            assert {name for name in store.folders() if name.startswith(date)} == published.keys()
+            for version, digest in published.items():
+                verify(store, version, all_images=True)
+                assert store.get_json(f"{version}/snapshot.json")["content_digest"] == digest
+            assert read_pointer(store)[0] == max(published, key=version_key)
+
+
+def test_equal_contents_are_one_snapshot(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    (plan,) = prepared_plans(sample.pipeline(store, tmp_path, max_per_class=4), 1)
+    task = Task(store.client.meta.endpoint_url, store.bucket, store.prefix, plan)
+    with ExitStack() as stack:
+        orders = [stack.enter_context(started(task, run_protocol))[1] for _ in range(4)]
+        assert len({order.recv() for order in orders}) == 1
+        assert race(orders, "2026-10-01", None) == [("published", "2026-10-01")] * 4
+    assert store.folders() == ("2026-10-01", "_work")
+    verify(store, "2026-10-01", all_images=True)
