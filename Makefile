@@ -41,7 +41,7 @@ test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name
 	@$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
 
 fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
-	@PYTHONPATH=include:tests $(PY) -m fuzz
+	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
 
 lint: $(DEV_READY) ## check style and types
 	@$(PY) -m ruff check .

@@ -53,7 +53,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_con
 from airflow_approval import ApprovalIfNeeded
 from airflow_notify import SnapshotNotifier
 from airflow_runtime import pipeline, time_travel
-from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, VIEW_CHOICES
+from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, SUBTYPE_CHOICES, VIEW_CHOICES
 from cxr_snapshot.sources import SOURCES
 
 SNAPSHOT = Asset("covid_cxr_snapshot")
@@ -96,6 +96,14 @@ PARAMS = {
         description="Where PNEUMONIA and NORMAL come from: Kaggle alone, or first the COVID collection's own images of "
         "other pneumonias and of no finding. Empty for the setting CXR_CONTROLS.",
     ),
+    "subtypes": Param(
+        default=None,
+        type=["null", "string"],
+        enum=[None, *SUBTYPE_CHOICES],
+        title="Pneumonia subtypes",
+        description="Draw bacterial and viral pneumonias as they come, or equally many of each. Empty for the setting "
+        "CXR_SUBTYPES.",
+    ),
     "max_per_class": Param(
         default=None,
         type=["null", "integer"],
@@ -115,7 +123,7 @@ PARAMS = {
 def _overrides() -> dict[str, Any]:
     """Return the settings that the trigger form sets for this run."""
     params = get_current_context()["params"]
-    return {name: params[name] for name in ("views", "licences", "controls", "max_per_class")}
+    return {name: params[name] for name in ("views", "licences", "controls", "subtypes", "max_per_class")}
 
 
 @dag(

@@ -36,6 +36,8 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "S3_DATA_DIR": str(folder / "data"),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
     }
     python = ROOT / ".local/ministack-venv/bin/python"
     command = [str(python), "-m", "ministack"]

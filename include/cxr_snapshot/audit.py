@@ -65,6 +65,19 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
     return [Check(name, text, value, 0, value == 0, remedy) for name, (text, value) in measured.items()]
 
 
+def check_splits(report: Mapping[str, Any]) -> list[Check]:
+    """Check that no patient and no group of look-alikes is in two splits.
+
+    Args:
+        report: from :func:`cxr_snapshot.splitting.split_report`.
+    """
+    remedy = "This is a fault of the pipeline. Report it with the run's balanced.parquet."
+    return [
+        Check(name, f"No {what} is in two splits.", report[name], 0, report[name] == 0, remedy)
+        for name, what in (("groups_in_several_splits", "group"), ("patients_in_several_splits", "patient"))
+    ]
+
+
 def check_classes(
     candidates: Mapping[str, int],
     published: Mapping[str, int],

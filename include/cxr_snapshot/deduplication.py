@@ -2,7 +2,7 @@
 
 Two pictures *look alike* when their 256-bit perceptual hashes differ in at most 50 bits. Alike is taken transitively:
 a *cluster* is all pictures that a chain of such pairs links. In the real collections, copies of one picture lie 0 to
-8 bits apart and the closest pictures of two chests 62. See docs/decisions/lookalikes.md.
+14 bits apart and the closest pictures of two chests 62. See docs/decisions/0007-lookalikes.md.
 """
 
 from __future__ import annotations

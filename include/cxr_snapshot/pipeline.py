@@ -21,6 +21,7 @@ from cxr_snapshot.audit import (
     check_classes,
     check_labels,
     check_ledger,
+    check_splits,
     describe,
     previous_candidates,
     require,
@@ -38,7 +39,7 @@ from cxr_snapshot.publishing import publish, read_base
 from cxr_snapshot.records import METADATA_PATH
 from cxr_snapshot.settings import INSPECT_SHARDS, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
-from cxr_snapshot.splitting import assign_splits
+from cxr_snapshot.splitting import assign_splits, split_report
 from cxr_snapshot.storage import Store, blob_name, json_bytes
 from cxr_snapshot.verification import verify
 
@@ -160,6 +161,7 @@ class Pipeline:
             self._ledger(plan, "filtered"),
             settings["salt"],
             settings["max_per_class"],
+            subtypes=settings["subtypes"],
             prefer_source="covid" if settings["controls"] == PREFER_UPSTREAM else None,
         )
         return self._save_ledger(plan, "balanced", ledger)
@@ -169,7 +171,7 @@ class Pipeline:
 
         Returns:
             ``passed``: number of checks that hold; ``checks``: all of them; ``to_approve``: what a person must approve
-            before this is published, in Markdown; empty where nothing.
+            before this is published, in Markdown; empty where nothing. ``splits``: see ``splitting.split_report``.
 
         Raises:
             GuardError: a check failed, and no person may or, by the setting ``approval``, shall decide; nothing will be
@@ -178,6 +180,7 @@ class Pipeline:
         ledger = self._ledger(plan, "balanced")
         checks = [
             *check_ledger(ledger, self._all_records(plan), self._all_paths(plan)),
+            *check_splits(splits := split_report(ledger[ledger["rule"].isna()])),
             *check_classes(
                 candidate_counts(ledger),
                 class_counts(ledger),
@@ -191,7 +194,8 @@ class Pipeline:
         failed = [check for check in checks if not check.passed]
         passed = len(checks) - len(failed)
         log.info("%d of %d checks passed for %s", passed, len(checks), self.store.uri(plan["folder"]))
-        return {"passed": passed, "checks": [check.as_dict() for check in checks], "to_approve": describe(failed)}
+        results = [check.as_dict() for check in checks]
+        return {"passed": passed, "checks": results, "to_approve": describe(failed), "splits": splits}
 
     def publish(self, plan: Plan) -> dict[str, Any] | None:
         """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.

@@ -25,7 +25,9 @@ CONDITIONAL_WRITES_CHOICES = ("required", "unavailable")
 VERIFY_CHOICES = ("sample", "all")
 APPROVAL_CHOICES = ("off", "on")
 NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
-SELECTION = ("views", "licences", "controls", "max_per_class", "salt")  # what decides which images a snapshot holds
+SUBTYPE_CHOICES = ("any", "balanced")
+# What decides which images a snapshot holds.
+SELECTION = ("views", "licences", "controls", "subtypes", "max_per_class", "salt")
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
 
@@ -56,6 +58,8 @@ class Settings:
             leaves out these and all whose row names no licence.
         controls: where PNEUMONIA and NORMAL come from. ``kaggle``; or ``prefer-upstream``: the COVID collection's own
             images of other viral and bacterial pneumonias and of no finding come first, and Kaggle's fill up.
+        subtypes: ``any``; or ``balanced``: bacterial and viral pneumonias are drawn by turns, equally many of each
+            until one is used up.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
         max_shrink: largest fraction by which a class may shrink against the snapshot before.
@@ -90,6 +94,7 @@ class Settings:
     views: str = "frontal"
     licences: str = ANY_LICENCE
     controls: str = KAGGLE_ONLY
+    subtypes: str = "any"
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
     max_shrink: float = 0.10
@@ -143,6 +148,7 @@ class Settings:
             ("views", VIEW_CHOICES),
             ("licences", LICENCE_CHOICES),
             ("controls", CONTROL_CHOICES),
+            ("subtypes", SUBTYPE_CHOICES),
             ("conditional_writes", CONDITIONAL_WRITES_CHOICES),
             ("verify", VERIFY_CHOICES),
             ("approval", APPROVAL_CHOICES),

@@ -14,7 +14,9 @@ from cxr_snapshot.drafting import SCHEMA_VERSION
 from cxr_snapshot.errors import PublishConflictError, StorageError, VerificationError
 from cxr_snapshot.manifest import Copy, Draft, csv_bytes
 from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, conform
+from cxr_snapshot.normalising import DESCRIPTION
 from cxr_snapshot.publishing import CLAIM_LIFETIME, publish, read_latest, read_pointer
+from cxr_snapshot.settings import Settings
 from cxr_snapshot.storage import Store, parquet_bytes
 from cxr_snapshot.verification import SAMPLE, verify
 from support_publishers import client_of
@@ -38,7 +40,13 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
     zero = dict.fromkeys(CLASSES, 0)
     facts: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "content_digest": text, "manifest_sha256": text}
     facts |= {"revisions": {"covid": "a" * 40, "pneumonia": "2"}, "fingerprint": text, "code_version": "test"}
-    facts |= {"settings": {}, "counts": zero, "candidates": zero, "excluded": {}}
+    facts |= {
+        "settings": Settings(bucket="any").selection(),
+        "pictures": DESCRIPTION,
+        "counts": zero,
+        "candidates": zero,
+        "excluded": {},
+    }
     return Draft(manifest, tuple(copies), tables, facts, CHANGES)
 
 
@@ -75,7 +83,7 @@ class TestVersions:
 
     def test_a_draft_that_was_compared_with_an_older_snapshot(self, store, draft):
         publish(store, draft, DAY, CREATED, None)
-        with pytest.raises(PublishConflictError, match="2026-11-23 was published since this run compared .* nothing"):
+        with pytest.raises(PublishConflictError, match=r"2026-11-23 was published since this run compared .* nothing"):
             publish(store, make_draft(store, "late"), DAY, CREATED, None)
 
     def test_latest_that_names_nothing(self, store, draft):

@@ -1,0 +1,34 @@
+"""The pins and settings that a snapshot records are enough to make its manifest again, anywhere."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from cxr_snapshot.storage import Store
+from support import ServedUpstream, run_stages
+
+
+def test_from_the_record_on_an_empty_store(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    for step in (1, 3):
+        sample.move_to_step(step)
+        pipeline = sample.pipeline(store, tmp_path / "first", views="frontal+lateral", salt="another salt")
+        published = run_stages(pipeline, f"run-{step}", f"2026-11-{step:02d}T03:00:00+00:00").snapshot
+    assert published is not None
+    record = store.get_json(f"{published['version']}/snapshot.json")
+    assert record["revisions"].keys() == pipeline.sources.keys()
+
+    sample.move_to_step(5)
+    bucket = f"test-{uuid.uuid4().hex}"
+    store.client.create_bucket(Bucket=bucket)
+    empty = Store(store.client, bucket, "elsewhere")
+    rebuilding = sample.pipeline(empty, tmp_path / "second", **record["settings"])
+    outcome = run_stages(rebuilding, "rebuild", "2027-01-01T03:00:00+00:00", pins=record["revisions"])
+    rebuilt = outcome.snapshot
+    assert rebuilt is not None
+    for name in ("content_digest", "manifest_sha256", "revisions", "settings", "counts", "candidates", "excluded"):
+        assert rebuilt[name] == record[name], name
+    for name in ("manifest.csv", "manifest.parquet", "excluded.csv"):
+        assert empty.get(f"{rebuilt['version']}/{name}") == store.get(f"{published['version']}/{name}"), name
+    shards = {name.partition("/")[2]: item.etag for name, item in store.list(f"{published['version']}/data/").items()}
+    assert shards == {n.partition("/")[2]: i.etag for n, i in empty.list(f"{rebuilt['version']}/data/").items()}
