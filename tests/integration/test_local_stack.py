@@ -232,8 +232,13 @@ class TestWhatIsPromised:
             "views": "frontal+lateral",
             "github_repo": "a/b",
             "kaggle_dataset": "a/b",
+            "licences": "known-only",
+            "controls": "prefer-upstream",
+            "subtypes": "balanced",
+            "approval": "on",
             "conditional_writes": "unavailable",
             "verify": "all",
+            "archive": "zip",
         }
         by_type = {"int": "7", "float": "0.5", "Path": "/x"}
         types = {item.name: str(item.type).removesuffix(" | None") for item in dataclasses.fields(Settings)}
@@ -253,8 +258,8 @@ class TestWhatIsPromised:
         old = tmp_path / "python3"
         old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.1 && exit\nexit 1\n')
         old.chmod(0o755)
-        for file in ("Makefile", "requirements.txt", "requirements-dev.txt", "requirements-ministack.txt"):
-            (tmp_path / file).write_bytes((ROOT / file).read_bytes())
+        for file in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
         done = subprocess.run(
             ["make", "run", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
         )
