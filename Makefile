@@ -3,6 +3,8 @@
 
 PYTHON ?= python3
 UPSTREAM ?= sample
+WORKERS ?= 2
+COMPOSE = docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
 UV := uv==0.13.9
 
 VENV := .local/venv
@@ -23,10 +25,10 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test fuzz lint bench clean
+.PHONY: help run ui download test test-distributed fuzz lint bench clean secrets up down logs
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
 run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the sample a new commit first, UPSTREAM=live asks GitHub and Kaggle
 	@$(PY) -m local_stack run --upstream $(UPSTREAM) $(if $(ADVANCE),--advance)
@@ -38,7 +40,10 @@ download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snap
 	@$(PY) -m local_stack download
 
 test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name" is passed on to pytest
-	@$(PY) -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed $(ARGS)
+
+test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery workers and kill one; needs postgresql and redis-server
+	@$(PY) -m pytest tests/distributed
 
 fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
 	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
@@ -50,6 +55,19 @@ lint: $(DEV_READY) ## check style and types
 
 bench: $(DEV_READY) $(STORE_READY) ## measure speed and memory; ARGS=parse names one benchmark
 	@$(PY) tests/bench/run.py $(ARGS)
+
+secrets: ## write .env with random passwords for `make up`
+	@$(PYTHON) -m local_stack.env_file
+
+up: ## run Airflow in containers; WORKERS=4 for more workers, UPSTREAM=live as above
+	@test -f .env || { echo "Run make secrets first." >&2; exit 1; }
+	$(COMPOSE) up --build --detach --scale worker-$(UPSTREAM)=$(WORKERS)
+
+down: ## stop the containers; data stays
+	$(COMPOSE) down
+
+logs: ## follow the containers' logs
+	$(COMPOSE) logs --follow --tail 100
 
 clean: ## delete .local: environments, logs, the sample upstream, and every snapshot of the local store
 	rm -rf .local .mypy_cache .pytest_cache .ruff_cache .hypothesis

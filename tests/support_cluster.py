@@ -62,22 +62,23 @@ class Cluster:
             "PYTHONPATH": os.pathsep.join([str(ROOT / "include"), str(policy)]),
             "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}",
             "AIRFLOW__CELERY__RESULT_BACKEND": f"db+postgresql://{database}",
             "AIRFLOW__CELERY__BROKER_URL": broker,
             "AIRFLOW__CELERY__WORKER_CONCURRENCY": "1",
             **IMPATIENCE,
         }
+        self.database = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"postgresql+psycopg2://{database}"}
         self._running = ExitStack()
         self._token = ""
 
     def __enter__(self) -> Self:
         with ExitStack() as running:
-            with self._start("migrate", "db", "migrate") as migration:
+            with self._start("migrate", "db", "migrate", **self.database) as migration:
                 assert migration.wait(120) == 0, (self.folder / "migrate.log").read_text()
-            api = running.enter_context(self._start("api-server", "api-server", "--port", str(self.port)))
-            for name in ("scheduler", "dag-processor"):
-                running.enter_context(self._start(name, name))
+            api, _, _ = [
+                running.enter_context(self._start(name, name, **self.database))
+                for name in ("api-server", "scheduler", "dag-processor")
+            ]
             self.workers = [running.enter_context(self._start_worker(f"worker-{number}")) for number in (1, 2)]
             api.wait_until(lambda: fetch(f"{self.url}/api/v2/version") is not None, seconds=120)
             self._token = self._log_in()
@@ -142,8 +143,10 @@ class Cluster:
         return Child(name, command, env=environ, log=self.folder / f"{name}.log", grace=10)
 
     def _start_worker(self, name: str) -> Child:
+        """Start a worker. Nothing answers where it is told that Airflow's database is: tasks must not need that."""
         arguments = ("celery", "worker", "--skip-serve-logs", "--celery-hostname", f"{name}@%h")
-        return self._start(name, *arguments, **self.tasks)
+        nowhere = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "postgresql+psycopg2://nobody@127.0.0.1:9/nothing"}
+        return self._start(name, *arguments, **nowhere, **self.tasks)
 
 
 def kill(worker: Child) -> int:

@@ -68,7 +68,7 @@ def test_stages_share_nothing_but_the_object_store(sample: ServedUpstream, store
         )
         process.start()
         sender.close()
-        process.join(60)
+        process.join(120)
         assert process.exitcode == 0, stage
         shutil.rmtree(folder)
         return json.loads(receiver.recv_bytes())

@@ -230,3 +230,25 @@ def test_make_secrets_writes_a_private_file_once(tmp_path, capsys):
     with pytest.raises(SystemExit, match="exists and is kept"):
         env_file.main(tmp_path)
     assert written.read_text() == text
+
+
+def test_the_helm_files_agree_and_name_what_exists():
+    from airflow.configuration import conf
+
+    values = yaml.safe_load((ROOT / "deploy/helm/values.yaml").read_text())
+    pod = yaml.safe_load((ROOT / "deploy/helm/pod-template.yaml").read_text())
+    [container] = pod["spec"]["containers"]
+    assert container["name"] == "base"
+    assert container["image"] == f"{values['defaultAirflowRepository']}:{values['defaultAirflowTag']}"
+    assert f"FROM apache/airflow:{values['airflowVersion']}-python3.12" in (ROOT / "Dockerfile").read_text()
+    assert container["envFrom"] == yaml.safe_load(values["extraEnvFrom"])
+
+    given = {item["name"]: item["value"] for item in container["env"]}
+    for section, options in values["config"].items():
+        for option, value in options.items():
+            assert option in conf.configuration_description[section]["options"]
+            assert given.pop(f"AIRFLOW__{section}__{option}".upper(), value) == value, option
+    assert "execution_api_server_url" in conf.configuration_description["core"]["options"]
+    assert set(given) == {"AIRFLOW__CORE__EXECUTION_API_SERVER_URL", "CXR_SCRATCH_DIR"}
+    assert "scratch_dir" in Settings.__dataclass_fields__
+    assert {mount["name"] for mount in container["volumeMounts"]} == {item["name"] for item in pod["spec"]["volumes"]}
