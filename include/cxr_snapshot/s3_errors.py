@@ -76,6 +76,11 @@ def translated(doing: str, uri: str, bucket: str) -> Iterator[None]:
             raise StorageError(f"bucket {bucket} does not exist. Create it or set CXR_BUCKET.") from error
         if code in ("NoSuchKey", "404", "NotFound"):
             raise MissingObjectError(f"{uri} does not exist.") from error
+        if status == 501:
+            raise StorageError(
+                f"could not {doing} {uri}: the store cannot do that ({code} {message}). If it has no conditional "
+                "writes, set CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
+            ) from error
         if status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
             raise StorageUnavailableError(f"could not {doing} {uri}: {code} {message}. Try again later.") from error
         raise StorageError(

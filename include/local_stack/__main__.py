@@ -86,7 +86,7 @@ def ui(upstream: str, port: int | None) -> int:
         print(f"Airflow is starting (log: {log.relative_to(ROOT)}) ...", flush=True)
         command = [sys.executable, "-m", "airflow", "standalone"]
         with Child("Airflow", command, env=os.environ, log=log, grace=30) as airflow:
-            airflow.wait_until(lambda: _is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=300)
+            airflow.wait_until(lambda: is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=300)
             password = airflow_home.load_secrets(ROOT / ".local/secrets.json")["admin_password"]
             print(f"\nAirflow:  {url}/dags/{DAG_ID}\nUser:     admin\nPassword: {password}")
             if local:
@@ -150,7 +150,8 @@ def _airflow_variables(port: int) -> dict[str, str]:
     return airflow_home.variables(ROOT, home, keys, port)
 
 
-def _is_healthy(answer: bytes | None) -> bool:
+def is_healthy(answer: bytes | None) -> bool:
+    """Say whether Airflow's health page reports that all parts work."""
     if answer is None:
         return False
     parts: dict[str, Any] = json.loads(answer)

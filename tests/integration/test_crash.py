@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import signal
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.publishing import SUCCESS, read_latest
 from cxr_snapshot.storage import Store
 from support import ServedUpstream
-from support_publishers import Task, prepared_plans, publisher, run_stage, started
+from support_publishers import Task, copied_bucket, forkserver, prepared_plans, publisher, run_stage, started
 from support_s3_proxy import S3Proxy
 
 OLD, NEW = "2026-11-22", "2026-11-23"  # the plans' own date is NEW
@@ -39,12 +42,15 @@ def assert_readers_see_whole_snapshots(store: Store, whole: dict[str, dict[str, 
             assert version != latest["version"]
 
 
-def test_killed_after_every_request(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
-    first, plan = prepared_plans(pipeline, 2)
-    assert pipeline.publish({**first, "date": OLD}) is not None
-    before = {name: store.get(name) if name == "latest.json" else None for name in store.list("")}
+def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
+    """Kill a publisher after the n-th request for each of ``numbers``; end where it needs fewer.
 
+    Returns:
+        How many reruns there were.
+    """
+    before = {name: store.get(name) if name == "latest.json" else None for name in store.list("")}
+    left: dict[str, str] = {}
+    reruns = 0
     with S3Proxy(store.client.meta.endpoint_url) as proxy:
         task = Task(proxy.url, store.bucket, store.prefix, plan)
         survivor = publisher(task)
@@ -52,20 +58,18 @@ def test_killed_after_every_request(sample: ServedUpstream, store: Store, tmp_pa
         assert calm is not None
         assert calm["version"] == NEW
         whole = {version: contents(store, f"{version}/") for version in (OLD, NEW)}
-        left: dict[str, str] = {}
-        reruns = 0
-        for number in itertools.count(1):
+        for number in numbers:
             put_back(store, before)
             with started(task, run_stage) as (process, orders):
                 proxy.start_again(kill=process.pid, after=number)
                 orders.send("publish")
                 process.join(60)
             if process.exitcode == 0:
-                break
+                return reruns
             assert process.exitcode == -signal.SIGKILL
             assert_readers_see_whole_snapshots(store, whole)
             if (now := contents(store, "")) == left:
-                continue  # the last request only read: what follows was tried before
+                continue  # the requests since the last try only read: what follows was tried
             left = now
 
             proxy.start_again()
@@ -76,4 +80,18 @@ def test_killed_after_every_request(sample: ServedUpstream, store: Store, tmp_pa
             repeated = again & {store.key(name) for name in left if name not in before}
             assert not repeated, f"request {number}"
             reruns += 1
-    assert reruns > 30, "there are that many objects to write"
+    raise AssertionError("the numbers ended before the publisher did")
+
+
+def test_killed_after_every_request(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    first, plan = prepared_plans(pipeline, 2)
+    assert pipeline.publish({**first, "date": OLD}) is not None
+    stores = [store, copied_bucket(store)]
+    forkserver()
+    with ThreadPoolExecutor(len(stores)) as pool:  # each takes every other number, in a bucket of its own
+        lanes = [
+            pool.submit(kill_and_rerun, lane, plan, itertools.count(start, len(stores)))
+            for start, lane in enumerate(stores, start=1)
+        ]
+        assert sum(lane.result() for lane in lanes) > 30, "there are that many objects to write"

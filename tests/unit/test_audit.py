@@ -7,7 +7,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxr_snapshot.audit import candidate_counts, check_classes, check_ledger, previous_candidates, require
+from cxr_snapshot.audit import (
+    candidate_counts,
+    check_classes,
+    check_labels,
+    check_ledger,
+    describe,
+    previous_candidates,
+    require,
+)
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
 
@@ -88,3 +96,23 @@ def test_only_snapshots_with_the_same_settings_are_compared() -> None:
 def test_records_that_were_not_drawn_count_as_candidates() -> None:
     table = ledger(IN, IN | {"rule": "not_drawn"}, IN | {"rule": "too_small"}, IN | {"class": "NORMAL"})
     assert candidate_counts(table) == {"COVID": 2, "NORMAL": 1, "PNEUMONIA": 0}
+
+
+@pytest.mark.parametrize(("limit", "passed"), [(0.3, False), (0.34, True), (1.0, True)])
+def test_unknown_words_are_counted_over_the_rows_of_metadata(limit: float, passed: bool) -> None:
+    no_row = {"source": "pneumonia", "path": "b.jpeg", "in_upstream": True, "rule": "unexpected_path"}
+    check = check_labels(ledger(IN, OUT | {"rule": "unknown_view"}, ROW, no_row), limit)
+    assert (check.passed, check.value, check.overridable) == (passed, "1 of 3 (unknown_view 1)", True)
+
+
+def test_a_person_may_overrule_guards_but_no_fault_of_the_pipeline() -> None:
+    shrunken = check_classes(EQUAL, EQUAL, EQUAL | {"COVID": 100}, 0.1, accept_shrink=False)
+    require(shrunken, approval=True)
+    failed_checks = [check for check in shrunken if not check.passed]
+    assert describe(failed_checks).startswith("- **shrink_COVID**: 100 to 3, limit 0.1.")
+    assert describe([]) == ""
+    with pytest.raises(GuardError, match="accept_shrink"):
+        require(shrunken)
+    unequal = check_classes(EQUAL, EQUAL | {"COVID": 2}, EQUAL | {"COVID": 100}, 0.1, accept_shrink=False)
+    with pytest.raises(GuardError, match=r"classes_equal.*shrink_COVID"):
+        require(unequal, approval=True)

@@ -9,6 +9,7 @@ import zlib
 
 import imagehash
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -211,6 +212,24 @@ def test_each_blob_is_decoded_once(store: Store) -> None:
     assert sorted(table["sha256"]) == sorted(names)
     assert table.set_index("sha256").loc[names[6], "problem"] == "not_an_image"
     assert table.set_index("sha256").loc[names[0], "phash"] == inspect_image(bodies[0])["phash"]
+
+
+def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: Store) -> None:
+    bodies = {hashlib.sha256(body).hexdigest(): body for body in (PNG + bytes([number]) for number in range(256))}
+    before, ours, *theirs = names = [name for name in bodies if name.startswith("0")][:4]
+    for name in names:
+        store.put(blob_name(name), bodies[name])
+    inspect_blobs(store, "0", [before])
+    class Shared(Store):
+        def get_table_with_etag(self, name: str) -> tuple[pd.DataFrame, str]:
+            found = super().get_table_with_etag(name)
+            if theirs:  # first after we looked what is missing, then between our reading of the table and our writing
+                inspect_blobs(store, "0", [theirs.pop()])
+            return found
+
+    inspect_blobs(Shared(store.client, store.bucket, store.prefix), "0", [ours])
+    assert not theirs
+    assert sorted(load_inspections(store)["sha256"]) == sorted(names)
 
 
 def test_nothing_was_inspected_yet(store: Store) -> None:
