@@ -40,6 +40,8 @@ download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snap
 	@$(PY) -m local_stack download
 
 test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name" is passed on to pytest
+	@command -v chromium >/dev/null || [ -z "$$CI" ] || { apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
 	@$(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed $(ARGS)
 
 test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery workers and kill one; needs postgresql and redis-server

@@ -284,6 +284,10 @@ class TestPages:
     def test_comparison_with_itself_asks_for_another(self, pages):
         assert "Choose two different snapshots" in pages.get(f"/compare?from={NEW}&to={NEW}")
 
+    def test_airflow_may_live_under_a_path(self, pages, mounted):
+        page = TestClient(mounted, root_path="/airflow").get(f"/airflow{PREFIX}/").text
+        assert f'href="/airflow{PREFIX}/snapshots/{NEW}"' in page
+
     def test_pages_are_built_for_everybody(self, pages):
         for path in ("/", "/compare", f"/snapshots/{NEW}", "/nowhere"):
             page = Elements(pages.client.get(PREFIX + path).text)

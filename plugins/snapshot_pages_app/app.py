@@ -1,0 +1,137 @@
+"""The routes. Each needs a signed-in user of Airflow who may read the DAG; none is open, not even the style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated
+
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.exceptions import HTTPException
+
+from airflow_runtime import store_for_pages
+from cxr_snapshot.catalog import resolve
+from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
+from cxr_snapshot.storage import Store
+from snapshot_pages_app.comparing import compare_snapshots
+from snapshot_pages_app.reading import download_address, list_snapshots, load_snapshot
+from snapshot_pages_app.rendering import render
+
+DAG_ID = "covid_cxr_snapshot"
+HERE = Path(__file__).parent
+
+# Nothing runs and nothing is loaded from elsewhere; Airflow, on the same host, shows the pages in a frame.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "private, no-store",
+    "Vary": "Cookie, Authorization",
+}
+LINK_SECONDS = 300  # validity of a download link; it is made when it is followed
+
+app = FastAPI(
+    title="Snapshot pages",
+    dependencies=[Depends(requires_access_dag("GET", param_dag_id=DAG_ID))],
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
+)
+
+
+def open_store() -> Store:
+    """Return the store that the DAG writes to."""
+    return store_for_pages()
+
+
+StoreDep = Annotated[Store, Depends(open_store)]
+
+
+@app.middleware("http")
+async def add_headers(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Send the security headers with every answer."""
+    response = await call_next(request)
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+@app.get("/style.css")
+def style() -> FileResponse:
+    """Return the style sheet."""
+    return FileResponse(HERE / "style.css", media_type="text/css", headers={"Cache-Control": "private, max-age=600"})
+
+
+@app.get("/", response_class=HTMLResponse)
+def snapshots(request: Request, store: StoreDep, page: Annotated[int, Query(ge=1, le=10_000)] = 1) -> Response:
+    """List all snapshots, the newest first."""
+    return render(request, "list.html", listing=list_snapshots(store, page), store=store, dag_id=DAG_ID)
+
+
+@app.get("/compare", response_class=HTMLResponse)
+def comparison(
+    request: Request,
+    store: StoreDep,
+    old: Annotated[str, Query(alias="from")] = "",
+    new: Annotated[str, Query(alias="to")] = "",
+) -> Response:
+    """Compare two snapshots; without names the newest two."""
+    return render(request, "compare.html", comparison=compare_snapshots(store, old, new), store=store)
+
+
+@app.get("/snapshots/{version}", response_class=HTMLResponse)
+def snapshot(request: Request, store: StoreDep, version: str) -> Response:
+    """Show one snapshot."""
+    return render(request, "snapshot.html", shown=load_snapshot(store, version), store=store)
+
+
+@app.get("/snapshots/{version}/preview.jpg")
+def preview(store: StoreDep, version: str) -> Response:
+    """Return the contact sheet."""
+    body = store.get(f"{resolve(store, version)}/preview.jpg")
+    return Response(body, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
+@app.get("/snapshots/{version}/files/{name:path}")
+def file(store: StoreDep, version: str, name: str) -> Response:
+    """Lead to a file of a snapshot at the store."""
+    return RedirectResponse(download_address(store, version, name, seconds=LINK_SECONDS), status_code=303)
+
+
+@app.exception_handler(HTTPException)
+def refused(request: Request, error: HTTPException) -> Response:
+    """Answer on a page what Airflow's security or the router refuses."""
+    title, remedy = {
+        401: ("Please sign in", "Sign in to Airflow in this browser, then open this page again."),
+        403: ("You may not see this", f"Ask an administrator of Airflow for the right to read the DAG {DAG_ID}."),
+        404: ("There is no such page", "Go back to the list of snapshots."),
+    }.get(error.status_code, ("This did not work", str(error.detail)))
+    return render(request, "error.html", status=error.status_code, headers=error.headers, title=title, remedy=remedy)
+
+
+@app.exception_handler(RequestValidationError)
+def misspelt(request: Request, error: RequestValidationError) -> Response:
+    """Answer on a page that a parameter in the address is wrong."""
+    wrong = ", ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors())
+    return render(request, "error.html", status=422, title="This address makes no sense", remedy=f"{wrong}.")
+
+
+@app.exception_handler(SnapshotError)
+def failed(request: Request, error: SnapshotError) -> Response:
+    """Answer on a page what is wrong with settings or store, with the remedy that the error names."""
+    status, title, remedy = 502, "The store's answer makes no sense", str(error)
+    if isinstance(error, SettingsError):
+        status, title = 503, "The settings are not complete"
+        remedy = (
+            f"{error}. Set it in the environment of Airflow's web server, or in the Airflow variable cxr_snapshot "
+            "(Admin, Variables), as for the tasks."
+        )
+    elif isinstance(error, StorageUnavailableError):
+        status, title = 503, "The store does not answer"
+    elif isinstance(error, MissingObjectError):
+        status, title = 404, "There is no such snapshot"
+    return render(request, "error.html", status=status, title=title, remedy=remedy)

@@ -1,0 +1,204 @@
+"""Reads from the store what the pages show."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.cards import limits
+from cxr_snapshot.catalog import resolve
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.filtering import REASONS
+from cxr_snapshot.publishing import SUCCESS, is_version, read_pointer, version_key
+from cxr_snapshot.storage import Store, StoredObject, bounded_map, parse_json
+from snapshot_pages_app.charts import Chart, draw_charts
+
+PER_PAGE = 30  # snapshots on a page of the list
+EXAMPLES = 3  # shown of each rule
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the list.
+
+    Attributes:
+        version: its name.
+        latest: whether ``latest.json`` names it.
+        facts: its ``snapshot.json``; ``None`` for one that is not complete.
+        files: number of its objects.
+        bytes: their size.
+    """
+
+    version: str
+    latest: bool
+    facts: dict[str, Any] | None
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One page of the list, the newest first."""
+
+    rows: tuple[Row, ...]
+    total: int
+    page: int
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are."""
+        return -(-self.total // PER_PAGE)
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """What one rule left out: how many records, and a few of them."""
+
+    rule: str
+    reason: str
+    count: int
+    examples: tuple[dict[str, str], ...]
+
+
+@dataclass(frozen=True)
+class File:
+    """One file for download."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that the page of one snapshot shows.
+
+    Attributes:
+        facts: its ``snapshot.json``.
+        latest: whether ``latest.json`` names it.
+        warning: what to know before using it.
+        charts: how the images are spread.
+        excluded: by rule, the most frequent first.
+        changes: its ``changes.json``.
+        checks: results of the audit; empty where none were published.
+        files: all but the images.
+        images: number of the image files.
+        bytes: size of everything.
+        endpoint: address of the store as Airflow's web server sees it.
+        own_store: whether that is a store other than Amazon's.
+    """
+
+    facts: dict[str, Any]
+    latest: bool
+    warning: str
+    charts: tuple[Chart, ...]
+    excluded: tuple[Excluded, ...]
+    changes: dict[str, Any]
+    checks: tuple[dict[str, Any], ...]
+    files: tuple[File, ...]
+    images: int
+    bytes: int
+    endpoint: str
+    own_store: bool
+
+
+def list_snapshots(store: Store, page: int) -> Listing:
+    """Return page ``page``, counted from 1, of the list, with snapshots that are not complete."""
+    found = sorted(filter(is_version, store.folders()), key=version_key, reverse=True)
+    latest, _ = read_pointer(store)
+    here = found[(page - 1) * PER_PAGE : page * PER_PAGE]
+    rows = tuple(_row(store, version, version == latest, files) for version, files in _listings(store, here))
+    return Listing(rows, len(found), page)
+
+
+def load_snapshot(store: Store, version: str) -> Shown:
+    """Return what the page of one snapshot shows; ``latest`` stands for the one that ``latest.json`` names.
+
+    Raises:
+        MissingObjectError: there is no such snapshot, or it is not complete.
+    """
+    version = resolve(store, version)
+    manifest = store.get_table(f"{version}/manifest.parquet")
+    excluded = pd.read_csv(io.BytesIO(store.get(f"{version}/excluded.csv")), dtype=str)
+    facts = load_facts(store, version)
+    listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}
+    endpoint = str(store.client.meta.endpoint_url)
+    return Shown(
+        facts=facts,
+        latest=read_pointer(store)[0] == version,
+        warning=limits(manifest),
+        charts=draw_charts(manifest),
+        excluded=_by_rule(excluded),
+        changes=_json(store, f"{version}/changes.json"),
+        checks=tuple((store.get_json(f"{version}/audit.json") or {}).get("checks", [])),
+        files=tuple(File(name, item.size) for name, item in sorted(listed.items()) if not name.startswith("images/")),
+        images=sum(name.startswith("images/") for name in listed),
+        bytes=sum(item.size for item in listed.values()),
+        endpoint=endpoint,
+        own_store=not re.search(r"\.amazonaws\.com(\.cn)?$", endpoint),
+    )
+
+
+def load_facts(store: Store, version: str) -> dict[str, Any]:
+    """Return ``snapshot.json`` of a complete snapshot."""
+    return _json(store, f"{version}/snapshot.json")
+
+
+def download_address(store: Store, version: str, name: str, *, seconds: int) -> str:
+    """Return an address at the store from which a browser saves a file of a snapshot, without further keys.
+
+    Args:
+        store: where it is.
+        version: a complete snapshot, or ``latest``.
+        name: path within the snapshot.
+        seconds: how long the address works.
+
+    Raises:
+        MissingObjectError: there is no such snapshot or file.
+    """
+    version = resolve(store, version)
+    if not store.exists(f"{version}/{name}"):
+        raise MissingObjectError(f"{version} has no file {name}. Choose one from the snapshot's page.")
+    saved_as = re.sub(r"[^A-Za-z0-9._-]", "_", name.rpartition("/")[2])
+    return store.client.generate_presigned_url(
+        "get_object",
+        Params={
+            "Bucket": store.bucket,
+            "Key": store.key(f"{version}/{name}"),
+            "ResponseContentDisposition": f'attachment; filename="{saved_as}"',
+        },
+        ExpiresIn=seconds,
+    )
+
+
+def _listings(store: Store, here: list[str]) -> list[tuple[str, dict[str, StoredObject]]]:
+    return list(bounded_map(lambda version: store.list(f"{version}/"), here))
+
+
+def _row(store: Store, version: str, latest: bool, files: Mapping[str, StoredObject]) -> Row:
+    facts = load_facts(store, version) if f"{version}/{SUCCESS}" in files else None
+    return Row(version, latest, facts, len(files), sum(item.size for item in files.values()))
+
+
+def _json(store: Store, name: str) -> dict[str, Any]:
+    return parse_json(store.get(name), store.uri(name))
+
+
+def _by_rule(excluded: pd.DataFrame) -> tuple[Excluded, ...]:
+    """Group what was left out by rule, the most frequent first."""
+    groups = [(str(rule), rows) for rule, rows in excluded.fillna("").groupby("rule")]
+    return tuple(
+        Excluded(rule, REASONS.get(rule) or str(rows["reason"].iloc[0]), len(rows), tuple(_examples(rows)))
+        for rule, rows in sorted(groups, key=lambda group: -len(group[1]))
+    )
+
+
+def _examples(rows: pd.DataFrame) -> list[dict[str, str]]:
+    """Return some rows: those that say most, since many rules give no evidence."""
+    names = ["source", "path", "metadata_line", "class", "finding", "view", "evidence"]
+    chosen = rows.sort_values("evidence", key=lambda column: column.eq(""), kind="stable").head(EXAMPLES)
+    return [{str(name): str(value) for name, value in row.items()} for row in chosen[names].to_dict("records")]

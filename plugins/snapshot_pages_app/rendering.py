@@ -1,0 +1,78 @@
+"""Turns values into pages. Everything is escaped by the template engine unless a template says otherwise; none does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from cxr_snapshot.changes import KINDS, describe
+from cxr_snapshot.models import CLASSES
+
+
+def render(
+    request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+) -> HTMLResponse:
+    """Return the page that ``template`` makes of ``values``."""
+    page = _ENVIRONMENT.get_template(template).render(base=request.scope["root_path"], **values)
+    return HTMLResponse(page, status_code=status, headers=headers)
+
+
+def size(number: int) -> str:
+    """Return a number of bytes in words, such as ``1.4 MB``."""
+    amount, unit = float(number), "bytes"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if amount < 999.5:
+            break
+        amount, unit = amount / 1000, bigger
+    return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 99.5 else f"{amount:.1f} {unit}"
+
+
+def when(text: str) -> str:
+    """Return an ISO 8601 time as people write it, such as ``2026-11-23 03:00 UTC``; any other text as it is."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return f"{time:%Y-%m-%d %H:%M} {time:%Z}".strip()
+
+
+def revision(pin: str) -> str:
+    """Return a revision as people name it: a short commit, or a version."""
+    return f"version {pin}" if pin.isdigit() and len(pin) < 40 else f"commit {pin[:10]}"
+
+
+def plain(markdown: str) -> str:
+    """Return text without the marks for bold and code."""
+    return markdown.replace("**", "").replace("`", "")
+
+
+def shown(value: object) -> str:
+    """Return a setting or a measurement in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return "none" if value is None else str(value)
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {
+    "describe": describe,
+    "number": "{:,}".format,
+    "plain": plain,
+    "revision": revision,
+    "shown": shown,
+    "size": size,
+    "when": when,
+}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS}

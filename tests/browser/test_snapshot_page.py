@@ -1,0 +1,213 @@
+"""What a person does in the browser: trigger a run, look at the new snapshot, compare it with the one before."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
+
+from airflow_environment import ROOT
+from cxr_snapshot.models import CLASSES
+from snapshot_pages_app.app import app
+
+if TYPE_CHECKING:
+    from conftest import RunningAirflow
+
+DAG = "covid_cxr_snapshot"
+PREFIX = "/covid-cxr-snapshots"
+MOST = 12  # images in a class of the triggered run; the sample has more
+SCREENSHOTS = ROOT / ".local/screenshots"
+
+expect.set_options(timeout=30_000)  # milliseconds; Airflow's pages come slowly while the tests keep the machine busy
+
+
+def picture(page: Page, name: str, **options: Any) -> None:
+    """Keep a screenshot for people to look at."""
+    page.screenshot(path=SCREENSHOTS / f"{name}.png", **options)
+
+
+def open_form(airflow: RunningAirflow, page: Page) -> Locator:
+    page.goto(f"{airflow.url}/dags/{DAG}")
+    page.get_by_role("button", name="Trigger").first.click()
+    return page.get_by_role("dialog")
+
+
+def submit(page: Page, form: Locator) -> Any:
+    """Press the form's button and return the answer of Airflow's API."""
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/dagRuns") and answer.request.method == "POST"
+    ) as sent:
+        form.get_by_role("button", name="Trigger").click()
+    return sent.value
+
+
+def wait_for_runs(airflow: RunningAirflow, page: Page, seconds: float = 300) -> dict[str, str]:
+    """Wait until no run of the DAG is active; return the state of each."""
+    deadline = time.monotonic() + seconds
+    while True:
+        runs = page.request.get(f"{airflow.url}/api/v2/dags/{DAG}/dagRuns").json()["dag_runs"]
+        states = {run["dag_run_id"]: run["state"] for run in runs}
+        if states and set(states.values()) <= {"success", "failed"}:
+            return states
+        assert time.monotonic() < deadline, states
+        time.sleep(1)
+
+
+def inner(page: Page) -> FrameLocator:
+    """Return the frame in which Airflow shows the pages."""
+    return page.frame_locator("iframe")
+
+
+@pytest.fixture(scope="module")
+def versions(airflow: RunningAirflow, browser: Browser, signed_in: Path) -> tuple[str, str]:
+    """The snapshot of the nightly run, and the one of a run triggered in the form with another setting."""
+    with browser.new_context(storage_state=signed_in, viewport={"width": 1280, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(airflow.url)
+        wait_for_runs(airflow, page)  # the scheduled run of last night
+        first = airflow.store.get_json("latest.json")
+        form = open_form(airflow, page)
+        form.locator("[name=element_max_per_class]").fill(str(MOST))
+        picture(page, "trigger-form")
+        answer = submit(page, form)
+        assert answer.status == 200, answer.text()
+        assert wait_for_runs(airflow, page)[answer.json()["dag_run_id"]] == "success"
+        second = airflow.store.get_json("latest.json")
+        assert first
+        assert second
+        return str(first["version"]), str(second["version"])
+
+
+def test_form_refuses_a_bad_parameter_with_a_message(airflow: RunningAirflow, context: BrowserContext) -> None:
+    page = context.new_page()
+    form = open_form(airflow, page)
+    form.locator("[name=element_covid_commit]").fill("nonsense")
+    answer = submit(page, form)
+    assert answer.status == 400
+    assert "Invalid input for param covid_commit: 'nonsense'" in answer.json()["detail"]
+    expect(page.get_by_role("status").filter(has_text="Failed to Trigger Dag").first).to_be_visible()
+    picture(page, "trigger-refused")
+
+
+def test_new_snapshot_is_in_the_menu_with_equal_counts(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    page.goto(airflow.url)
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_text("CXR snapshots").click()
+    page.wait_for_url(f"**{PREFIX}/")
+    row = inner(page).get_by_role("row").filter(has=page.get_by_text("latest", exact=True))
+    expect(row.get_by_role("rowheader")).to_have_text(versions[1])
+    assert [row.locator(f"[data-name={name}]").inner_text() for name in CLASSES] == [str(MOST)] * len(CLASSES)
+    picture(page, "list-in-airflow")
+    inner(page).get_by_role("link", name=versions[1], exact=True).click()
+    page.wait_for_url(f"**/snapshots/{versions[1]}")  # the address in the browser follows, so it can be shared
+    expect(inner(page).get_by_role("heading", level=1)).to_contain_text(f"Snapshot {versions[1]}")
+    expect(inner(page).locator("img")).to_have_js_property("complete", value=True)
+    assert inner(page).locator("img").evaluate("image => image.naturalWidth") > 0
+    published = airflow.store.get_json(f"{versions[1]}/snapshot.json")
+    assert published
+    assert published["counts"] == dict.fromkeys(CLASSES, MOST)
+
+
+def test_snapshot_page_is_pictured_for_the_readme(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    page.goto(f"{airflow.url}/plugin{PREFIX}{PREFIX}/snapshots/{versions[0]}")
+    expect(inner(page).locator("img")).to_have_js_property("complete", value=True)
+    picture(page, "snapshot-page")
+    page.set_viewport_size({"width": 1500, "height": 700})
+    page.goto(f"{airflow.url}/dags/{DAG}/runs/{next(iter(wait_for_runs(airflow, page)))}")
+    page.get_by_label("Show Graph").click()
+    page.get_by_label("Collapse Details Panel").click()
+    nodes = page.locator(".react-flow__node")
+    expect(nodes.filter(has_text="Verify")).to_be_visible()
+    page.get_by_label("Fit View").click()
+    time.sleep(1)  # the graph moves into place
+    boxes = [box for box in (node.bounding_box() for node in nodes.all()) if box]
+    left, top = min(box["x"] for box in boxes) - 20, min(box["y"] for box in boxes) - 40
+    right = max(box["x"] + box["width"] for box in boxes) + 20
+    bottom = max(box["y"] + box["height"] for box in boxes) + 20
+    picture(page, "dag-graph", clip={"x": left, "y": top, "width": right - left, "height": bottom - top})
+
+
+def test_tab_on_the_dag_shows_the_list(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    page.goto(f"{airflow.url}/dags/{DAG}")
+    page.get_by_role("link", name="Snapshots").click()
+    page.wait_for_url(f"**/dags/{DAG}/plugin/snapshots")
+    for version in versions:
+        expect(inner(page).get_by_role("link", name=version, exact=True)).to_be_visible()
+
+
+def test_comparison_opens_from_the_snapshot(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    page.goto(f"{airflow.url}{PREFIX}/snapshots/{versions[1]}")
+    page.get_by_role("link", name="Both side by side").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{versions[0]} and {versions[1]}")
+    before = airflow.store.get_json(f"{versions[0]}/snapshot.json")
+    assert before
+    for name in CLASSES:
+        row = page.get_by_role("row", name=re.compile(rf"^{name} \d"))
+        assert row.get_by_role("cell").all_inner_texts()[:2] == [str(before["counts"][name]), str(MOST)]
+    page.get_by_text("Removed:").click()
+    expect(page.get_by_role("group", name="removed images")).to_contain_text("images/COVID/")
+    page.get_by_label("Later").select_option(versions[0])
+    page.get_by_role("button", name="Compare").click()
+    expect(page.get_by_text("Choose two different snapshots.")).to_be_visible()
+
+
+def test_file_is_saved_from_within_airflow(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    page.goto(f"{airflow.url}/plugin{PREFIX}{PREFIX}/snapshots/{versions[1]}")
+    with page.expect_download() as started:
+        inner(page).get_by_role("link", name="manifest.csv").click()
+    assert started.value.suggested_filename == "manifest.csv"
+    assert Path(started.value.path()).read_bytes() == airflow.store.get(f"{versions[1]}/manifest.csv")
+
+
+def test_every_route_refuses_anonymous_requests(airflow: RunningAirflow, versions: tuple[str, str]) -> None:
+    addresses = [route.path for route in app.routes]
+    assert len(addresses) >= 6
+    for address in addresses:
+        path = address.replace("{name:path}", "manifest.csv").replace("{version}", versions[1])
+        answer = requests.get(f"{airflow.url}{PREFIX}{path}", allow_redirects=False, timeout=10)
+        assert answer.status_code in (401, 403), path
+        assert versions[1] not in answer.text
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_are_accessible(
+    airflow: RunningAirflow, browser: Browser, signed_in: Path, versions: tuple[str, str], scheme: str, width: int
+) -> None:
+    pages = {"list": "/", "snapshot": "/snapshots/latest", "compare": "/compare", "missing": "/snapshots/2020-01-01"}
+    viewport = {"width": width, "height": 900}
+    with browser.new_context(storage_state=signed_in, color_scheme=scheme, viewport=viewport) as context:
+        page = context.new_page()
+        for name, path in pages.items():
+            page.goto(f"{airflow.url}{PREFIX}{path}")
+            if page.locator("summary").count():
+                page.locator("summary").first.click()
+            picture(page, f"{name}-{scheme}-{width}", full_page=True)
+            assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"), (
+                name
+            )
+            page.evaluate(AXE_SCRIPT)
+            found = page.evaluate("axe.run()")
+            assert len(found["passes"]) > 20
+            assert {(item["id"], item["impact"], item["nodes"][0]["html"]) for item in found["violations"]} == set()
