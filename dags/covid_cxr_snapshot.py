@@ -173,25 +173,26 @@ def covid_cxr_snapshot() -> None:
                 accept_shrink=params["accept_shrink"],
             )
 
-    # At most one task for each upstream, however many runs a backfill has going at once.
+    # Mapped tasks do not take their manual from the docstring. At most one task for each upstream works at a time,
+    # however many runs a backfill has going at once.
     @task(
         task_display_name="Ingest new files",
+        doc_md="Fetch the files of one source that are not stored yet, check them, and write the revision's inventory.",
         execution_timeout=timedelta(hours=6),
         max_active_tis_per_dag=len(SOURCES),
         map_index_template="{{ task.op_kwargs['source'] }}",
     )
     def ingest(plan: Any, source: str) -> dict[str, Any]:
-        """Fetch the files of one source that are not stored yet, check them, and write the revision's inventory."""
         with pipeline() as stages:
             return stages.ingest(plan, source)
 
     @task(
         task_display_name="Inspect new images",
+        doc_md="Decode one shard of the images that were never decoded, and keep what was found.",
         execution_timeout=timedelta(hours=6),
         map_index_template=f"shard {{{{ task.op_kwargs['shard'] + 1 }}}} of {INSPECT_SHARDS}",
     )
     def inspect(plan: Any, shard: int) -> dict[str, int]:
-        """Decode one shard of the images that were never decoded, and keep what was found."""
         with pipeline() as stages:
             return stages.inspect(plan, shard)
 

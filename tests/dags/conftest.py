@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,21 +30,55 @@ def dag_bag() -> DagBag:
 
 
 @pytest.fixture
-def run_dag(
-    dag_bag: DagBag, sample: ServedUpstream, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> RunDag:
-    """Return what runs the DAG once, with settings from an Airflow variable and the store from a connection."""
-    settings = sample.settings(tmp_path / "scratch", bucket=store.bucket, prefix=store.prefix)
+def configure(
+    sample: ServedUpstream, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Set the connection to the store, and return what sets the settings' Airflow variable, as often as called."""
     connection = {
         "conn_type": "aws",
         "login": "test",
         "password": "test-secret",
         "extra": {"endpoint_url": store.client.meta.endpoint_url, "region_name": "us-east-1"},
     }
-    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps(settings, default=str))
     monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
 
+    def set_variable(**others: object) -> None:
+        settings = sample.settings(tmp_path / "scratch", bucket=store.bucket, prefix=store.prefix, **others)
+        monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps(settings, default=str))
+
+    set_variable()
+    return set_variable
+
+
+@pytest.fixture
+def run_dag(dag_bag: DagBag, configure: Callable[..., None]) -> RunDag:
+    """Return what runs the DAG once, with settings from an Airflow variable and the store from a connection."""
+
     def run(**conf: Any) -> DagRun:
-        return dag_bag.dags["covid_cxr_snapshot"].test(run_conf=conf)
+        # Parsed anew, as Airflow does for each task: a run leaves its parameters behind in the DAG object.
+        dag = type(dag_bag)(str(ROOT / "dags/covid_cxr_snapshot.py")).dags["covid_cxr_snapshot"]
+        return dag.test(run_conf=conf)
 
     return run
+
+
+@pytest.fixture
+def hook_messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
+    """Serve a web hook, with the Airflow connection ``hook`` to it, and collect what is sent there."""
+    received: list[dict[str, str]] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Hook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/services/T0/B0"
+        monkeypatch.setenv("AIRFLOW_CONN_HOOK", json.dumps({"conn_type": "http", "host": address}))
+        yield received
+        server.shutdown()

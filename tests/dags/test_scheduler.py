@@ -11,8 +11,8 @@ import pytest
 from airflow_environment import ROOT
 from cxr_snapshot.publishing import is_version, read_latest
 from cxr_snapshot.storage import Store
-from support_airflow import RealAirflow, eventually
 from support import ServedUpstream
+from support_airflow import RealAirflow, eventually
 from upstream_simulator.faults import Fault
 
 DAG = "covid_cxr_snapshot"
@@ -77,4 +77,7 @@ def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
         airflow.call("GET", f"/api/v2/dags/{CONSUMER}/dagRuns/{run['dag_run_id']}/upstreamAssetEvents")["asset_events"]
         for run in airflow.runs(CONSUMER)
     ]
-    assert [[event["extra"]["version"] for event in of_run] for of_run in events] == [[latest["version"]], ["2020-03-28"]]
+    assert [[event["extra"]["version"] for event in of_run] for of_run in events] == [
+        [latest["version"]],
+        ["2020-03-28"],
+    ]

@@ -220,6 +220,7 @@ def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: St
     for name in names:
         store.put(blob_name(name), bodies[name])
     inspect_blobs(store, "0", [before])
+
     class Shared(Store):
         def get_table_with_etag(self, name: str) -> tuple[pd.DataFrame, str]:
             found = super().get_table_with_etag(name)

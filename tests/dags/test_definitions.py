@@ -1,0 +1,117 @@
+"""What the DAG files promise, read from the parsed DAGs; nothing is run."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from airflow_environment import ROOT
+from airflow_runtime import load_settings, time_travel
+
+if TYPE_CHECKING:
+    from airflow.dag_processing.dagbag import DagBag
+
+DAG_IDS = ("covid_cxr_snapshot", "example_snapshot_consumer")
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_everything_has_a_name_a_manual_and_a_limit(dag_bag: DagBag, dag_id: str) -> None:
+    dag = dag_bag.dags[dag_id]
+    assert dag.doc_md
+    for task in dag.tasks:
+        assert task.doc_md, task.task_id
+        assert task.task_display_name != task.task_id
+        assert timedelta(minutes=15) <= task.execution_timeout <= timedelta(hours=6)
+
+
+def test_every_parameter_is_explained(dag_bag: DagBag) -> None:
+    params = dag_bag.dags["covid_cxr_snapshot"].params
+    for name in params:
+        schema = params.get_param(name).schema
+        assert schema["title"] and params.get_param(name).description, name
+        assert schema["type"], name
+
+
+def test_only_network_and_store_errors_are_worth_a_retry() -> None:
+    from cxr_snapshot import errors
+
+    classes = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, Exception)]
+    assert {item.__name__ for item in classes if getattr(item, "transient", False)} == {
+        "UpstreamUnavailableError",
+        "RateLimitedError",
+        "StorageUnavailableError",
+        "PublishConflictError",
+    }
+
+
+def test_schedule_and_its_time_zone_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    def schedule() -> tuple[str, str]:
+        bag = DagBag(str(ROOT / "dags/covid_cxr_snapshot.py"))
+        assert bag.import_errors == {}
+        timetable = bag.dags["covid_cxr_snapshot"].timetable
+        return timetable.expression, str(timetable.timezone)
+
+    assert schedule() == ("0 3 * * *", "UTC")
+    monkeypatch.setenv("CXR_SCHEDULE", "30 5 * * 1-5")
+    monkeypatch.setenv("CXR_TIMEZONE", "Europe/Berlin")
+    cron, timezone = schedule()
+    assert cron == "30 5 * * 1-5"
+    assert "Europe/Berlin" in timezone
+
+
+NIGHT = datetime.fromisoformat("2020-03-28T03:00:00+00:00")
+
+
+@pytest.mark.parametrize(
+    ("run_type", "covid_commit", "as_of", "pins"),
+    [
+        ("scheduled", None, None, {}),
+        ("manual", None, None, {}),
+        ("manual", "2020-03-11", "2020-03-11", {"covid": "2020-03-11"}),
+        ("manual", "64e4163298", None, {"covid": "64e4163298"}),
+        ("backfill", None, "2020-03-28", {"covid": "2020-03-28"}),
+        ("backfill", "64e4163298", "2020-03-28", {"covid": "64e4163298"}),
+    ],
+)
+def test_time_travel(run_type: str, covid_commit: str | None, as_of: str | None, pins: dict[str, str]) -> None:
+    assert time_travel(run_type, NIGHT, covid_commit) == (as_of, pins)
+
+
+def test_runs_by_hand_without_a_date_stand_for_now() -> None:
+    assert time_travel("manual", None, None) == (None, {})
+
+
+def test_what_the_form_leaves_empty_comes_from_the_airflow_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", '{"bucket": "from-variable", "views": "frontal+lateral"}')
+    monkeypatch.setenv("CXR_MAX_PER_CLASS", "7")
+    settings = load_settings({"views": None, "max_per_class": 5})
+    assert (settings.bucket, settings.views, settings.max_per_class) == ("from-variable", "frontal+lateral", 5)
+
+
+def manifest(*rows: tuple[str, str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([("class", "split"), *rows])
+    return text.getvalue().encode()
+
+
+def test_consumer_counts_by_class_and_split_and_refuses_another_manifest(dag_bag: DagBag) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    count_images = dag_bag.dags["example_snapshot_consumer"].get_task("count_images").python_callable
+    class_table = count_images.__globals__["class_table"]
+    body = manifest(("COVID", "train"), ("COVID", "test"), ("NORMAL", "train"), ("COVID", "train"))
+    lines = class_table(body, hashlib.sha256(body).hexdigest()).splitlines()
+    assert [line.split() for line in lines] == [
+        ["class", "train", "validation", "test"],
+        ["COVID", "2", "0", "1"],
+        ["NORMAL", "1", "0", "0"],
+    ]
+    with pytest.raises(AirflowFailException, match="was announced"):
+        class_table(body + b"\n", hashlib.sha256(body).hexdigest())

@@ -1,0 +1,102 @@
+"""Messages leave through Airflow's own notifiers, and only where they are asked for."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+import json
+import socketserver
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from airflow_notify import SnapshotNotifier
+from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.storage import Store
+
+pytestmark = pytest.mark.usefixtures("dag_bag")
+
+
+def context(task_id: str, returned: object = None, exception: object = None) -> Any:
+    """Return as much of a task's context as a notifier looks at."""
+    instance = SimpleNamespace(task_id=task_id, log_url="http://log", xcom_pull=lambda task_ids: returned)
+    run = SimpleNamespace(run_after=datetime(2026, 11, 30, 3, tzinfo=UTC))
+    return {"ti": instance, "dag_run": run, "exception": exception}
+
+
+@pytest.fixture
+def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Serve SMTP, with the Airflow connection ``mail`` to it, and collect what is sent there."""
+    received: list[str] = []
+
+    class Session(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 ready\r\n")
+            while verb := self.rfile.readline()[:4].upper():
+                if verb == b"DATA":
+                    self.wfile.write(b"354 go on\r\n")
+                    received.append(b"".join(iter(self.rfile.readline, b".\r\n")).decode())
+                self.wfile.write(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Session) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "airflow@example.org"}
+        connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": server.server_address[1], "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_MAIL", json.dumps(connection))
+        yield received
+        server.shutdown()
+
+
+def test_nothing_is_sent_unless_configured(configure: Callable[..., None], hook_messages: list[dict[str, str]]) -> None:
+    SnapshotNotifier("failed")(context("audit", exception=ValueError("bad")))
+    assert hook_messages == []
+    configure(notify="hook")
+    SnapshotNotifier("failed")(context("audit", exception=ValueError("bad {{ template }}")))
+    assert hook_messages == [{"text": "Chest X-ray snapshot: audit failed\nbad {{ template }}\nLog: http://log"}]
+
+
+def test_mail(configure: Callable[..., None], mails: list[str]) -> None:
+    configure(notify="mail", notify_to="team@example.org,lead@example.org")
+    SnapshotNotifier("failed")(context("ingest", exception=ValueError("1 < 2")))
+    mail = email.message_from_string(mails[0], policy=email.policy.default)
+    assert mail["To"] == "team@example.org, lead@example.org"
+    assert mail["From"] == "airflow@example.org"
+    assert mail["Subject"] == "Chest X-ray snapshot: ingest failed"
+    assert next(mail.iter_parts()).get_content().strip() == "<pre>1 &lt; 2\nLog: http://log</pre>"
+
+
+def test_quiet_nights(configure: Callable[..., None], store: Store, hook_messages: list[dict[str, str]]) -> None:
+    configure(notify="hook", quiet_days=7)
+    notifier = SnapshotNotifier("quiet")
+    notifier(context("poll"))  # there is no snapshot yet
+    store.put_json("latest.json", {"version": "2026-11-23"})
+    notifier(context("poll", returned={"folder": "_work/runs/x"}))  # there is something to do
+    assert hook_messages == []
+    notifier(context("poll"))
+    assert ["nothing new for 7 days" in message["text"] for message in hook_messages] == [True]
+
+
+@pytest.mark.parametrize(
+    ("settings", "connection", "problem"),
+    [
+        ({"notify": "nowhere"}, None, "there is no Airflow connection nowhere"),
+        ({"notify": "there"}, {"conn_type": "smtp"}, "CXR_NOTIFY_TO"),
+        ({"notify": "there"}, {"conn_type": "ftp"}, "must be of type http or smtp"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(
+    configure: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    connection: dict[str, str] | None,
+    problem: str,
+) -> None:
+    configure(**settings)
+    if connection:
+        monkeypatch.setenv("AIRFLOW_CONN_THERE", json.dumps(connection))
+    with pytest.raises(SettingsError, match=problem):
+        SnapshotNotifier("failed")(context("audit"))
