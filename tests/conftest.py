@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import pytest
 
 from airflow_environment import ROOT
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from cxr_snapshot.storage import Store
 from local_stack.processes import Child, fetch, free_port
-from support import ServedUpstream
+from support import ServedUpstream, client_of
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_sample
 from upstream_simulator.server import UpstreamSimulator
 
@@ -50,14 +49,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def s3_client(s3_endpoint: str) -> S3Client:
-    return boto3.client(
-        "s3",
-        endpoint_url=s3_endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test-secret",
-        region_name="us-east-1",
-        config=CLIENT_CONFIG,
-    )
+    return client_of(s3_endpoint)
 
 
 @pytest.fixture

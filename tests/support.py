@@ -9,20 +9,34 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import boto3
 import pandas as pd
 
 from cxr_snapshot.pipeline import Pipeline, Plan
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.storage import CLIENT_CONFIG, Store
 from upstream_simulator.server import UpstreamSimulator
 
 if TYPE_CHECKING:
     from airflow.models import DagRun
+    from mypy_boto3_s3 import S3Client
 
 REAL_DATA = Path(__file__).parents[2] / "shared/real-data"
 
 RunDag = Callable[..., "DagRun"]
+
+
+def client_of(endpoint: str) -> S3Client:
+    """Return a client as the pipeline makes it."""
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        aws_access_key_id="test",
+        aws_secret_access_key="test-secret",
+        region_name="us-east-1",
+        config=CLIENT_CONFIG,
+    )
 
 
 @dataclass

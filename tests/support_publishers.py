@@ -16,8 +16,6 @@ from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-import boto3
-
 from cxr_snapshot.audit import candidate_counts
 from cxr_snapshot.balancing import class_counts
 from cxr_snapshot.drafting import build_draft
@@ -26,10 +24,11 @@ from cxr_snapshot.filtering import excluded_by_rule
 from cxr_snapshot.pipeline import Pipeline, Plan
 from cxr_snapshot.publishing import publish
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from cxr_snapshot.storage import Store
+from support import client_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+    pass
 
 
 @cache
@@ -87,18 +86,6 @@ class Task:
     bucket: str
     prefix: str
     plan: Plan
-
-
-def client_of(endpoint: str) -> S3Client:
-    """Return a client as the pipeline makes it."""
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test-secret",
-        region_name="us-east-1",
-        config=CLIENT_CONFIG,
-    )
 
 
 def publisher(task: Task) -> Pipeline:

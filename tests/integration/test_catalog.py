@@ -19,8 +19,8 @@ from cxr_snapshot import catalog
 from cxr_snapshot.__main__ import main
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
 from cxr_snapshot.storage import Store
-from support import ServedUpstream
-from support_publishers import client_of, copied_bucket, prepared_plans
+from support import ServedUpstream, client_of
+from support_publishers import copied_bucket, prepared_plans
 from support_s3_proxy import S3Proxy
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
 from upstream_simulator.server import UpstreamSimulator

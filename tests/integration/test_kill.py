@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import boto3
-
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
-from support import ServedUpstream, run_stages
+from cxr_snapshot.storage import Store
+from support import ServedUpstream, client_of, run_stages
 from support_publishers import forkserver
 
 # Where each try dies: in which stage, and before which of that stage's requests for names that hold the given text. One
@@ -43,14 +41,7 @@ class Mortal(Pipeline):
 
 def run_and_die(settings: dict[str, Any], endpoint: str, death: tuple[str, int, str], run_id: str) -> None:
     """Run the stages in this process and kill it as ``death`` says."""
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test-secret",
-        region_name="us-east-1",
-        config=CLIENT_CONFIG,
-    )
+    client = client_of(endpoint)
     loaded = Settings.load(settings, environ={})
     pipeline = Mortal(loaded, Store(client, loaded.bucket, loaded.prefix), build_sources(loaded))
     stage, number, text = death

@@ -16,8 +16,7 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, run_stages
-from support_publishers import client_of
+from support import ServedUpstream, client_of, run_stages
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 context = multiprocessing.get_context("forkserver")

@@ -14,8 +14,7 @@ from airflow_environment import ROOT
 from cxr_snapshot import catalog, retention
 from cxr_snapshot.storage import Store
 from cxr_snapshot.verification import verify
-from support import ServedUpstream, run_stages
-from support_publishers import client_of
+from support import ServedUpstream, client_of, run_stages
 from support_s3_proxy import S3Proxy, S3Request
 
 Need = tuple[str, str, str]  # action, key, prefix of a listing

@@ -19,7 +19,7 @@ from cxr_snapshot.publishing import CLAIM_LIFETIME, publish, read_latest, read_p
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.storage import Store, parquet_bytes
 from cxr_snapshot.verification import SAMPLE, verify
-from support_publishers import client_of
+from support import client_of
 from support_s3_proxy import S3Proxy
 
 DAY, CREATED = "2026-11-23", "2026-11-23T03:00:00+00:00"

@@ -9,23 +9,15 @@ from typing import Any
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
-from support import ServedUpstream, run_stages
+from cxr_snapshot.storage import Store
+from support import ServedUpstream, client_of, run_stages
 
 
 def counted(store: Store) -> tuple[Store, Counter[str]]:
     """Return the same store through a client of its own that counts its requests."""
-    import boto3
 
     endpoint = store.client.meta.endpoint_url
-    client = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        aws_access_key_id="test",
-        aws_secret_access_key="test-secret",
-        region_name="us-east-1",
-        config=CLIENT_CONFIG,
-    )
+    client = client_of(endpoint)
     requests: Counter[str] = Counter()
     client.meta.events.register("before-send.s3", lambda request, **_: requests.update([request.method]))
     return Store(client, store.bucket, store.prefix), requests

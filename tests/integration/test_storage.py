@@ -14,8 +14,7 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError,
 from cxr_snapshot.s3_errors import PreconditionFailedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.storage import Store, bounded_map, open_store
-from support import ServedUpstream, run_stages
-from support_publishers import client_of
+from support import ServedUpstream, client_of, run_stages
 from support_s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
 
 BODY = bytes(range(256)) * 1024
