@@ -17,7 +17,6 @@ for name in [name for name in os.environ if name.startswith(("AIRFLOW", "AWS_", 
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{HOME / 'airflow.db'}",
-    "AIRFLOW__DATABASE__LOAD_DEFAULT_CONNECTIONS": "False",
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
     "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),

@@ -13,7 +13,7 @@ import pytest
 
 from airflow_environment import ROOT
 from cxr_snapshot.storage import Store
-from local_stack.processes import Child, fetch, free_port
+from local_stack.stack import ministack
 from support import ServedUpstream, client_of
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_sample
 from upstream_simulator.server import UpstreamSimulator
@@ -26,25 +26,10 @@ if TYPE_CHECKING:
 def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Run the S3 server that `make run` uses, on data of its own."""
     folder = tmp_path_factory.mktemp("s3")
-    port = free_port()
-    variables = {
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "SERVICES": "s3",
-        "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(folder / "data"),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test-secret",
-    }
-    python = ROOT / ".local/ministack-venv/bin/python"
-    command = [str(python), "-m", "ministack"]
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)} | variables
-    with Child("MiniStack", command, env=environ, log=folder / "log") as server:
-        url = f"http://127.0.0.1:{port}"
-        server.wait_until(lambda: fetch(f"{url}/_ministack/health") is not None, seconds=60)
-        yield url
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)} | keys
+    with ministack(ROOT, folder / "data", folder / "log", environ) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from cxr_snapshot.balancing import class_counts
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.filtering import REASONS
 
+_OUR_FAULT = "This is a fault of the pipeline. Report it with the run's balanced.parquet."
+
 
 @dataclass(frozen=True)
 class Check:
@@ -61,8 +63,7 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
         "counted_twice": ("Nothing is in the ledger twice.", twice),
         "unexplained": ("Every exclusion has a known rule.", unexplained),
     }
-    remedy = "This is a fault of the pipeline. Report it with the run's balanced.parquet."
-    return [Check(name, text, value, 0, value == 0, remedy) for name, (text, value) in measured.items()]
+    return [Check(name, text, value, 0, value == 0, _OUR_FAULT) for name, (text, value) in measured.items()]
 
 
 def check_splits(report: Mapping[str, Any]) -> list[Check]:
@@ -71,9 +72,8 @@ def check_splits(report: Mapping[str, Any]) -> list[Check]:
     Args:
         report: from :func:`cxr_snapshot.splitting.split_report`.
     """
-    remedy = "This is a fault of the pipeline. Report it with the run's balanced.parquet."
     return [
-        Check(name, f"No {what} is in two splits.", report[name], 0, report[name] == 0, remedy)
+        Check(name, f"No {what} is in two splits.", report[name], 0, report[name] == 0, _OUR_FAULT)
         for name, what in (("groups_in_several_splits", "group"), ("patients_in_several_splits", "patient"))
     ]
 

@@ -7,17 +7,14 @@ another machine's image library would compress it differently.
 from __future__ import annotations
 
 import io
-import logging
-import time
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from PIL import Image, ImageOps
 
 from cxr_snapshot.inspection import FORMATS
+from cxr_snapshot.progress import Progress
 from cxr_snapshot.storage import Store, blob_name, bounded_map
-
-log = logging.getLogger(__name__)
 
 SIDE = 224  # pixels; what most pretrained image models take
 # Part of the pictures' names in the store: a change of how they are made must give a new one.
@@ -70,11 +67,9 @@ def ensure_normalised(store: Store, sha256s: Iterable[str]) -> int:
     """
     present = store.list(f"_work/normalised/{RECIPE}/")
     missing = sorted({sha256 for sha256 in sha256s if normalised_name(sha256) not in present})
-    logged = time.monotonic()
-    for done, _ in enumerate(bounded_map(lambda sha256: _make(store, sha256), missing, threads=_THREADS), start=1):
-        if time.monotonic() - logged > 5 or done == len(missing):
-            logged = time.monotonic()
-            log.info("normalised %d of %d images", done, len(missing))
+    progress = Progress("images normalised", len(missing))
+    for _ in bounded_map(lambda sha256: _make(store, sha256), missing, threads=_THREADS):
+        progress.advance()
     return len(missing)
 
 

@@ -101,6 +101,26 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[str]:
         StackError: it did not start.
     """
     local = root / ".local"
+    # Not the rest of our environment: it may hold keys and another server's settings.
+    inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}
+    with ministack(root, local / "s3", log_file(root, "ministack"), inherited | environment.LOCAL_KEYS) as address:
+        _endpoint_file(local).write_text(address)
+        yield address
+
+
+@contextmanager
+def ministack(root: Path, data: Path, log: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """Run an S3 server on a free loopback port while the block lasts; give its address.
+
+    Args:
+        root: the checkout, whose ``.local/ministack-venv`` holds the program.
+        data: folder that keeps the objects.
+        log: receives its output.
+        environ: its environment; the ``AWS_*`` keys in it sign download links, it looks at no other signatures.
+
+    Raises:
+        StackError: it did not start.
+    """
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     own = {
@@ -108,17 +128,13 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[str]:
         "GATEWAY_PORT": str(port),
         "SERVICES": "s3",
         "S3_PERSIST": "1",
-        "S3_DATA_DIR": str(local / "s3"),
+        "S3_DATA_DIR": str(data),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
-        **environment.LOCAL_KEYS,  # it looks at signatures in download links only
     }
-    # Not the rest of our environment: it may hold keys and another server's settings.
-    inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}
-    command = [str(local / "ministack-venv/bin/python"), "-m", "ministack"]
-    with Child("The local S3 store", command, env=inherited | own, log=log_file(root, "ministack")) as store:
+    command = [str(root / ".local/ministack-venv/bin/python"), "-m", "ministack"]
+    with Child("The local S3 store", command, env={**environ, **own}, log=log) as store:
         store.wait_until(lambda: fetch(f"{address}/_ministack/health") is not None, seconds=60)
-        _endpoint_file(local).write_text(address)
         yield address
 
 

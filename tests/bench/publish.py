@@ -35,7 +35,7 @@ from cxr_snapshot.normalising import DESCRIPTION  # noqa: E402
 from cxr_snapshot.settings import Settings  # noqa: E402
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile  # noqa: E402
 from cxr_snapshot.storage import CLIENT_CONFIG, THREADS, Store, blob_name, parquet_bytes  # noqa: E402
-from local_stack.processes import Child, fetch, free_port  # noqa: E402
+from local_stack.stack import ministack  # noqa: E402
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -187,14 +187,8 @@ def measure(client: S3Client, folder: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        port = free_port()
-        own = {"BIND_HOST": "127.0.0.1", "GATEWAY_PORT": str(port), "SERVICES": "s3", "S3_PERSIST": "1"}
-        own |= {"S3_DATA_DIR": f"{folder}/data", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}
-        command = [str(ROOT / ".local/ministack-venv/bin/python"), "-m", "ministack"]
-        environ = {"PATH": os.environ["PATH"], "HOME": folder} | own
-        with Child("MiniStack", command, env=environ, log=Path(folder) / "log") as server:
-            url = f"http://127.0.0.1:{port}"
-            server.wait_until(lambda: fetch(f"{url}/_ministack/health") is not None, seconds=60)
+        environ = {"PATH": os.environ["PATH"], "HOME": folder}
+        with ministack(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as url:
             client = boto3.client(
                 "s3",
                 endpoint_url=url,
