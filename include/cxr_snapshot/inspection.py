@@ -11,9 +11,9 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-import imagehash
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from PIL import Image, ImageChops, ImageStat, UnidentifiedImageError
 
 from cxr_snapshot.errors import MissingObjectError, StorageUnavailableError
@@ -32,7 +32,7 @@ MAX_PIXELS = 100_000_000  # a full-size digital radiograph has about 15 million
 MIN_SIDE = 64  # pixels; below that there is no chest to see
 
 # Part of the cache's name: a change of what is recorded must give a new one.
-RECIPE = "2"
+RECIPE = "3"
 
 # Results are kept in 16 tables by the first hex digit of the blob's SHA-256. Few enough to read on a quiet night, many
 # enough to be shared out to workers.
@@ -40,10 +40,11 @@ PARTITIONS = "0123456789abcdef"
 SAVE_EVERY = 500  # images; a killed task loses no more than these
 _SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
 
-# The fingerprint sees 64 x 64 pixels. To average down to three times that at first, and to let the slow, good filter
-# do the rest, is what Pillow recommends as `reducing_gap`. It saves three quarters of the time and moves the
-# fingerprint by 2 of 256 bits on average, 12 at most (350 real images).
-_SMALL_SIDE = 192
+# The cosine transform down to the 16 slowest waves. In whole numbers the sums are exact, whatever their order, so that
+# every machine finds the same bits, in blank parts too: a pixel has 8 bits, and each of the two sums adds 16 + 6, which
+# stays below the 53 of floating point.
+_SIDE = 64  # pixels that the fingerprint sees
+_WAVES = np.rint(2**16 * np.cos(np.pi / 2 / _SIDE * np.outer(np.arange(16), 2 * np.arange(_SIDE) + 1)))
 
 _PNG = b"\x89PNG\r\n\x1a\n"  # how each PNG starts
 
@@ -118,11 +119,11 @@ def _describe(image: Image.Image) -> dict[str, Any]:
     deep = image.mode.startswith(("I", "F"))  # one number of more than 8 bits for each pixel
     plain = image if deep or image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
     light = _to_8_bit(plain) if deep else plain
-    small = light.reduce((max(1, light.width // _SMALL_SIDE), max(1, light.height // _SMALL_SIDE)))
+    small = _shrink(light)
     colour = _colour(small)
     return {
         "pixel_sha256": _pixel_sha256(plain, maybe_gray=colour == 0),
-        "phash": np.packbits(imagehash.phash(small, hash_size=16).hash).tobytes().hex(),
+        "phash": _phash(small),
         "colour": colour,
     }
 
@@ -132,6 +133,15 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     pixels = np.asarray(image, dtype=np.float64)
     low, high = pixels.min(), pixels.max()
     return Image.fromarray(((pixels - low) * (255 / max(high - low, 1))).astype(np.uint8))
+
+
+def _shrink(image: Image.Image) -> Image.Image:
+    """Return 64 x 64 pixels, each the mean of 4 x 4 that are picked evenly out of its part of the image.
+
+    To average all pixels would take several times as long. Picking moves the fingerprint by 3 of 256 bits on average,
+    16 at most (351 real images).
+    """
+    return image.resize((_SIDE * 4, _SIDE * 4), Image.Resampling.NEAREST).reduce(4)
 
 
 def _colour(image: Image.Image) -> float:
@@ -144,15 +154,29 @@ def _colour(image: Image.Image) -> float:
     return round(ImageStat.Stat(ImageChops.subtract(strongest, weakest)).mean[0], 2)
 
 
+def _phash(small: Image.Image) -> str:
+    """Return which waves are above the median, as ``imagehash.phash(small, hash_size=16)`` does in twice the time."""
+    waves = _WAVES @ np.asarray(small.convert("L")) @ _WAVES.T
+    median = np.sort(waves, axis=None)[waves.size // 2 - 1]  # the lower of the two in the middle: nothing lies between
+    return np.packbits(waves > median).tobytes().hex()
+
+
 def _pixel_sha256(image: Image.Image, *, maybe_gray: bool) -> str:
+    pixels = _memory(image) if image.mode == "L" else None
     if image.mode == "RGB" and maybe_gray:
-        red, *others = (band.tobytes() for band in image.split())
-        pixels = red if all(band == red for band in others) else image.tobytes()
-    else:
-        pixels = image.tobytes()
+        red, *others = (_memory(band) for band in image.split())
+        pixels = red if all(band == red for band in others) else None
     digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    digest.update(pixels)
+    digest.update(image.tobytes() if pixels is None else pixels)
     return digest.hexdigest()
+
+
+def _memory(gray: Image.Image) -> pa.Buffer:
+    """Return the pixels of an 8-bit gray image, where they lie if Pillow holds them in one piece: a copy costs time."""
+    try:
+        return pa.array(gray).buffers()[1]
+    except ValueError:  # over 16 MiB
+        return pa.py_buffer(gray.tobytes())
 
 
 def inspect_blobs(store: Store, partitions: Sequence[str], sha256s: Sequence[str]) -> dict[str, int]:

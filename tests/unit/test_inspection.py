@@ -153,6 +153,13 @@ def test_one_coloured_pixel_makes_another_picture() -> None:
     assert distance(red["phash"], gray["phash"]) <= 2
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_an_image_that_pillow_holds_in_several_pieces(mode: str) -> None:
+    large = PICTURE.resize((4099, 4100))  # over 16 MiB in gray
+    found = inspect_image(encoded(large.convert(mode), "PNG", compress_level=1))["pixel_sha256"]
+    assert found == hashlib.sha256(b"4099x4100" + large.tobytes()).hexdigest()
+
+
 def test_size_is_part_of_the_pixel_hash() -> None:
     one, other = (inspect_image(encoded(Image.new("L", size), "PNG")) for size in ((100, 200), (200, 100)))
     assert one["pixel_sha256"] != other["pixel_sha256"]
@@ -177,6 +184,23 @@ def test_deep_images_keep_their_contrast() -> None:
 
 def test_a_blank_deep_image() -> None:
     assert "problem" not in inspect_image(encoded(Image.fromarray(np.full((80, 80), 9, np.uint16)), "PNG"))
+
+
+FINGERPRINTED = {
+    "phantom": PICTURE.resize((64, 64)),
+    "colour": Image.merge("RGB", [phantom(number).resize((64, 64)) for number in range(3)]),
+    "noise": Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)),
+    "black": Image.new("L", (64, 64)),
+    "white": Image.new("L", (64, 64), 255),
+    "half": Image.fromarray(np.repeat(np.uint8([0, 200]), 32 * 64).reshape(64, 64)),
+    "squares": Image.fromarray(np.kron(np.uint8([[0, 255], [255, 0]]), np.ones((32, 32), np.uint8))),
+}
+
+
+@pytest.mark.parametrize("name", FINGERPRINTED)
+def test_the_fingerprint_of_a_small_image_is_the_plain_one(name: str) -> None:
+    small = FINGERPRINTED[name]
+    assert inspect_image(encoded(small, "PNG"))["phash"] == str(imagehash.phash(small, hash_size=16))
 
 
 @pytest.mark.parametrize("number", range(4))
