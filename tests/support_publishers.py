@@ -16,7 +16,7 @@ from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from cxr_snapshot.audit import candidate_counts
+from cxr_snapshot.audit.gates import candidate_counts
 from cxr_snapshot.balancing import class_counts
 from cxr_snapshot.drafting import build_draft
 from cxr_snapshot.errors import SnapshotError

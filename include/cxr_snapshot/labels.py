@@ -37,6 +37,9 @@ _NORMAL = {"no finding"}
 _OTHER = {"fungal", "pneumocystis", "aspergillosis", "lipoid", "aspiration", "tuberculosis", "unknown"}
 _UNSPECIFIC = {"pneumonia", "ards"}  # name no cause; `ARDS` may follow from any of them
 
+# What a finding makes an image whose class no folder tells.
+CLASS_OF_FINDING = {"covid": "COVID", "normal": "NORMAL", "viral": "PNEUMONIA", "bacterial": "PNEUMONIA"}
+
 _MODALITIES = {"x-ray": "X-ray", "radiograph": "X-ray", "ct": "CT", "mri": "MRI"}
 _FOLDERS = {"images", "volumes"}
 _SEXES = {"m": "M", "f": "F", "w": "F"}  # W, for woman, stands in three rows of April 2020

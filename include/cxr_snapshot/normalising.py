@@ -40,14 +40,15 @@ def normalise(body: bytes) -> bytes:
         body: bytes of a file that passed :func:`cxr_snapshot.inspection.inspect_image`.
     """
     image = Image.open(io.BytesIO(body), formats=FORMATS)
-    gray = _gray(ImageOps.exif_transpose(image))
+    gray = to_gray(ImageOps.exif_transpose(image))
     square = ImageOps.pad(gray, (SIDE, SIDE), method=Image.Resampling.LANCZOS, color=0)
     png = io.BytesIO()
     square.save(png, "PNG")
     return png.getvalue()
 
 
-def _gray(image: Image.Image) -> Image.Image:
+def to_gray(image: Image.Image) -> Image.Image:
+    """Return the image in 8-bit gray, as ``DESCRIPTION`` says."""
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
         spread = values.max() - values.min()

@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from cxr_snapshot import __version__
-from cxr_snapshot.audit import (
+from cxr_snapshot.audit.gates import (
     candidate_counts,
     check_classes,
     check_labels,

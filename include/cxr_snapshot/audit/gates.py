@@ -1,18 +1,25 @@
-"""Checks that must hold before anything is published. Each result is data: what was measured, against which limit."""
+"""Gates: checks that must hold before anything is published. Each result is data, with what shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
 
 from cxr_snapshot.balancing import class_counts
+from cxr_snapshot.deduplication import MAX_DISTANCE
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.filtering import REASONS
+from cxr_snapshot.labels import CLASS_OF_FINDING, finding_kind, folder, modality, view_kind
+from cxr_snapshot.linking import close_fingerprints
+
+EXAMPLES = 5  # records that the evidence of a failed check names
 
 _OUR_FAULT = "This is a fault of the pipeline. Report it with the run's balanced.parquet."
+_ROW = ["source", "metadata_line"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +33,8 @@ class Check:
         threshold: what it was measured against.
         passed: whether it holds.
         remedy: what to do when it does not.
-        overridable: whether a person may decide to publish although it does not hold.
+        required: whether nothing may be published without it; if not, a person may decide to publish all the same.
+        evidence: some of the records that break it.
     """
 
     name: str
@@ -35,11 +43,12 @@ class Check:
     threshold: Any
     passed: bool
     remedy: str
-    overridable: bool = False
+    required: bool = True
+    evidence: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the result as plain data for an XCom."""
-        return asdict(self)
+        """Return the result as plain data for an XCom and for ``audit.json``."""
+        return asdict(self) | {"evidence": list(self.evidence)}
 
 
 def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[str, str]]) -> list[Check]:
@@ -51,19 +60,43 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
         paths: source and path of every file that was delivered, counted apart from the records.
     """
     images = ledger[ledger["in_upstream"].eq(other=True)]
-    lost = len(paths ^ set(zip(images["source"], images["path"], strict=True)))
-    rows, delivered = ledger["metadata_line"].dropna(), records["metadata_line"].dropna()
-    rows_lost = len(set(rows) ^ set(delivered))
     with_row = ledger[ledger["metadata_line"].notna()]
-    twice = int(images.duplicated(["source", "path"]).sum() + with_row.duplicated(["source", "metadata_line"]).sum())
-    unexplained = int((ledger["rule"].notna() & ~ledger["rule"].isin(list(REASONS))).sum())
-    measured = {
-        "images_lost": ("Every upstream image is in the manifest or excluded.", lost),
-        "rows_lost": ("Every row of metadata.csv is in the manifest or excluded.", rows_lost),
-        "counted_twice": ("Nothing is in the ledger twice.", twice),
-        "unexplained": ("Every exclusion has a known rule.", unexplained),
-    }
-    return [Check(name, text, value, 0, value == 0, _OUR_FAULT) for name, (text, value) in measured.items()]
+    lost = paths ^ set(zip(images["source"], images["path"], strict=True))
+    rows_lost = [f"line {n}" for n in set(with_row["metadata_line"]) ^ set(records["metadata_line"].dropna())]
+    twice = pd.concat([images[images.duplicated(["source", "path"])], with_row[with_row.duplicated(_ROW)]])
+    unexplained = ledger[ledger["rule"].notna() & ~ledger["rule"].isin(list(REASONS))]
+    return [
+        _none("images_lost", "Every upstream image is in the manifest or excluded.", [":".join(p) for p in lost]),
+        _none("rows_lost", "Every row of metadata.csv is in the manifest or excluded.", rows_lost),
+        _none("counted_twice", "Nothing is in the ledger twice.", _names(twice)),
+        _none("unexplained", "Every exclusion has a known rule.", _names(unexplained)),
+    ]
+
+
+def check_pictures(published: pd.DataFrame, views: str) -> list[Check]:
+    """Check once more, from the upstreams' own words and the pictures' hashes, what is about to be published.
+
+    Args:
+        published: the ledger's rows that are in, columns of ``LEDGER_SCHEMA``.
+        views: setting of that name.
+    """
+    undecoded = published[published[["pixel_sha256", "phash", "width", "height"]].isna().any(axis=1)]
+    in_several = published.groupby("pixel_sha256")["class"].transform("nunique") > 1
+    chains = pd.Series(close_fingerprints(list(published["phash"].dropna()), MAX_DISTANCE))
+    alike = published[published["phash"].notna()][chains.duplicated().to_numpy()]
+    unwanted = published[
+        published["modality"].map(modality).ne("X-ray")
+        | ~published["view"].map(view_kind).isin(views.split("+"))
+        | published["folder"].map(folder, na_action="ignore").fillna("images").ne("images")
+    ]
+    contradicted = published[_stated_class(published).ne(published["class"])]
+    return [
+        _none("undecoded", "Every published file was decoded to its end.", _names(undecoded)),
+        _none("duplicates_across_classes", "No picture is published in two classes.", _names(published[in_several])),
+        _none("unresolved_lookalikes", "No picture is published twice, not even resized.", _names(alike)),
+        _none("unwanted_pictures", "No CT, no CT volume and no view that was not asked for.", _names(unwanted)),
+        _none("contradicted_labels", "The upstream's own words agree with the class.", _names(contradicted)),
+    ]
 
 
 def check_splits(report: Mapping[str, Any]) -> list[Check]:
@@ -124,7 +157,7 @@ def check_classes(
                 max_shrink,
                 loss <= max_shrink or accept_shrink,
                 "Look at what upstream removed. If it is right, trigger one run with accept_shrink.",
-                overridable=True,
+                required=False,
             )
         )
     return checks
@@ -147,7 +180,7 @@ def check_labels(ledger: pd.DataFrame, max_unknown: float) -> Check:
         max_unknown,
         len(unknown) <= max_unknown * len(rows),
         "Look at the warnings of the task filter. Teach labels.py the new words, or raise CXR_MAX_UNKNOWN.",
-        overridable=True,
+        required=False,
     )
 
 
@@ -156,13 +189,13 @@ def require(checks: list[Check], *, approval: bool = False) -> None:
 
     Args:
         checks: the results.
-        approval: whether a person is asked about checks that are ``overridable``; then these alone refuse nothing.
+        approval: whether a person is asked about checks that are not ``required``; then these alone refuse nothing.
 
     Raises:
         GuardError: names every failed check, its value, its limit and the remedy.
     """
     failed = [check for check in checks if not check.passed]
-    if failed and not (approval and all(check.overridable for check in failed)):
+    if failed and not (approval and not any(check.required for check in failed)):
         lines = [f"{check.name} is {check.value}, limit {check.threshold}. {check.remedy}" for check in failed]
         raise GuardError("Nothing is published; the previous snapshot stays the latest. " + " ".join(lines))
 
@@ -186,3 +219,21 @@ def previous_candidates(latest: Mapping[str, Any] | None, settings: Mapping[str,
 def candidate_counts(ledger: pd.DataFrame) -> dict[str, int]:
     """Count the images of each class before balancing, from a ledger after it."""
     return class_counts(ledger.assign(rule=ledger["rule"].mask(ledger["rule"].eq("not_drawn"))))
+
+
+def _stated_class(published: pd.DataFrame) -> pd.Series:
+    """Return the class that the upstream's own words give: Kaggle's folders, the COVID collection's findings."""
+    folders = published["path"].map(lambda path: PurePosixPath(path).parent.name)
+    findings = published["finding"].map(finding_kind, na_action="ignore").map(CLASS_OF_FINDING)
+    return folders.where(published["source"].eq("pneumonia"), findings)
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    """Name records as people find them: source and path, or the line of metadata.csv."""
+    lines = "line " + rows["metadata_line"].astype("string")
+    return list(rows["source"] + ":" + rows["path"].fillna(lines))
+
+
+def _none(name: str, description: str, found: list[str]) -> Check:
+    """Return the result of a check that nothing may break."""
+    return Check(name, description, len(found), 0, not found, _OUR_FAULT, evidence=tuple(sorted(found)[:EXAMPLES]))

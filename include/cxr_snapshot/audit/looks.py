@@ -1,0 +1,139 @@
+"""Small pictures and figures that the probes look at, made once for each image and kept in the store."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+from PIL import Image
+from scipy import ndimage
+
+from cxr_snapshot.inspection import FORMATS, PARTITIONS
+from cxr_snapshot.models import conform, empty_frame
+from cxr_snapshot.normalising import normalised_name, to_gray
+from cxr_snapshot.progress import Progress
+from cxr_snapshot.storage import Store, blob_name, bounded_map
+
+SIDE = 32  # pixels of the small pictures
+RECIPE = "1"  # part of the tables' names: a change of what is recorded must give a new one
+
+LOOK_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("raw", pa.binary()),  # SIDE x SIDE x 3 bytes: the original, squeezed into a square
+        ("normalised", pa.binary()),  # SIDE x SIDE bytes: the picture of the shards
+        ("normalised_bytes", pa.int64()),  # size of the shards' picture as a file
+        ("text_score", pa.int64()),  # number of bright marks that stand in a row as letters do
+    ]
+)
+
+_THREADS = 4
+_DECODED_SIDE = 256  # pixels; the decoder of JPEG may shrink as long as both sides keep that many
+_TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
+
+
+def load_looks(store: Store, sha256s: Iterable[str]) -> pd.DataFrame:
+    """Return the looks of these blobs, sorted by SHA-256; those that are new are made and kept.
+
+    Args:
+        store: holds the blobs, their normalised pictures and the looks of earlier runs.
+        sha256s: blobs that were normalised.
+
+    Returns:
+        Columns of ``LOOK_SCHEMA``.
+
+    Raises:
+        MissingObjectError: a blob was not normalised.
+    """
+    wanted = pd.Index(sorted(set(sha256s)))
+    known = _load_tables(store)
+    missing = wanted.difference(list(known["sha256"]))
+    progress = Progress("images looked at", len(missing))
+    rows = []
+    for sha256, found in bounded_map(lambda sha256: _look(store, sha256), missing, threads=_THREADS):
+        rows.append({"sha256": sha256} | found)
+        progress.advance()
+    table = pd.concat([known, conform(pd.DataFrame(rows), LOOK_SCHEMA)]) if rows else known
+    # Another run may do the same at the same time and its looks get lost here; they are only made again.
+    for partition in sorted({sha256[0] for sha256 in missing}):
+        part = table[table["sha256"].str.startswith(partition)].sort_values("sha256")
+        store.put_table(_name(partition), part, LOOK_SCHEMA)
+    return table.set_index("sha256").loc[wanted].rename_axis("sha256").reset_index()
+
+
+def describe_picture(original: bytes, picture: bytes) -> dict[str, Any]:
+    """Return the columns of ``LOOK_SCHEMA`` without ``sha256``.
+
+    Args:
+        original: bytes of a file that passed the inspection.
+        picture: bytes of what :func:`cxr_snapshot.normalising.normalise` made of it.
+    """
+    image = Image.open(io.BytesIO(original), formats=FORMATS)
+    image.draft(None, (_DECODED_SIDE, _DECODED_SIDE))
+    raw = (to_gray(image) if image.mode.startswith(("I", "F")) else image).convert("RGB")
+    gray = raw.convert("L")
+    gray.thumbnail((_TEXT_SIDE, _TEXT_SIDE), Image.Resampling.BOX)
+    return {
+        "raw": _small(raw),
+        "normalised": _small(Image.open(io.BytesIO(picture))),
+        "normalised_bytes": len(picture),
+        "text_score": text_score(np.asarray(gray)),
+    }
+
+
+def text_score(gray: npt.NDArray[np.uint8]) -> int:
+    """Count what may be letters burnt into a picture. Experimental: bones and wires can look alike.
+
+    A letter is a bright mark on a darker ground, 1.2 to 8 % of the picture high, not much wider than high, and it has
+    another one of about its height beside it.
+
+    Args:
+        gray: rows and columns of gray levels.
+    """
+    marks, _ = ndimage.label(gray >= 225)  # what scanners and viewers print is white or nearly so
+    low, high = 0.012 * min(gray.shape), 0.08 * min(gray.shape)
+    letters = []
+    for number, place in enumerate(ndimage.find_objects(marks), start=1):
+        top, left = place[0].start, place[1].start
+        height, width = place[0].stop - top, place[1].stop - left
+        if not (max(low, 5) <= height <= high and 0.1 * height <= width <= 1.5 * height):
+            continue
+        around = gray[max(top - 2, 0) : top + height + 2, max(left - 2, 0) : left + width + 2]
+        inside = marks[place] == number
+        if np.percentile(around, 20) <= 150 and 0.15 <= inside.mean() <= 0.95:
+            letters.append((top, left, height, width))
+    return sum(any(_beside(one, other) for other in letters if other != one) for one in letters)
+
+
+def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) -> bool:
+    (top, left, height, width), (other_top, other_left, other_height, other_width) = one, other
+    gap = max(left, other_left) - min(left + width, other_left + other_width)
+    return (
+        abs(height - other_height) <= 0.2 * max(height, other_height)
+        and abs(top + height - other_top - other_height) <= 0.2 * height  # they stand on one line
+        and -1 <= gap <= height
+    )
+
+
+def _look(store: Store, sha256: str) -> dict[str, Any]:
+    return describe_picture(store.get(blob_name(sha256)), store.get(normalised_name(sha256)))
+
+
+def _small(image: Image.Image) -> bytes:
+    return image.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+
+
+def _load_tables(store: Store) -> pd.DataFrame:
+    present = store.list(_name(""))
+    names = [_name(partition) for partition in PARTITIONS if _name(partition) in present]
+    tables = [table for _, table in bounded_map(store.get_table, names)]
+    return pd.concat(tables, ignore_index=True) if tables else empty_frame(LOOK_SCHEMA)
+
+
+def _name(partition: str) -> str:
+    return f"_work/looks/{RECIPE}/{partition}.parquet" if partition else f"_work/looks/{RECIPE}/"
