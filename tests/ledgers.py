@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,18 @@ FACTS: dict[str, Any] = {
     "counts": {"COVID": 2, "NORMAL": 2, "PNEUMONIA": 2},
     "candidates": {"COVID": 2, "NORMAL": 3, "PNEUMONIA": 2},
     "excluded": {"not_drawn": 1},
+}
+
+FIGURES = {
+    f"{name}_{of}": 0.8
+    for name in ("file_facts", "thumbnail", "no_lungs", "border")
+    for of in ("originals", "pictures")
+}
+REPORT = {  # as much of an audit as a draft looks at
+    "audit.json": json.dumps(
+        {"verdict": {"level": "strong", "headline": "It teaches the source."}, "checks": [], "figures": FIGURES}
+    ).encode(),
+    "audit.html": b"<!doctype html>",
 }
 
 

@@ -16,6 +16,7 @@ from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
+from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.gates import candidate_counts
 from cxr_snapshot.balancing import class_counts
 from cxr_snapshot.drafting import build_draft
@@ -64,6 +65,7 @@ def prepared_plans(pipeline: Pipeline, count: int) -> list[Plan]:
         if number:
             pipeline.store.copy(f"{first['folder']}/filtered.parquet", f"{plan['folder']}/filtered.parquet")
         pipeline.balance(plan)
+        pipeline.audit(plan)
         plans.append(plan)
     return plans
 
@@ -112,7 +114,9 @@ def run_protocol(task: Task, orders: Connection) -> None:
     facts = {name: task.plan[name] for name in ("revisions", "settings", "fingerprint")}
     facts |= {"counts": class_counts(ledger), "candidates": candidate_counts(ledger), "code_version": "test"}
     facts |= {"excluded": excluded_by_rule(ledger)}
-    draft = build_draft(store, ledger, facts, None, task.plan["folder"])
+    folder = task.plan["folder"]
+    report = {name: store.get(f"{folder}/{name}") for name in (REPORT, PAGE)}
+    draft = build_draft(store, ledger, facts, previous=None, folder=folder, report=report)
     orders.send(draft.facts["content_digest"])
     while order := orders.recv():
         date, previous = order

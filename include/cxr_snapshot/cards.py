@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.audit.words import percent
 from cxr_snapshot.labels import licence_kind
 from cxr_snapshot.manifest import csv_bytes
 from cxr_snapshot.models import CLASSES
@@ -50,6 +51,13 @@ CITATIONS = """\
   doi     = {10.1016/j.cell.2018.02.010}
 }
 ```"""
+
+_SEEN = {
+    "file_facts": "size, shape, mode and format of the file (pictures: its bytes)",
+    "thumbnail": "8 x 8 points",
+    "no_lungs": "32 x 32 points, lungs blacked out",
+    "border": "border strip and corners",
+}
 
 ATTRIBUTION_COLUMNS = ("file", "source", "source_title", "path", "url", "doi", "license", "no_derivatives")
 
@@ -96,6 +104,9 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"{len(manifest)} chest X-rays ({facts['settings']['views']} views), equally many of each class.",
         _class_table(facts, splits),
         _ages(manifest),
+        "## What the audit found",
+        _audit(facts["audit"]),
+        "## Files",
         _contents(facts),
         "## How to load it",
         _loading(manifest, list(splits), facts["version"], facts["uri"]),
@@ -179,6 +190,28 @@ def _ages(manifest: pd.DataFrame) -> str:
     return "Ages as stated by the upstreams: " + "; ".join(said) + "."
 
 
+def _audit(audit: Mapping[str, Any]) -> str:
+    """Return the main results of the audit; how well the class is told without looking at the disease."""
+    figures = audit["figures"]
+    rows = "\n".join(
+        f"| {_SEEN[name]} | {_told(figures[f'{name}_originals'])} | {_told(figures[f'{name}_pictures'])} |"
+        for name in _SEEN
+    )
+    return f"""\
+**{audit["headline"]}** {audit["passed"]} of {audit["checks"]} checks passed. A simple classifier, asked about
+patients that it was not trained on, names the class of so many images rightly (guessing: {percent(1 / len(CLASSES))}):
+
+| it sees only | original files | pictures in `data/` |
+|---|---|---|
+{rows}
+
+`audit.html` shows all of it with intervals, confounding, changes and examples; `audit.json` holds the numbers."""
+
+
+def _told(accuracy: float | None) -> str:
+    return "not measured" if accuracy is None else percent(accuracy)
+
+
 def _contents(facts: Mapping[str, Any]) -> str:
     picture = facts["pictures"]
     size = f"{picture['width']} x {picture['height']}"
@@ -191,6 +224,7 @@ def _contents(facts: Mapping[str, Any]) -> str:
 | `excluded.csv` | a row for everything that was left out: rule, reason, evidence |
 | `ATTRIBUTION.csv` | origin and licence of each image |
 | `snapshot.json` | revisions, settings, counts, digests |
+| `audit.html`, `audit.json` | what the dataset teaches besides the disease |
 | `changes.json`, `CHANGES.md` | what changed since the previous snapshot |
 | `croissant.json` | this dataset in the Croissant 1.0 format |
 | `preview.jpg` | a contact sheet |

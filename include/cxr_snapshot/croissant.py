@@ -50,7 +50,13 @@ _CONTEXT = {
     "subField": "cr:subField",
     "transform": "cr:transform",
 }
-_FORMATS = {"csv": "text/csv", "parquet": "application/x-parquet", "json": "application/json", "jpg": "image/jpeg"}
+_FORMATS = {
+    "csv": "text/csv",
+    "parquet": "application/x-parquet",
+    "json": "application/json",
+    "jpg": "image/jpeg",
+    "html": "text/html",
+}
 _IMAGE_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _TYPES = {pa.string(): "sc:Text", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
 from cxr_snapshot.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.croissant import DescribedFile, croissant
@@ -22,7 +25,13 @@ SCHEMA_VERSION = 1
 
 
 def build_draft(
-    store: Store, ledger: pd.DataFrame, facts: dict[str, Any], previous: dict[str, Any] | None, folder: str
+    store: Store,
+    ledger: pd.DataFrame,
+    facts: dict[str, Any],
+    *,
+    previous: dict[str, Any] | None,
+    folder: str,
+    report: Mapping[str, bytes],
 ) -> Draft:
     """Make what the snapshot holds, as far as it does not depend on its name.
 
@@ -32,6 +41,7 @@ def build_draft(
         facts: revisions, settings and counts for ``snapshot.json``.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None`` for the first one.
         folder: the run's folder in the store, for the large files.
+        report: what the audit wrote, ``audit.json`` and ``audit.html``.
     """
     manifest = build_manifest(ledger)
     excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
@@ -45,6 +55,7 @@ def build_draft(
         "ATTRIBUTION.csv": attribution_csv(manifest),
         "changes.json": json_bytes(changes),
         "preview.jpg": draw_preview(store, manifest),
+        **report,
     }
     made = {
         "content_digest": content_digest(manifest),
@@ -52,6 +63,7 @@ def build_draft(
         "schema_version": SCHEMA_VERSION,
         "splits": split_counts(manifest),
         "pictures": DESCRIPTION,
+        "audit": summary(json.loads(report[REPORT])),
     }
     images = tuple(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))

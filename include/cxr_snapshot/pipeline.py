@@ -16,11 +16,13 @@ from typing import Any, TypedDict
 import pandas as pd
 
 from cxr_snapshot import __version__
+from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.gates import (
     candidate_counts,
     check_classes,
     check_labels,
     check_ledger,
+    check_pictures,
     check_splits,
     describe,
     previous_candidates,
@@ -167,24 +169,29 @@ class Pipeline:
         return self._save_ledger(plan, "balanced", ledger)
 
     def audit(self, plan: Plan) -> dict[str, Any]:
-        """Check the ledger against the sources once more, and the classes against the snapshot before.
+        """Check the ledger against the sources once more, and the classes against the snapshot before; then measure.
 
         Returns:
             ``passed``: number of checks that hold; ``checks``: all of them; ``to_approve``: what a person must approve
             before this is published, in Markdown; empty where nothing. ``splits``: see ``splitting.split_report``.
+            ``headline`` and ``figures``: the main results of the report, see ``audit.report.write_report``.
 
         Raises:
             GuardError: a check failed, and no person may or, by the setting ``approval``, shall decide; nothing will be
                 published.
         """
-        ledger = self._ledger(plan, "balanced")
+        from cxr_snapshot.audit.report import write_report  # takes two seconds that no other stage should wait
+
+        ledger, base = self._ledger(plan, "balanced"), read_base(self.store, plan["date"])
+        published = ledger[ledger["rule"].isna()]
         checks = [
             *check_ledger(ledger, self._all_records(plan), self._all_paths(plan)),
-            *check_splits(splits := split_report(ledger[ledger["rule"].isna()])),
+            *check_pictures(published, plan["settings"]["views"]),
+            *check_splits(splits := split_report(published)),
             *check_classes(
                 candidate_counts(ledger),
                 class_counts(ledger),
-                previous_candidates(read_base(self.store, plan["date"]), plan["settings"]),
+                previous_candidates(base, plan["settings"]),
                 self.settings.max_shrink,
                 accept_shrink=plan["accept_shrink"],
             ),
@@ -194,15 +201,21 @@ class Pipeline:
         failed = [check for check in checks if not check.passed]
         passed = len(checks) - len(failed)
         log.info("%d of %d checks passed for %s", passed, len(checks), self.store.uri(plan["folder"]))
+        facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
+        found = write_report(self.store, ledger, checks, facts=facts, previous=base, folder=plan["folder"])
+        log.info("%s Read %s", found["headline"], self.store.uri(f"{plan['folder']}/{PAGE}"))
         results = [check.as_dict() for check in checks]
-        return {"passed": passed, "checks": results, "to_approve": describe(failed), "splits": splits}
+        return found | {"checks": results, "to_approve": describe(failed), "splits": splits}
 
     def publish(self, plan: Plan) -> dict[str, Any] | None:
         """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
 
         Returns:
-            The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts`` and the other facts
-            of ``snapshot.json``; ``None`` when there was nothing to publish.
+            The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts``, ``audit`` and the
+            other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
+
+        Raises:
+            MissingObjectError: the run was not audited.
         """
         ledger = self._ledger(plan, "balanced")
         base = read_base(self.store, plan["date"])
@@ -223,7 +236,8 @@ class Pipeline:
             "candidates": candidate_counts(ledger),
             "excluded": excluded_by_rule(ledger),
         }
-        draft = build_draft(self.store, ledger, facts, base, plan["folder"])
+        folder, report = plan["folder"], self._report(plan)
+        draft = build_draft(self.store, ledger, facts, previous=base, folder=folder, report=report)
         draft = replace(draft, archive=self.settings.archive == ZIP_ARCHIVE)
         snapshot = publish(self.store, draft, plan["date"], plan["created"], base["version"] if base else None)
         log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], _listed(snapshot["counts"]))
@@ -260,6 +274,13 @@ class Pipeline:
         """Return source and path of every file that was delivered, the metadata itself left out."""
         paths = {(name, path) for name in self.sources for path in self._inventory(plan, name)["path"]}
         return {(name, path) for name, path in paths if path != METADATA_PATH}
+
+    def _report(self, plan: Plan) -> dict[str, bytes]:
+        """Return the files that ``audit`` wrote, by name."""
+        try:
+            return {name: self.store.get(f"{plan['folder']}/{name}") for name in (REPORT, PAGE)}
+        except MissingObjectError as error:
+            raise MissingObjectError(f"{error} The run was not audited. Clear the task audit and run again.") from None
 
     def _ledger(self, plan: Plan, stage: str) -> pd.DataFrame:
         return self.store.get_table(f"{plan['folder']}/{stage}.parquet")

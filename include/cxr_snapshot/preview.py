@@ -24,24 +24,27 @@ def draw_preview(store: Store, manifest: pd.DataFrame) -> bytes:
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
     of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
-    pictures = {name: list(load_normalised(store, sha256s.head(PICTURES))) for name, sha256s in of_class.items()}
-    return contact_sheet(pictures, {name: len(sha256s) for name, sha256s in of_class.items()})
+    return contact_sheet(
+        {
+            f"{name}: {len(sha256s)} images": list(load_normalised(store, sha256s.head(PICTURES)))
+            for name, sha256s in of_class.items()
+        }
+    )
 
 
-def contact_sheet(pictures: Mapping[str, Sequence[bytes]], counts: Mapping[str, int]) -> bytes:
-    """Return a JPEG with a titled row for each class; equal arguments give equal bytes.
+def contact_sheet(rows: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Return a JPEG with rows of pictures; equal arguments give equal bytes.
 
     Args:
-        pictures: image files by class.
-        counts: the number in the row's title, by class.
+        rows: by title, image files, at most ``PICTURES``.
     """
     row_height = _TITLE + _SIDE + _GAP
-    size = (_GAP + PICTURES * (_SIDE + _GAP), _GAP + len(pictures) * row_height)
+    size = (_GAP + PICTURES * (_SIDE + _GAP), _GAP + len(rows) * row_height)
     sheet = Image.new("L", size, 255)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
-    for row, (name, bodies) in enumerate(pictures.items()):
+    for row, (title, bodies) in enumerate(rows.items()):
         top = _GAP + row * row_height
-        draw.text((_GAP, top), f"{name}: {counts[name]} images", fill=0, font=font)
+        draw.text((_GAP, top), title, fill=0, font=font)
         for column, body in enumerate(bodies):
             picture = Image.open(io.BytesIO(body)).resize((_SIDE, _SIDE), Image.Resampling.LANCZOS)
             sheet.paste(picture, (_GAP + column * (_SIDE + _GAP), top + _TITLE))

@@ -8,7 +8,7 @@ import pytest
 from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
 from cxr_snapshot.manifest import build_manifest
 from cxr_snapshot.normalising import DESCRIPTION
-from ledgers import FACTS, ledger, picture, row
+from ledgers import FACTS, FIGURES, ledger, picture, row
 
 ROWS = [
     row(1, "COVID", picture(1), license="CC BY-NC-ND", age=70.0),
@@ -17,7 +17,18 @@ ROWS = [
     row(4, "PNEUMONIA", picture(4)),
 ]
 MANIFEST = build_manifest(ledger(*ROWS))
-NAMED = FACTS | {"pictures": DESCRIPTION, "version": "2026-11-03", "uri": "s3://bucket/covid-cxr/2026-11-03/"}
+AUDIT = {
+    "headline": "It teaches the source.",
+    "checks": 14,
+    "passed": 13,
+    "figures": FIGURES | {"border_pictures": None},
+}
+NAMED = FACTS | {
+    "audit": AUDIT,
+    "pictures": DESCRIPTION,
+    "version": "2026-11-03",
+    "uri": "s3://bucket/covid-cxr/2026-11-03/",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +57,13 @@ def test_the_front_matter_lists_the_splits_that_have_shards(card: str):
     assert "path: data/train-*.parquet" in front
     assert "path: data/test-*.parquet" in front
     assert "license: other" in front
+
+
+def test_the_card_tells_what_the_audit_found(card: str):
+    section = card.split("## What the audit found")[1].split("\n## ", maxsplit=1)[0]
+    assert "**It teaches the source.** 13 of 14 checks passed." in section
+    assert "| border strip and corners | 80 % | not measured |" in section
+    assert "`audit.html`" in section
 
 
 def test_counts_ages_and_licences_are_those_of_the_manifest(card: str):

@@ -7,13 +7,13 @@ from dataclasses import replace
 from cxr_snapshot.drafting import build_draft, finish
 from cxr_snapshot.manifest import Draft
 from cxr_snapshot.storage import Store
-from ledgers import FACTS, small_ledger
+from ledgers import FACTS, REPORT, small_ledger
 
 WHEN = "2026-11-23T03:00:00+00:00"
 
 
 def draft(store: Store, previous: dict | None = None) -> Draft:
-    return build_draft(store, small_ledger(store), FACTS, previous, "_work/runs/one")
+    return build_draft(store, small_ledger(store), FACTS, previous=previous, folder="_work/runs/one", report=REPORT)
 
 
 def finished(made: Draft) -> dict[str, bytes]:
@@ -31,6 +31,8 @@ def test_a_draft_holds_every_file_of_the_layout(store: Store):
         "ATTRIBUTION.csv",
         "CHANGES.md",
         "README.md",
+        "audit.html",
+        "audit.json",
         "changes.json",
         "croissant.json",
         "excluded.csv",
@@ -58,9 +60,9 @@ def test_every_copy_is_in_the_store_with_the_stated_size_and_hash(store: Store):
 
 def test_a_rerun_gives_the_same_bytes_and_writes_nothing(store: Store):
     ledger = small_ledger(store)
-    first = build_draft(store, ledger, FACTS, None, "_work/runs/one")
+    first = build_draft(store, ledger, FACTS, previous=None, folder="_work/runs/one", report=REPORT)
     before = store.list("")
-    second = build_draft(store, ledger, FACTS, None, "_work/runs/one")
+    second = build_draft(store, ledger, FACTS, previous=None, folder="_work/runs/one", report=REPORT)
     assert store.list("") == before
     assert (second.digest, second.tables, second.copies) == (first.digest, first.tables, first.copies)
     assert finished(second) == finished(first)
@@ -100,7 +102,7 @@ def test_changes_are_told_against_the_tables_of_the_previous_snapshot(store: Sto
     previous = json.loads(finished(first)["snapshot.json"])
     ledger = small_ledger(store)
     ledger.loc[ledger["rule"].eq("not_drawn"), ["rule", "reason", "evidence"]] = None
-    second = build_draft(store, ledger, FACTS, previous, "_work/runs/two")
+    second = build_draft(store, ledger, FACTS, previous=previous, folder="_work/runs/two", report=REPORT)
     assert second.changes["previous"] == "2026-11-23"
     assert [entry["reason"] for entry in second.changes["added"]] == ["was excluded as not_drawn"]
     assert json.loads(second.tables["changes.json"]) == second.changes

@@ -3,3 +3,27 @@
 ``gates`` says yes or no. ``confounding``, ``probes`` and ``drift`` measure; ``examples`` picks what people should see.
 ``report`` puts it all into ``audit.json``; ``plots`` and ``page`` turn that into ``audit.html``.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+REPORT, PAGE = "audit.json", "audit.html"
+
+
+def summary(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the main results of ``audit.json``, for the XCom, ``snapshot.json`` and the dataset card.
+
+    Returns:
+        ``level`` and ``headline`` of the verdict, the numbers of ``checks`` and of those ``passed``, and the
+        ``figures`` that are followed from snapshot to snapshot.
+    """
+    checks = report["checks"]
+    return {
+        "level": report["verdict"]["level"],
+        "headline": report["verdict"]["headline"],
+        "checks": len(checks),
+        "passed": sum(check["passed"] for check in checks),
+        "figures": report["figures"],
+    }

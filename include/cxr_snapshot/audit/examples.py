@@ -1,0 +1,133 @@
+"""Picks the images that people should look at, and draws them as small contact sheets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from cxr_snapshot.audit.looks import SIDE
+from cxr_snapshot.audit.probes import CLASSES_QUESTION, PICTURES, Probe, visible
+from cxr_snapshot.models import CLASSES
+from cxr_snapshot.normalising import load_normalised
+from cxr_snapshot.preview import PICTURES as MOST
+from cxr_snapshot.preview import contact_sheet
+from cxr_snapshot.storage import Store
+
+FEWEST_LETTERS = 4  # marks in a row from which a picture is a candidate for burnt-in text
+
+_DUPLICATES = ("duplicate_image", "near_duplicate_image", "duplicate_across_classes")
+
+
+def pick_duplicates(ledger: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return pictures that were found to be copies of others, those of two classes first; at most ``MOST``.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``.
+
+    Returns:
+        Dicts with ``rule``, ``left_out`` and ``kept`` (source and path), their ``sha256`` and ``kept_sha256``, and the
+        ``evidence``. Where none was kept, ``kept`` is another one that was left out.
+    """
+    left_out = ledger[ledger["rule"].isin(_DUPLICATES)].sort_values(["rule", "source", "path"])
+    found: list[dict[str, Any]] = []
+    pictures = ledger[ledger["cluster"].notna() & ledger["sha256"].notna()]
+    seen: set[frozenset[str]] = set()
+    for _, row in left_out.iterrows():
+        others = pictures[pictures["cluster"].eq(row["cluster"]) & ~pictures.index.isin([row.name])]
+        partner = others.sort_values(["rule", "source", "path"], na_position="first").iloc[0]
+        pair = frozenset((_address(row), _address(partner)))
+        if pair not in seen and len(found) < MOST:
+            seen.add(pair)
+            found.append(
+                {
+                    "rule": row["rule"],
+                    "left_out": _address(row),
+                    "kept": _address(partner),
+                    "sha256": row["sha256"],
+                    "kept_sha256": partner["sha256"],
+                    "evidence": row["evidence"],
+                }
+            )
+    return found
+
+
+def pick_shortcuts(manifest: pd.DataFrame, probes: Sequence[Probe]) -> list[dict[str, Any]]:
+    """Return the images whose class was told most surely without lungs, at most ``MOST`` of each class.
+
+    Args:
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        probes: from :func:`cxr_snapshot.audit.probes.run_probes`.
+
+    Returns:
+        Dicts with ``file``, ``class``, ``sha256`` and ``certainty``, the probability that was given to the class.
+    """
+    wanted = ("no_lungs", PICTURES, CLASSES_QUESTION)
+    certainty = next(probe.certainty for probe in probes if (probe.name, probe.of, probe.question) == wanted)
+    judged = manifest.assign(certainty=manifest["sha256"].map(certainty)).dropna(subset="certainty")
+    judged = judged.assign(certainty=judged["certainty"].round(2))
+    surest = judged.sort_values(["class", "certainty", "sha256"], ascending=[True, False, True])
+    return _records(surest.groupby("class").head(MOST), ["file", "class", "sha256", "certainty"])
+
+
+def pick_texts(manifest: pd.DataFrame, looks: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the images with most marks that may be letters; experimental. At most ``MOST`` of each class.
+
+    Args:
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        looks: columns of ``looks.LOOK_SCHEMA``.
+
+    Returns:
+        Dicts with ``file``, ``class``, ``sha256`` and ``text_score``.
+    """
+    scores = looks.set_index("sha256")["text_score"]
+    scored = manifest.assign(text_score=manifest["sha256"].map(scores)).dropna(subset="text_score")
+    candidates = scored[scored["text_score"] >= FEWEST_LETTERS]
+    most = candidates.sort_values(["class", "text_score", "sha256"], ascending=[True, False, True])
+    return _records(most.groupby("class").head(MOST), ["file", "class", "sha256", "text_score"])
+
+
+def draw_duplicates(store: Store, pairs: Sequence[dict[str, Any]]) -> bytes:
+    """Return a sheet with the kept pictures above those left out; the pictures must be normalised."""
+    kept = list(load_normalised(store, [pair["kept_sha256"] for pair in pairs]))
+    return contact_sheet({"Kept": kept, "Left out": list(load_normalised(store, [pair["sha256"] for pair in pairs]))})
+
+
+def draw_by_class(store: Store, picked: Sequence[dict[str, Any]]) -> bytes:
+    """Return a sheet with a row for each class that has pictures."""
+    rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
+    return contact_sheet({name: list(load_normalised(store, row)) for name, row in rows.items() if row})
+
+
+def draw_without_lungs(store: Store, picked: Sequence[dict[str, Any]]) -> bytes:
+    """Return the same sheet, with what the probe ``no_lungs`` did not see blacked out."""
+    rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
+    return contact_sheet(
+        {name: [_blacked_out(body) for body in load_normalised(store, row)] for name, row in rows.items() if row}
+    )
+
+
+def _blacked_out(picture: bytes) -> bytes:
+    image = Image.open(io.BytesIO(picture)).convert("L")
+    scale = image.width // SIDE
+    mask = np.kron(visible("no_lungs"), np.ones((scale, scale), dtype=bool))
+    file = io.BytesIO()
+    Image.fromarray(np.asarray(image) * mask).save(file, "PNG")
+    return file.getvalue()
+
+
+def _address(row: pd.Series) -> str:
+    return f"{row['source']}:{row['path']}"
+
+
+def _records(table: pd.DataFrame, names: list[str]) -> list[dict[str, Any]]:
+    """Return rows as plain data."""
+    return [{str(name): _plain(value) for name, value in row.items()} for row in table[names].to_dict("records")]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

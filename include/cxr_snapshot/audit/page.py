@@ -1,0 +1,73 @@
+"""Turns ``audit.json`` into ``audit.html``: one file that loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
+from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION
+from cxr_snapshot.audit.words import percent
+from cxr_snapshot.models import CLASSES
+
+_WORDS = {"strong": "much", "some": "something", "none": "next to nothing", "unmeasured": "not measured"}
+
+
+def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes:
+    """Return the page; equal arguments give equal bytes.
+
+    Args:
+        report: content of ``audit.json``.
+        sheets: contact sheets as JPEG: ``duplicates``, ``shortcuts``, ``texts``, as far as there are any.
+    """
+    drawings = {
+        "probes": plot_probes(report["probes"]),
+        "ages": plot_ages(report["ages"]),
+        "trend": plot_trend(report["trend"], report["figures"]),
+    }
+    text = _ENVIRONMENT.get_template("page.html").render(
+        report=report,
+        drawings={name: Markup(text) for name, text in drawings.items()},  # noqa: S704 - drawn by plots.py
+        sheets={name: _data_uri(body) for name, body in sheets.items()},
+        by_class=[probe for probe in report["probes"] if probe["question"] == CLASSES_QUESTION],
+        control=[probe for probe in report["probes"] if probe["question"] == CONTROL_QUESTION],
+    )
+    return text.encode()
+
+
+def _data_uri(jpeg: bytes) -> str:
+    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+
+
+def _number(value: float | None) -> str:
+    """Return a figure as people read it; a dash for none."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}".rstrip("0").rstrip(".")
+
+
+def _change(value: float | None) -> str:
+    return "-" if value is None else f"{value:+g}" if value else "same"
+
+
+def _shown(value: object) -> str:
+    """Return a measurement in words."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {number}" for name, number in value.items())
+    return str(value)
+
+
+_ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_ENVIRONMENT.filters |= {"percent": percent, "number": _number, "change": _change, "shown": _shown}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS}

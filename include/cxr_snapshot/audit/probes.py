@@ -1,0 +1,231 @@
+"""Shortcut probes: how well a simple classifier names the class without seeing what a physician would look at.
+
+A high score does not say that a lung shows nothing. It says that a model trained on these images can score as well by
+other means, and that nobody can tell from its score what it learnt: Maguolo & Nanni 2021,
+doi:10.1016/j.inffus.2021.04.008; DeGrave et al. 2021, doi:10.1038/s42256-021-00338-7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.ensemble import ExtraTreesClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
+
+from cxr_snapshot.audit.looks import SIDE
+from cxr_snapshot.audit.words import LEVELS, percent
+
+Floats = npt.NDArray[np.float64]
+Strings = npt.NDArray[np.str_]
+
+FOLDS = 5
+FEWEST_GROUPS = 5  # of each class: one for every fold
+_RESAMPLES = 1000  # of the groups, for the interval
+_MARGIN = 0.05  # by which the interval must lie above guessing before anything is said to be found
+
+# In units of the 32 x 32 points. The lungs lie between the shoulders and the diaphragm, and between the arms.
+_LUNGS = np.s_[5:27, 3:29]
+_STRIP, _CORNER = 2, 6  # width of the border strip, side of the corner squares
+
+ORIGINALS, PICTURES = "originals", "pictures"
+CLASSES_QUESTION, CONTROL_QUESTION = "classes", "covid_within_upstream"
+
+_SEES = {
+    ("file_facts", ORIGINALS): "size, shape, bytes, colour mode and format of the original file",
+    ("file_facts", PICTURES): "how many bytes the 224 x 224 picture takes",
+    ("thumbnail", ORIGINALS): "the original shrunk to 8 x 8 points",
+    ("thumbnail", PICTURES): "the 224 x 224 picture shrunk to 8 x 8 points",
+    ("no_lungs", ORIGINALS): "the original at 32 x 32 points, the lungs blacked out",
+    ("no_lungs", PICTURES): "the 224 x 224 picture at 32 x 32 points, the lungs blacked out",
+    ("border", ORIGINALS): "border strip and corners of the original",
+    ("border", PICTURES): "border strip and corners of the 224 x 224 picture",
+}
+
+
+class Score(NamedTuple):
+    """Balanced accuracy, the mean over the classes of the fraction named rightly, and its 95 % interval."""
+
+    accuracy: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What one probe found.
+
+    Attributes:
+        name: ``file_facts``, ``thumbnail``, ``no_lungs`` or ``border``.
+        of: ``originals``, or ``pictures`` for those of the shards.
+        question: ``classes``, or ``covid_within_upstream``: COVID-19 or another finding, in the COVID collection alone.
+        sees: what the classifier sees, in words.
+        images: how many images took part.
+        groups: how many groups of patients took part.
+        chance: balanced accuracy of guessing.
+        score: ``None`` where it could not be measured.
+        certainty: by image, the classifier's probability for the true class.
+    """
+
+    name: str
+    of: str
+    question: str
+    sees: str
+    images: int
+    groups: int
+    chance: float
+    score: Score | None
+    certainty: pd.Series
+
+    @property
+    def level(self) -> str:
+        """``strong`` (half of the way from guessing to certainty), ``some``, ``none`` or ``unmeasured``."""
+        if self.score is None:
+            return "unmeasured"
+        if self.score.low <= self.chance + _MARGIN:
+            return "none"
+        return "strong" if self.score.accuracy >= (1 + self.chance) / 2 else "some"
+
+    @property
+    def sentence(self) -> str:
+        """The result in words."""
+        if self.score is None:
+            return f"Not measured: it takes {FEWEST_GROUPS} patients of each kind."
+        what = "COVID-19 or another finding" if self.question == CONTROL_QUESTION else "the class"
+        accuracy, low, high = (percent(value) for value in self.score)
+        return (
+            f"Whoever sees only {self.sees} names {what} rightly for {accuracy} ({low} to {high}); guessing gives "
+            f"{percent(self.chance)}. {LEVELS[self.level]}"
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as plain data for ``audit.json``, with ``accuracy``, ``low`` and ``high``."""
+        facts = {name: value for name, value in vars(self).items() if name not in ("score", "certainty")}
+        measured = self.score._asdict() if self.score else dict.fromkeys(Score._fields)
+        return facts | measured | {"level": self.level, "sentence": self.sentence}
+
+
+def run_probes(images: pd.DataFrame, question: str) -> list[Probe]:
+    """Run every probe on one question.
+
+    Args:
+        images: a row for each image, with ``sha256``, ``label`` (what is to be told), ``group``, ``width``, ``height``,
+            ``bytes``, ``format``, ``mode`` and the columns of ``looks.LOOK_SCHEMA``.
+        question: ``classes`` or ``covid_within_upstream``.
+    """
+    images = images.sort_values("sha256", ignore_index=True)
+    labels, groups = images["label"].to_numpy(str), images["group"].to_numpy(str)
+    chance = round(1 / max(len(set(labels)), 1), 3)
+    found = []
+    with threadpool_limits(1):  # sums in another order would give other bits
+        for (name, of), sees in _SEES.items():
+            score, certainty = None, pd.Series(dtype=float)
+            if can_be_judged(labels, groups):
+                seen = features(images, name, of)
+                given, hits = cross_validate(seen, labels, groups, trees=name == "file_facts")
+                score, certainty = score_of(labels, groups, hits), pd.Series(given, index=images["sha256"])
+            found.append(Probe(name, of, question, sees, len(labels), len(set(groups)), chance, score, certainty))
+    return found
+
+
+def features(images: pd.DataFrame, name: str, of: str) -> Floats:
+    """Return what the probe ``name`` sees of each image: a row for each, numbers in columns."""
+    if name == "file_facts":
+        return _file_facts(images) if of == ORIGINALS else _log(images["normalised_bytes"])[:, None]
+    points = _points(images["raw" if of == ORIGINALS else "normalised"])
+    if name == "thumbnail":
+        blocks = points.reshape(len(points), 8, SIDE // 8, 8, SIDE // 8, -1)
+        return np.asarray(blocks.mean(axis=(2, 4)).reshape(len(points), -1))
+    return points[:, visible(name)].reshape(len(points), -1)
+
+
+def visible(name: str) -> npt.NDArray[np.bool_]:
+    """Return which of the 32 x 32 points the probe ``no_lungs`` or ``border`` sees."""
+    seen = np.zeros((SIDE, SIDE), dtype=bool)
+    if name == "no_lungs":
+        seen[:] = True
+        seen[_LUNGS] = False
+        return seen
+    seen[:_STRIP] = seen[-_STRIP:] = True
+    seen[:, :_STRIP] = seen[:, -_STRIP:] = True
+    for rows in (np.s_[:_CORNER], np.s_[-_CORNER:]):
+        for columns in (np.s_[:_CORNER], np.s_[-_CORNER:]):
+            seen[rows, columns] = True
+    return seen
+
+
+def can_be_judged(labels: Strings, groups: Strings) -> bool:
+    """Say whether there are two labels, each with enough groups."""
+    by_label = pd.Series(groups).groupby(labels).nunique()
+    return len(by_label) >= 2 and by_label.min() >= FEWEST_GROUPS
+
+
+def cross_validate(
+    seen: Floats, labels: Strings, groups: Strings, *, trees: bool
+) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Let each group be judged by a classifier that was trained on other groups only, in five folds.
+
+    Args:
+        seen: a row for each image.
+        labels: what is to be told.
+        groups: images of one group are never on both sides.
+        trees: judge by a forest (Geurts et al. 2006), for which an exact size can count; else by a logistic regression.
+
+    Returns:
+        For each image the probability given to its true label, and whether that label was named.
+    """
+    certainty, hits = np.zeros(len(labels)), np.zeros(len(labels), dtype=bool)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    for train, test in folds.split(seen, labels, groups):
+        model = (
+            ExtraTreesClassifier(50, min_samples_leaf=2, class_weight="balanced", random_state=0)
+            if trees
+            else make_pipeline(StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=300))
+        )
+        model.fit(seen[train], labels[train])
+        probabilities = model.predict_proba(seen[test])
+        places = np.searchsorted(model.classes_, labels[test])
+        certainty[test] = probabilities[np.arange(len(test)), places]
+        hits[test] = probabilities.argmax(axis=1) == places
+    return certainty, hits
+
+
+def score_of(labels: Strings, groups: Strings, hits: npt.NDArray[np.bool_]) -> Score:
+    """Return the balanced accuracy and its 95 % interval, from groups drawn again and again with replacement.
+
+    Groups and not images are drawn, since images of one patient are no independent witnesses.
+    """
+    ones = pd.DataFrame({"group": groups, "label": labels, "all": 1, "hits": hits})
+    by_group = ones.groupby(["group", "label"]).sum().unstack(fill_value=0)
+    every, right = by_group["all"].to_numpy(float), by_group["hits"].to_numpy(float)
+    count = len(by_group)
+    draws = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES).astype(float)
+    with np.errstate(invalid="ignore"):  # a draw may miss a label
+        drawn = np.nanmean((draws @ right) / (draws @ every), axis=1)
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    accuracy = (right.sum(0) / every.sum(0)).mean()
+    return Score(*(round(float(value), 3) for value in (accuracy, low, high)))
+
+
+def _file_facts(images: pd.DataFrame) -> Floats:
+    width, height, size = (images[name].astype(float) for name in ("width", "height", "bytes"))
+    numbers = [_log(width), _log(height), _log(width / height), _log(size), _log(size / (width * height))]
+    kinds = pd.get_dummies(images[["format", "mode"]].astype(str), dtype=np.float64).to_numpy()
+    return np.column_stack([*numbers, kinds])
+
+
+def _log(numbers: pd.Series) -> Floats:
+    return np.asarray(np.log(numbers.to_numpy(np.float64)))
+
+
+def _points(pictures: pd.Series) -> Floats:
+    """Return images x SIDE x SIDE x channels, from 0 to 255."""
+    flat = np.frombuffer(b"".join(pictures), dtype=np.uint8)
+    return flat.reshape(len(pictures), SIDE, SIDE, -1).astype(np.float64)

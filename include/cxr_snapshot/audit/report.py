@@ -1,0 +1,185 @@
+"""Measures a snapshot that is about to be published, and keeps what was found beside the run's tables.
+
+The same ledger and the same earlier audit give the same bytes: nothing is drawn at random without a fixed seed, one
+thread does all sums, and every figure is rounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.audit import PAGE, REPORT, confounding, examples, summary
+from cxr_snapshot.audit.drift import extend_trend, main_figures, measure_drift
+from cxr_snapshot.audit.gates import Check
+from cxr_snapshot.audit.looks import load_looks
+from cxr_snapshot.audit.page import render_page
+from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe, run_probes
+from cxr_snapshot.audit.words import WORST_FIRST, percent
+from cxr_snapshot.labels import modality, view_kind
+from cxr_snapshot.manifest import build_manifest
+from cxr_snapshot.normalising import ensure_normalised
+from cxr_snapshot.storage import Store
+
+SCHEMA_VERSION = 1
+MOST_PER_CLASS = 1000  # images that the probes look at, those with the lowest SHA-256: keeps time and memory bounded
+
+_LIBRARIES = ("scikit-learn", "numpy", "scipy", "pillow")
+
+
+def write_report(
+    store: Store,
+    ledger: pd.DataFrame,
+    checks: Sequence[Check],
+    *,
+    facts: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
+    folder: str,
+) -> dict[str, Any]:
+    """Measure, and write ``audit.json`` and ``audit.html`` into the run's folder.
+
+    Args:
+        store: holds the blobs and earlier snapshots; receives pictures and looks that are new, and the two files.
+        ledger: columns of ``LEDGER_SCHEMA``, balanced.
+        checks: results of the gates.
+        facts: ``revisions``, ``settings`` and ``splits`` of the snapshot to be.
+        previous: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+        folder: the run's folder.
+
+    Returns:
+        The main results; see :func:`cxr_snapshot.audit.summary`.
+    """
+    base = previous["version"] if previous else None
+    before = store.get_json(f"{base}/{REPORT}") if base else None
+    manifest = build_manifest(ledger)
+    sample, control = draw_sample(manifest), control_images(ledger)
+    duplicates = examples.pick_duplicates(ledger)
+    shown = {pair[name] for pair in duplicates for name in ("sha256", "kept_sha256")}
+    ensure_normalised(store, {*sample["sha256"], *control["sha256"], *shown})
+    looks = load_looks(store, {*sample["sha256"], *control["sha256"]})
+    probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION)
+    probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION)
+    picked = {
+        "duplicates": duplicates,
+        "shortcuts": examples.pick_shortcuts(sample, probes),
+        "texts": examples.pick_texts(sample, looks),
+    }
+    report = _measured(manifest, checks, probes, before, base) | {"examples": picked, **facts}
+    sheets = _sheets(store, picked)
+    store.put_json(f"{folder}/{REPORT}", report)
+    store.put(f"{folder}/{PAGE}", render_page(report, sheets))
+    return summary(report)
+
+
+def draw_sample(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return up to ``MOST_PER_CLASS`` images of each class, the same ones as long as they are published."""
+    return manifest.sort_values("sha256").groupby("class").head(MOST_PER_CLASS).reset_index(drop=True)
+
+
+def control_images(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return frontal X-rays of the COVID collection alone, with ``label`` ``COVID`` or ``OTHER``.
+
+    Those of other findings are in no snapshot, as the classes come from Kaggle, but they are from the same sources as
+    those of COVID-19. So here it shows what a probe finds where source and class are not the same thing.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``.
+    """
+    sound = ledger[ledger["source"].eq("covid") & ledger["pixel_sha256"].notna() & ledger["group"].notna()]
+    views, kinds = sound["view"].map(view_kind, na_action="ignore"), sound["modality"].map(modality, na_action="ignore")
+    frontal = sound[views.eq("frontal") & kinds.eq("X-ray")]
+    drawn = frontal["rule"].isna() | frontal["rule"].eq("not_drawn")
+    covid = drawn & frontal["class"].eq("COVID")
+    other = (drawn & ~covid) | frontal["rule"].eq("other_finding")
+    labelled = pd.concat([frontal[covid].assign(label="COVID"), frontal[other].assign(label="OTHER")])
+    return labelled.sort_values("sha256").groupby("label").head(MOST_PER_CLASS).reset_index(drop=True)
+
+
+def verdict(
+    probes: Sequence[Mapping[str, Any]], attributes: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Sum up in words that a clinician can quote.
+
+    Args:
+        probes: ``probes`` of ``audit.json``.
+        attributes: ``confounding`` there.
+        checks: ``checks`` there.
+
+    Returns:
+        ``level`` (the worst of all), ``headline`` and ``sentences``.
+    """
+    asked = [probe for probe in probes if probe["question"] == CLASSES_QUESTION]
+    levels = {each["level"] for each in (*asked, *attributes)}
+    level = next(name for name in WORST_FIRST if name in levels)
+    headline = {
+        "strong": "This dataset teaches where an image is from. No score on it can say whether it teaches the disease.",
+        "some": "Some of what tells the classes apart has nothing to do with the disease.",
+        "none": "No shortcut was found by these probes. That does not prove that there is none.",
+        "unmeasured": "There are too few patients to measure shortcuts.",
+    }[level]
+    blind = [probe for probe in asked if probe["name"] != "thumbnail" and probe["accuracy"] is not None]
+    sentences = []
+    if blind:
+        best = max(blind, key=lambda probe: (probe["accuracy"], probe["name"]))
+        sentences.append(
+            f"Without seeing a lung, a simple classifier names the class of {percent(best['accuracy'])} of the images "
+            f"rightly (guessing: {percent(best['chance'])}); it sees only {best['sees']}."
+        )
+    telling = [each["name"] for each in attributes if each["level"] == "strong"]
+    if telling:
+        sentences.append(f"The class goes strongly with: {', '.join(telling)}.")
+    failed = [check["name"] for check in checks if not check["passed"]]
+    sentences.append(
+        f"{len(checks) - len(failed)} of {len(checks)} checks passed"
+        + (f"; not {', '.join(failed)}, which a person approved." if failed else ".")
+    )
+    return {"level": level, "headline": headline, "sentences": sentences}
+
+
+def _measured(
+    manifest: pd.DataFrame,
+    checks: Sequence[Check],
+    probes: Sequence[Probe],
+    before: Mapping[str, Any] | None,
+    base: str | None,
+) -> dict[str, Any]:
+    """Return the content of ``audit.json`` without examples and what the snapshot is made of."""
+    attributes = confounding.measure_confounding(manifest)
+    ages, patients = confounding.describe_ages(manifest), confounding.count_patients(manifest)
+    results, gates = [probe.as_dict() for probe in probes], [check.as_dict() for check in checks]
+    figures = main_figures(attributes, ages, patients, probes)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": verdict(results, attributes, gates),
+        "checks": gates,
+        "confounding": attributes,
+        "ages": ages,
+        "sexes": confounding.count_sexes(manifest),
+        "patients": patients,
+        "probes": results,
+        "figures": figures,
+        "previous": base,
+        "drift": measure_drift(figures, before),
+        "trend": extend_trend(before, base),
+        "most_per_class": MOST_PER_CLASS,
+        "made_with": {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _sheets(store: Store, picked: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return contact sheets as JPEG by name, of what there is."""
+    sheets = {}
+    if picked["duplicates"]:
+        sheets["duplicates"] = examples.draw_duplicates(store, picked["duplicates"])
+    if picked["shortcuts"]:
+        sheets["shortcuts"] = examples.draw_without_lungs(store, picked["shortcuts"])
+    if picked["texts"]:
+        sheets["texts"] = examples.draw_by_class(store, picked["texts"])
+    return sheets
+
+
+def _with_looks(images: pd.DataFrame, looks: pd.DataFrame) -> pd.DataFrame:
+    return images.merge(looks, on="sha256", how="left", validate="many_to_one")
