@@ -13,6 +13,7 @@ from cxr_snapshot.normalising import load_normalised
 from cxr_snapshot.storage import Store
 
 PICTURES = 10  # in a row, at most
+_FEWEST_COLUMNS = 4  # so that titles have room
 _SIDE, _GAP, _TITLE = 112, 6, 26  # pixels
 
 
@@ -36,10 +37,11 @@ def contact_sheet(rows: Mapping[str, Sequence[bytes]]) -> bytes:
     """Return a JPEG with rows of pictures; equal arguments give equal bytes.
 
     Args:
-        rows: by title, image files, at most ``PICTURES``.
+        rows: image files by title.
     """
     row_height = _TITLE + _SIDE + _GAP
-    size = (_GAP + PICTURES * (_SIDE + _GAP), _GAP + len(rows) * row_height)
+    columns = max(_FEWEST_COLUMNS, *(len(bodies) for bodies in rows.values()))
+    size = (_GAP + columns * (_SIDE + _GAP), _GAP + len(rows) * row_height)
     sheet = Image.new("L", size, 255)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     for row, (title, bodies) in enumerate(rows.items()):

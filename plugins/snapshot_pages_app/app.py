@@ -13,6 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException
 
 from airflow_runtime import store_for_pages
+from cxr_snapshot.audit import PAGE
 from cxr_snapshot.catalog import resolve
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
 from cxr_snapshot.storage import Store
@@ -94,6 +95,14 @@ def preview(store: StoreDep, version: str) -> Response:
     """Return the contact sheet."""
     body = store.get(f"{resolve(store, version)}/preview.jpg")
     return Response(body, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+
+@app.get("/snapshots/{version}/audit.html", response_class=HTMLResponse)
+def audit(store: StoreDep, version: str) -> Response:
+    """Return the audit's own page. Its style and pictures are inside it; nothing else is allowed."""
+    body = store.get(f"{resolve(store, version)}/{PAGE}")
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
+    return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
 
 @app.get("/snapshots/{version}/files/{name:path}")

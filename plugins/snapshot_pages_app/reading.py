@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.audit import REPORT
 from cxr_snapshot.cards import limits
 from cxr_snapshot.catalog import resolve
 from cxr_snapshot.errors import MissingObjectError
@@ -84,7 +85,7 @@ class Shown:
         charts: how the images are spread.
         excluded: by rule, the most frequent first.
         changes: its ``changes.json``.
-        checks: results of the audit; empty where none were published.
+        audit: its ``audit.json``; ``None`` where there is none.
         files: all but the images.
         images: number of the image files.
         bytes: size of everything.
@@ -98,7 +99,7 @@ class Shown:
     charts: tuple[Chart, ...]
     excluded: tuple[Excluded, ...]
     changes: dict[str, Any]
-    checks: tuple[dict[str, Any], ...]
+    audit: dict[str, Any] | None
     files: tuple[File, ...]
     images: int
     bytes: int
@@ -134,7 +135,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
         charts=draw_charts(manifest),
         excluded=_by_rule(excluded),
         changes=_json(store, f"{version}/changes.json"),
-        checks=tuple((store.get_json(f"{version}/audit.json") or {}).get("checks", [])),
+        audit=store.get_json(f"{version}/{REPORT}"),
         files=tuple(File(name, item.size) for name, item in sorted(listed.items()) if not name.startswith("images/")),
         images=sum(name.startswith("images/") for name in listed),
         bytes=sum(item.size for item in listed.values()),

@@ -196,6 +196,7 @@ def test_pages_are_accessible(
     airflow: RunningAirflow, browser: Browser, signed_in: Path, versions: tuple[str, str], scheme: str, width: int
 ) -> None:
     pages = {"list": "/", "snapshot": "/snapshots/latest", "compare": "/compare", "missing": "/snapshots/2020-01-01"}
+    pages["audit"] = "/snapshots/latest/audit.html"
     viewport = {"width": width, "height": 900}
     with browser.new_context(storage_state=signed_in, color_scheme=scheme, viewport=viewport) as context:
         page = context.new_page()

@@ -288,6 +288,16 @@ class TestPages:
         page = TestClient(mounted, root_path="/airflow").get(f"/airflow{PREFIX}/").text
         assert f'href="/airflow{PREFIX}/snapshots/{NEW}"' in page
 
+    def test_audit_is_summed_up_and_linked(self, pages, published):
+        text = Elements(pages.get(f"/snapshots/{NEW}"))
+        report = read_json(published, f"{NEW}/audit.json")
+        assert report["verdict"]["headline"] in text.text
+        assert report["checks"][0]["description"] in text.text
+        assert {"href": f"{PREFIX}/snapshots/{NEW}/audit.html"} in text.named("a")
+        answer = pages.client.get(f"{PREFIX}/snapshots/{NEW}/audit.html")
+        assert answer.content == published.get(f"{NEW}/audit.html")
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+
     def test_pages_are_built_for_everybody(self, pages):
         for path in ("/", "/compare", f"/snapshots/{NEW}", "/nowhere"):
             page = Elements(pages.client.get(PREFIX + path).text)
@@ -305,14 +315,10 @@ class TestHostileContent:
             if not name.startswith(("_work/", "2026-11-24")):
                 store.put(name, published.get(name))
         for version in (OLD, NEW):
-            for name in ("snapshot.json", "changes.json"):
+            for name in ("snapshot.json", "changes.json", "audit.json"):
                 kept = {"version": version, "previous": OLD if version == NEW else None, "uri": "s3://x/y/"}
                 poisoned = _poison(read_json(published, f"{version}/{name}"))
                 store.put_json(f"{version}/{name}", poisoned | {key: kept[key] for key in kept if key in poisoned})
-            store.put_json(
-                f"{version}/audit.json",
-                {"checks": [dict.fromkeys(("description", "value", "threshold"), HOSTILE) | {"passed": False}]},
-            )
             manifest = published.get_table(f"{version}/manifest.parquet")
             free = ("view", "split", "source", "path", "finding", "url", "license", "patient_id", "file")
             for column in free:

@@ -23,7 +23,7 @@ from threadpoolctl import threadpool_limits
 from cxr_snapshot.audit.looks import SIDE
 from cxr_snapshot.audit.words import LEVELS, percent
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 Strings = npt.NDArray[np.str_]
 
 FOLDS = 5
@@ -228,4 +228,4 @@ def _log(numbers: pd.Series) -> Floats:
 def _points(pictures: pd.Series) -> Floats:
     """Return images x SIDE x SIDE x channels, from 0 to 255."""
     flat = np.frombuffer(b"".join(pictures), dtype=np.uint8)
-    return flat.reshape(len(pictures), SIDE, SIDE, -1).astype(np.float64)
+    return flat.reshape(len(pictures), SIDE, SIDE, -1).astype(np.float32)

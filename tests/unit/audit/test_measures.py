@@ -1,0 +1,187 @@
+"""Confounding, looks, drift and examples."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from cxr_snapshot.audit.confounding import count_patients, count_sexes, describe_ages, measure_confounding
+from cxr_snapshot.audit.drift import TITLES, extend_trend, measure_drift
+from cxr_snapshot.audit.examples import pick_duplicates, pick_texts
+from cxr_snapshot.audit.looks import describe_picture, load_looks, text_score
+from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.models import CLASSES
+from cxr_snapshot.normalising import ensure_normalised, normalise
+from cxr_snapshot.storage import Store
+from ledgers import ledger, picture, row, small_ledger
+
+COLUMNS = ("source", "url", "format", "mode", "width", "height", "view", "license", "age", "sex", "patient_id")
+
+
+def manifest(*rows: dict[str, Any]) -> pd.DataFrame:
+    defaults = dict.fromkeys(COLUMNS) | {"source": "covid", "width": 100, "height": 100}
+    return pd.DataFrame([defaults | each for each in rows])
+
+
+def test_an_attribute_that_is_the_class_shares_everything_with_it() -> None:
+    rows = [{"class": name, "view": name, "format": "PNG"} for name in CLASSES for _ in range(10)]
+    found = {each["name"]: each for each in measure_confounding(manifest(*rows))}
+    assert (found["view"]["nmi"], found["view"]["level"]) == (1.0, "strong")
+    assert (found["format"]["nmi"], found["format"]["level"]) == (0.0, "none")
+    assert found["view"]["counts"]["COVID"] == {"COVID": 10, "NORMAL": 0, "PNEUMONIA": 0}
+    assert found["site"]["counts"] == {"not stated": dict.fromkeys(CLASSES, 10)}
+
+
+def test_rare_values_are_counted_together() -> None:
+    rows = [{"class": CLASSES[number % 3], "view": f"view {number}"} for number in range(15)]
+    counts = next(each["counts"] for each in measure_confounding(manifest(*rows)) if each["name"] == "view")
+    assert list(counts)[-1] == "other (3 values)"
+    assert sum(sum(each.values()) for each in counts.values()) == 15
+
+
+def test_ages_sexes_and_patients_by_class() -> None:
+    table = manifest(
+        {"class": "COVID", "age": 20.0, "sex": "F", "patient_id": "covid:1"},
+        {"class": "COVID", "age": 40.0, "sex": "F", "patient_id": "covid:1"},
+        {"class": "COVID", "age": 60.0, "patient_id": "covid:2"},
+        {"class": "COVID"},
+        {"class": "NORMAL"},
+    )
+    ages = describe_ages(table)
+    assert ages["COVID"] == {
+        **{"images": 4, "stated": 3, "missing": 0.25},
+        **{"min": 20.0, "q1": 30.0, "median": 40.0, "q3": 50.0, "max": 60.0},
+    }
+    assert (ages["NORMAL"]["missing"], ages["NORMAL"]["median"], ages["PNEUMONIA"]["missing"]) == (1.0, None, None)
+    assert count_sexes(table)["COVID"] == {"F": 2, "not stated": 2}
+    patients = count_patients(table)
+    assert patients["COVID"] == {"images": 4, "patients": 2, "unknown": 1, "mean": 1.5, "most": 2}
+    assert patients["PNEUMONIA"]["mean"] is None
+
+
+def lettered(text: str) -> np.ndarray:
+    image = Image.new("L", (400, 400), 60)
+    ImageDraw.Draw(image).text((20, 20), text, fill=255, font=ImageFont.load_default(18))
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize(("text", "fewest", "most"), [("", 0, 0), ("PORTABLE 12", 6, 11), ("R", 0, 0)])
+def test_letters_that_stand_in_a_row_are_counted(text: str, fewest: int, most: int) -> None:
+    assert fewest <= text_score(lettered(text)) <= most
+
+
+@pytest.mark.parametrize(("mode", "file_format"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG")])
+def test_looks_of_every_mode_have_one_size(mode: str, file_format: str) -> None:
+    body = picture(3, file_format, mode)
+    found = describe_picture(body, normalise(body))
+    assert (len(found["raw"]), len(found["normalised"])) == (32 * 32 * 3, 32 * 32)
+
+
+def test_a_deep_image_is_seen_as_its_stretched_self() -> None:
+    deep = np.outer(np.arange(80), np.full(80, 500)).astype(np.uint16)
+    file = io.BytesIO()
+    Image.fromarray(deep).save(file, "PNG")
+    raw = np.frombuffer(describe_picture(file.getvalue(), normalise(file.getvalue()))["raw"], np.uint8)
+    assert (raw.min() < 10, raw.max() > 245) == (True, True)
+
+
+def test_looks_are_made_once_and_kept(store: Store) -> None:
+    table = small_ledger(store)
+    sha256s = list(table["sha256"])
+    with pytest.raises(MissingObjectError):
+        load_looks(store, sha256s)
+    ensure_normalised(store, sha256s)
+    first = load_looks(store, sha256s[:3])
+    written = store.list("_work/looks/")
+    assert load_looks(store, sha256s[:3]).equals(first)
+    assert store.list("_work/looks/") == written
+    everything = load_looks(store, sha256s)
+    assert list(everything["sha256"]) == sorted(sha256s)
+    assert everything[everything["sha256"].isin(sha256s[:3])].reset_index(drop=True).equals(first)
+
+
+def test_drift_compares_with_the_previous_audit() -> None:
+    now = dict.fromkeys(TITLES, 1.0) | {"border_pictures": None}
+    before = {"figures": {"images": 3, "source": 1}, "trend": [{"version": "2026-11-01", "figures": {}}]}
+    drift = {each["name"]: each for each in measure_drift(now, before)}
+    assert (drift["images"]["previous"], drift["images"]["current"], drift["images"]["change"]) == (3, 1.0, -2.0)
+    assert (drift["patients"]["change"], drift["border_pictures"]["change"]) == (None, None)
+    assert [each["version"] for each in extend_trend(before, "2026-11-02")] == ["2026-11-01", "2026-11-02"]
+    assert extend_trend(None, None) == []
+    assert {each["previous"] for each in measure_drift(now, None)} == {None}
+
+
+def test_each_pair_of_copies_is_shown_once_with_the_one_that_stays() -> None:
+    rows = [row(number, "NORMAL", picture(number), cluster="c" if number < 3 else f"{number}") for number in range(5)]
+    rows[1] |= {"rule": "near_duplicate_image", "evidence": "4 of 256 bits"}
+    rows[2] |= {"rule": "duplicate_image", "evidence": "same pixels"}
+    pairs = pick_duplicates(ledger(*rows))
+    assert [(pair["rule"], pair["evidence"]) for pair in pairs] == [
+        ("duplicate_image", "same pixels"),
+        ("near_duplicate_image", "4 of 256 bits"),
+    ]
+    assert {pair["kept"] for pair in pairs} == {"pneumonia:chest_xray/train/NORMAL/0.jpeg"}
+    both = [
+        row(n, kind, picture(n), cluster="c", rule="duplicate_across_classes") for n, kind in enumerate(CLASSES[:2])
+    ]
+    (pair,) = pick_duplicates(ledger(*both))
+    assert {pair["left_out"], pair["kept"]} == {"covid:images/0.jpg", "pneumonia:chest_xray/train/NORMAL/1.jpeg"}
+
+
+def test_only_clear_candidates_for_text_are_picked() -> None:
+    table = pd.DataFrame({"file": ["a", "b", "c"], "class": "COVID", "sha256": ["1", "2", "3"]})
+    looks = pd.DataFrame({"sha256": ["1", "2", "3"], "text_score": [3, 9, 4]})
+    assert [(each["file"], each["text_score"]) for each in pick_texts(table, looks)] == [("b", 9), ("c", 4)]
+
+
+def test_the_sample_is_bounded_and_stable() -> None:
+    names = [f"{number:064x}" for number in range(MOST_PER_CLASS + 5)]
+    table = pd.DataFrame({"sha256": names, "class": "COVID"})
+    drawn = draw_sample(table.sample(frac=1, random_state=0))
+    assert list(drawn["sha256"]) == names[:MOST_PER_CLASS]
+
+
+def test_the_control_is_frontal_x_rays_of_one_collection() -> None:
+    table = ledger(
+        row(0, "COVID", picture(0)),
+        row(1, "COVID", picture(1), rule="not_drawn"),
+        row(2, "COVID", picture(2), rule="near_duplicate_image"),
+        row(3, "COVID", picture(3), **{"class": None, "rule": "other_finding", "finding": "SARS"}),
+        row(4, "COVID", picture(4), **{"class": None, "rule": "other_finding", "view": "L"}),
+        row(5, "COVID", picture(5), **{"class": "PNEUMONIA", "finding": "SARS"}),
+        row(6, "NORMAL", picture(6)),
+    )
+    found = dict(zip(control_images(table)["path"], control_images(table)["label"], strict=True))
+    assert found == {
+        **{"images/0.jpg": "COVID", "images/1.jpg": "COVID"},
+        **{"images/3.jpg": "OTHER", "images/5.jpg": "OTHER"},
+    }
+
+
+def probe(level: str, accuracy: float | None) -> dict[str, Any]:
+    facts = {"name": "border", "question": "classes", "sees": "the border", "chance": 0.333}
+    return facts | {"level": level, "accuracy": accuracy}
+
+
+@pytest.mark.parametrize(
+    ("levels", "attribute", "level"),
+    [
+        (["none", "strong"], "none", "strong"),
+        (["none", "none"], "some", "some"),
+        (["none", "none"], "none", "none"),
+        (["unmeasured"], "none", "none"),
+        (["unmeasured"], "unmeasured", "unmeasured"),
+    ],
+)
+def test_the_verdict_is_that_of_the_worst(levels: list[str], attribute: str, level: str) -> None:
+    probes = [probe(name, None if name == "unmeasured" else 0.9) for name in levels]
+    failed = {"name": "shrink_COVID", "passed": False}
+    found = verdict(probes, [{"name": "view", "level": attribute}], [failed, {"name": "x", "passed": True}])
+    assert found["level"] == level
+    assert found["sentences"][-1] == "1 of 2 checks passed; not shrink_COVID, which a person approved."
