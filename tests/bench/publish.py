@@ -35,6 +35,7 @@ from cxr_snapshot.normalising import DESCRIPTION  # noqa: E402
 from cxr_snapshot.settings import Settings  # noqa: E402
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile  # noqa: E402
 from cxr_snapshot.storage import CLIENT_CONFIG, THREADS, Store, blob_name, parquet_bytes  # noqa: E402
+from ledgers import AUDIT  # noqa: E402
 from local_stack.stack import ministack  # noqa: E402
 
 if TYPE_CHECKING:
@@ -119,6 +120,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
         **{"schema_version": 1, "content_digest": revision, "manifest_sha256": revision, "fingerprint": revision},
         **{"revisions": {"covid": revision, "pneumonia": "2"}, "code_version": "bench", "pictures": DESCRIPTION},
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
+        "audit": AUDIT,
     }
     draft = Draft(manifest, copies, tables, facts, {"previous": None, "counts": {"added": 0}, "revisions": {}})
     publishing.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)

@@ -19,6 +19,7 @@ from cxr_snapshot.publishing import CLAIM_LIFETIME, publish, read_latest, read_p
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.storage import Store, parquet_bytes
 from cxr_snapshot.verification import SAMPLE, verify
+from ledgers import AUDIT
 from support import client_of
 from support_s3_proxy import S3Proxy
 
@@ -46,6 +47,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         "counts": zero,
         "candidates": zero,
         "excluded": {},
+        "audit": AUDIT,
     }
     return Draft(manifest, tuple(copies), tables, facts, CHANGES)
 

@@ -8,7 +8,7 @@ import pytest
 from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
 from cxr_snapshot.manifest import build_manifest
 from cxr_snapshot.normalising import DESCRIPTION
-from ledgers import FACTS, FIGURES, ledger, picture, row
+from ledgers import AUDIT, FACTS, FIGURES, ledger, picture, row
 
 ROWS = [
     row(1, "COVID", picture(1), license="CC BY-NC-ND", age=70.0),
@@ -17,14 +17,8 @@ ROWS = [
     row(4, "PNEUMONIA", picture(4)),
 ]
 MANIFEST = build_manifest(ledger(*ROWS))
-AUDIT = {
-    "headline": "It teaches the source.",
-    "checks": 14,
-    "passed": 13,
-    "figures": FIGURES | {"border_pictures": None},
-}
 NAMED = FACTS | {
-    "audit": AUDIT,
+    "audit": AUDIT | {"checks": 14, "passed": 13, "figures": FIGURES | {"border_pictures": None}},
     "pictures": DESCRIPTION,
     "version": "2026-11-03",
     "uri": "s3://bucket/covid-cxr/2026-11-03/",

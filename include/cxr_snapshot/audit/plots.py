@@ -105,9 +105,8 @@ def plot_trend(trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -
         axes = figure.add_subplot()
         for name, colour, marker in zip(_FOLLOWED, _COLOURS, "osD", strict=True):
             values = [entry["figures"].get(name) for entry in trend] + [figures[name]]
-            points = [(place, value) for place, value in enumerate(values) if value is not None]
-            if points:
-                axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=TITLES[name])
+            known = [float("nan") if value is None else value for value in values]
+            axes.plot(known, color=colour, marker=marker, label=TITLES[name])
         ticks = sorted({0, len(names) - 1})
         axes.set_xticks(ticks, [names[place] for place in ticks])
         axes.set_ylim(0, 1.02)

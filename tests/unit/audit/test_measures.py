@@ -11,9 +11,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr_snapshot.audit.confounding import count_patients, count_sexes, describe_ages, measure_confounding
-from cxr_snapshot.audit.drift import TITLES, extend_trend, measure_drift
-from cxr_snapshot.audit.examples import pick_duplicates, pick_texts
+from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
+from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
+from cxr_snapshot.audit.gates import check_pictures
 from cxr_snapshot.audit.looks import describe_picture, load_looks, text_score
+from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
+from cxr_snapshot.audit.probes import run_probes
 from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.models import CLASSES
@@ -185,3 +188,24 @@ def test_the_verdict_is_that_of_the_worst(levels: list[str], attribute: str, lev
     found = verdict(probes, [{"name": "view", "level": attribute}], [failed, {"name": "x", "passed": True}])
     assert found["level"] == level
     assert found["sentences"][-1] == "1 of 2 checks passed; not shrink_COVID, which a person approved."
+
+
+def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
+    """Warnings of this package are errors in tests."""
+    attributes = [{"name": name, "adjusted": 0.0} for name in ("source", "site", "format", "colour")]
+    attributes += [{"name": name, "adjusted": 0.0} for name in ("size", "aspect", "view", "licence")]
+    bodies = [picture(number) for number in range(6)]
+    rows = [
+        row(number, CLASSES[number % 3], body) | {"label": CLASSES[number % 3]} for number, body in enumerate(bodies)
+    ]
+    looks = [describe_picture(body, normalise(body)) for body in bodies]
+    table = pd.DataFrame([each | look for each, look in zip(rows, looks, strict=True)]).assign(file="x", sex=None)
+    probes = run_probes(table, "classes")
+    assert {each.level for each in probes} == {"unmeasured"}
+    assert probes[0].sentence == "Not measured: it takes 5 patients of each kind."
+    figures = main_figures(attributes, describe_ages(table), count_patients(table), probes)
+    for drawing in (plot_probes([each.as_dict() for each in probes]), plot_trend([], figures)):
+        assert drawing.startswith("<svg")
+    assert plot_ages(describe_ages(table)).count("COVID (n = 2)") == 1
+    assert pick_shortcuts(table, probes) == []
+    assert [check.passed for check in check_pictures(ledger(), "frontal")] == [True] * 5

@@ -1,0 +1,105 @@
+"""The audit in the pipeline: the same bytes everywhere, nothing published without it, figures followed over time."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_environment import ROOT
+from cxr_snapshot.audit import PAGE, REPORT
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.pipeline import Pipeline, Plan
+from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.storage import Store
+from support import ServedUpstream, run_stages
+from support_publishers import copied_bucket
+
+AUDIT = """
+import json, sys
+from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.storage import Store
+from support import client_of
+endpoint, text, plan = sys.argv[1:]
+settings = Settings.load(json.loads(text), environ={})
+pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
+pipeline.audit(json.loads(plan))
+"""
+
+
+def prepare(pipeline: Pipeline) -> Plan:
+    """Run the stages before the audit."""
+    plan = pipeline.poll("run", "2026-11-23T03:00:00+00:00")
+    assert plan is not None
+    for source in pipeline.sources:
+        pipeline.ingest(plan, source)
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    pipeline.filter(plan)
+    pipeline.balance(plan)
+    return plan
+
+
+def audits(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, threads: int, count: int) -> list[bytes]:
+    """Let ``count`` processes audit at the same time, each with so many threads for sums; return both files."""
+    settings = sample.settings(folder, bucket=store.bucket, prefix=store.prefix)
+    paths = os.pathsep.join([str(ROOT / "include"), str(ROOT / "tests")])
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": paths, "PYTHONHASHSEED": str(threads)}
+    environ |= {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "MKL")}
+    arguments = [store.client.meta.endpoint_url, json.dumps(settings, default=str), json.dumps(plan)]
+    command = [sys.executable, "-c", AUDIT, *arguments]
+    processes = [subprocess.Popen(command, env=environ) for _ in range(count)]
+    assert [process.wait(120) for process in processes] == [0] * count
+    return [store.get(f"{plan['folder']}/{name}") for name in (REPORT, PAGE)]
+
+
+def test_every_worker_finds_the_same_to_the_byte(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    plan = prepare(sample.pipeline(store, tmp_path))
+    twin = copied_bucket(store)
+    alone = audits(sample, store, plan, tmp_path, threads=1, count=1)
+    assert audits(sample, twin, plan, tmp_path, threads=2, count=2) == alone
+    assert audits(sample, twin, plan, tmp_path, threads=2, count=1) == alone, "with looks that were kept"
+
+
+def test_nothing_is_published_that_was_not_audited(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    pipeline = sample.pipeline(store, tmp_path)
+    with pytest.raises(MissingObjectError, match="Clear the task audit and run again"):
+        pipeline.publish(prepare(pipeline))
+    assert store.get_json("latest.json") is None
+
+
+def test_the_audit_is_in_the_snapshot_and_follows_its_figures(
+    sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    versions = []
+    for step in (1, 2, 3):
+        sample.move_to_step(step)
+        run = run_stages(sample.pipeline(store, tmp_path), f"run-{step}", f"2026-11-2{step}T03:00:00+00:00")
+        assert run.snapshot is not None
+        versions.append(run.snapshot["version"])
+        report = json.loads(store.get(f"{versions[-1]}/{REPORT}"))
+        assert run.snapshot["audit"]["headline"] == report["verdict"]["headline"]
+        assert run.snapshot["audit"]["figures"] == report["figures"]
+        assert report["figures"]["images"] == sum(run.snapshot["counts"].values())
+        assert [each["version"] for each in report["trend"]] == versions[:-1]
+        assert report["previous"] == (versions[-2] if versions[:-1] else None)
+        assert all(check["passed"] for check in report["checks"])
+    assert report["drift"][0]["change"] > 0
+
+
+def test_the_page_loads_nothing_from_elsewhere(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    snapshot = run_stages(sample.pipeline(store, tmp_path), "run").snapshot
+    assert snapshot is not None
+    page = store.get(f"{snapshot['version']}/{PAGE}").decode()
+    loaded = re.findall(r"""(?:src|xlink:href|data|action)="(?!#|data:image/)([^"]*)|url\((?!#)([^)]*)|@import""", page)
+    assert loaded == []
+    assert "<script" not in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
