@@ -1,0 +1,80 @@
+"""Runs one stage in this process and prints as JSON what it returned and what it cost."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import sys
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.storage import Store, open_store
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Counted:
+    """Counts the requests of a client by operation, tries again included, and the bytes of both directions."""
+
+    def __init__(self, client: S3Client) -> None:
+        self.requests: Counter[str] = Counter()
+        self.sent = self.received = 0
+        self.lock = threading.Lock()
+        client.meta.events.register("before-send.s3", self._sent)
+        client.meta.events.register("after-call.s3", self._received)
+
+    def _sent(self, request: Any, event_name: str, **_: object) -> None:
+        with self.lock:
+            self.requests[event_name.rsplit(".", 1)[1]] += 1
+            self.sent += int(request.headers.get("Content-Length", 0))
+
+    def _received(self, http_response: Any, **_: object) -> None:
+        with self.lock:
+            self.received += int(http_response.headers.get("Content-Length", 0))
+
+
+class TimedStore(Store):
+    """A store that adds up the CPU seconds of server-side copies, our side of them."""
+
+    copy_cpu = 0.0
+    lock = threading.Lock()
+
+    def copy(self, source: str, target: str) -> None:
+        started = time.thread_time()
+        super().copy(source, target)
+        with self.lock:
+            self.copy_cpu += time.thread_time() - started
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    logging.basicConfig(level=logging.WARNING)
+    settings = Settings.load()
+    client = open_store(settings).client
+    counted = Counted(client)
+    store = TimedStore(client, settings.bucket, settings.prefix)
+    pipeline = Pipeline(settings, store, build_sources(settings))
+    imported, started = time.process_time(), time.perf_counter()
+    result = getattr(pipeline, order["stage"])(**order["arguments"])
+    costs = {
+        "work_wall": time.perf_counter() - started,
+        "cpu": time.process_time(),
+        "start_cpu": imported,
+        "copy_cpu": store.copy_cpu,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "requests": counted.requests,
+        "sent": counted.sent,
+        "received": counted.received,
+    }
+    print(json.dumps({"result": result, "costs": costs}))
+
+
+if __name__ == "__main__":
+    main()
