@@ -38,23 +38,20 @@ def compare(
     Returns:
         A list for each of ``KINDS``, each sorted by file.
     """
-    after = new.set_index("sha256", drop=False)
     if old is None:
-        return {**{kind: [] for kind in KINDS}, "added": [_entry(row, reason="first snapshot") for row in _rows(after)]}
-    before = old.set_index("sha256", drop=False)
-    ledger = _Whereabouts(new, excluded)
+        added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
+        return {**{kind: [] for kind in KINDS}, "added": added}
+    before, after = (table.set_index("sha256", drop=False) for table in (old, new))
+    removed = before[~before.index.isin(after.index)]
+    ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
     was_excluded = {} if old_excluded is None else dict(zip(old_excluded["sha256"], old_excluded["rule"], strict=True))
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     for row in _rows(after[~after.index.isin(before.index)]):
         rule = was_excluded.get(row["sha256"])
         found["added"].append(_entry(row, reason=f"was excluded as {rule}" if rule else "new in the upstream"))
-    for row in _rows(before[~before.index.isin(after.index)]):
+    for row in _rows(removed):
         found["removed"].append(_entry(row, **ledger.explain(row)))
-    for was, now in zip(
-        _rows(before.loc[[sha256 for sha256 in after.index if sha256 in before.index]]),
-        _rows(after[after.index.isin(before.index)]),
-        strict=True,
-    ):
+    for was, now in zip(*map(_rows, _unequal(before, after)), strict=True):
         for kind, entry in _differences(was, now):
             found[kind].append(entry)
     moved = moved_between_splits(old, new)
@@ -74,6 +71,26 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
     compared = [name for name in MANIFEST_COLUMNS if name in was and name not in {*_IDENTITY, *PROVENANCE_COLUMNS}]
     if changed := {name: {"from": was[name], "to": now[name]} for name in compared if was[name] != now[name]}:
         yield "updated", _entry(now, columns=changed)
+
+
+def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the images that are in both tables and not the same in both, in the order of ``after``."""
+    now = after[after.index.isin(before.index)]
+    was = before.reindex(now.index)
+    unequal = pd.Series(data=False, index=now.index)
+    for name in _compared(was):
+        unequal |= ~(was[name].eq(now[name]).fillna(value=False) | (was[name].isna() & now[name].isna()))
+    return was[unequal], now[unequal]
+
+
+def _compared(table: pd.DataFrame) -> list[str]:
+    """Return the columns that count; an older snapshot may lack some."""
+    return [name for name in MANIFEST_COLUMNS if name in table and name not in PROVENANCE_COLUMNS]
+
+
+def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have the path or the bytes of a removed image."""
+    return table[table["path"].isin(removed["path"]) | table["sha256"].isin(removed["sha256"])]
 
 
 class _Whereabouts:

@@ -35,7 +35,8 @@ def build_draft(
     """
     manifest = build_manifest(ledger)
     excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
-    ensure_normalised(store, manifest["sha256"])
+    earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
+    ensure_normalised(store, _without_picture(store, manifest, earlier))
     changes = _changes(store, manifest, excluded, facts["revisions"], previous)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
@@ -57,7 +58,7 @@ def build_draft(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
         for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
     )
-    return Draft(manifest, images + write_shards(store, manifest, folder), tables, facts | made, changes)
+    return Draft(manifest, images + write_shards(store, manifest, folder, earlier), tables, facts | made, changes)
 
 
 def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
@@ -81,6 +82,14 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
         "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
         "snapshot.json": json_bytes(snapshot),
     }
+
+
+def _without_picture(store: Store, manifest: pd.DataFrame, earlier: str | None) -> pd.Series:
+    """Return the blobs whose pictures are not in the shards of the same split of the snapshot ``earlier``."""
+    if earlier is None:
+        return manifest["sha256"]
+    old = store.get_table(f"{earlier}/manifest.parquet", ["sha256", "split"])
+    return manifest.loc[~(manifest["sha256"] + manifest["split"]).isin(old["sha256"] + old["split"]), "sha256"]
 
 
 def _changes(

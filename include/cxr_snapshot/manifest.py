@@ -87,9 +87,9 @@ def content_digest(manifest: pd.DataFrame) -> str:
 
 def csv_bytes(frame: pd.DataFrame) -> bytes:
     """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing."""
-    text = io.StringIO()
-    frame.to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue().encode()
+    body = io.BytesIO()
+    frame.to_csv(body, index=False, lineterminator="\n")
+    return body.getvalue()
 
 
 def _safe_stem(path: str) -> str:

@@ -20,6 +20,7 @@ SIDE = 224  # pixels; what most pretrained image models take
 # Part of the pictures' names in the store: a change of how they are made must give a new one.
 RECIPE = f"{SIDE}"
 DESCRIPTION = {
+    "recipe": RECIPE,
     "width": SIDE,
     "height": SIDE,
     "mode": "8-bit gray",

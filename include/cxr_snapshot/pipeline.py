@@ -33,6 +33,7 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError
 from cxr_snapshot.filtering import excluded_by_rule, filter_records, warnings_of
 from cxr_snapshot.ingest import ingest, load_inventory
 from cxr_snapshot.inspection import PARTITIONS, inspect_blobs, load_inspections
+from cxr_snapshot.lookalikes import find_lookalikes
 from cxr_snapshot.manifest import build_manifest, content_digest
 from cxr_snapshot.models import LEDGER_SCHEMA
 from cxr_snapshot.publishing import publish, read_base
@@ -146,9 +147,11 @@ class Pipeline:
 
     def filter(self, plan: Plan) -> dict[str, Any]:
         """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits."""
-        records, inspections, settings = self._all_records(plan), load_inspections(self.store), plan["settings"]
+        settings = plan["settings"]
         rules = {name: settings[name] for name in ("views", "licences", "controls")}
-        ledger = assign_splits(resolve_duplicates(filter_records(records, inspections, **rules)), settings["salt"])
+        ledger = filter_records(self._all_records(plan), load_inspections(self.store), **rules)
+        ledger = resolve_duplicates(ledger, find_lookalikes(self.store, ledger["phash"].dropna()))
+        ledger = assign_splits(ledger, settings["salt"])
         ledger = ledger.sort_values(["source", "path", "metadata_line"], na_position="last", ignore_index=True)
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)

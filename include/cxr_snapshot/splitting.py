@@ -60,6 +60,7 @@ def split_report(manifest: pd.DataFrame) -> dict[str, Any]:
         ``groups`` and the ``fraction`` of the images that was achieved. ``groups_in_several_splits`` and
         ``patients_in_several_splits``: must be 0.
     """
+    manifest = manifest[["class", "group", "split", "patient_id"]]
     classes = {name: manifest[manifest["class"] == name] for name in CLASSES}
     return {
         "target": dict(TARGET),

@@ -11,19 +11,22 @@ import io
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
+import botocore.session
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.models import to_arrow, to_frame
@@ -237,15 +240,15 @@ class Store:
         """Write ``value`` as JSON; equal values give equal bytes."""
         self.put(name, json_bytes(value))
 
-    def get_table(self, name: str) -> pd.DataFrame:
-        """Return a Parquet object as a table; errors as :meth:`get`."""
-        return self.get_table_with_etag(name)[0]
+    def get_table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return a Parquet object as a table, or only some of its columns; errors as :meth:`get`."""
+        return self.get_table_with_etag(name, columns)[0]
 
-    def get_table_with_etag(self, name: str) -> tuple[pd.DataFrame, str]:
-        """Return a Parquet object as a table, and its ETag; errors as :meth:`get`."""
+    def get_table_with_etag(self, name: str, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, str]:
+        """Return a Parquet object as a table, or only some of its columns, and its ETag; errors as :meth:`get`."""
         body, etag = self.get_with_etag(name)
         try:
-            return to_frame(pq.read_table(io.BytesIO(body))), etag
+            return to_frame(pq.read_table(io.BytesIO(body), columns=columns)), etag
         except pa.ArrowInvalid as error:
             raise StorageError(
                 f"{self.uri(name)} is not a Parquet file ({error}). Delete it; it is made again."
@@ -296,7 +299,24 @@ class Store:
 
 def connect(config: Config = CLIENT_CONFIG) -> S3Client:
     """Return an S3 client from the environment, by boto3's own rules (``AWS_ENDPOINT_URL_S3``, ``AWS_PROFILE``)."""
-    return boto3.client("s3", config=config)
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
+    return boto3.Session(botocore_session=session).client("s3", config=config)
+
+
+def read_time(value: Any) -> datetime:
+    """Read a time as S3 writes it in listings and in headers.
+
+    botocore's own reader tries any form that people ever used and so takes most of the time that a listing takes.
+    """
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = read(value)
+        except (TypeError, ValueError):
+            continue
+        if time.tzinfo:
+            return time
+    return parse_timestamp(value)
 
 
 def open_store(settings: Settings, client: S3Client | None = None) -> Store:

@@ -55,7 +55,7 @@ def tables(size: Size) -> str:
             "",
             f"{night.name}; S3 server: {size.server_cpu[night.name]:.1f} CPU s",
             "",
-            "| stage | tasks | wall s | CPU s | of it start | of it copies | peak MB | S3 requests | sent MB | received MB |",
+            "| stage | tasks | wall s | CPU s | start | copies | peak MB | S3 requests | sent MB | received MB |",
             "|---|---|---|---|---|---|---|---|---|---|",
         ]
         lines += [_row(cost) for cost in [*night.costs.values(), total(night)]]
@@ -94,7 +94,9 @@ def write(sizes: Sequence[Size], folder: Path) -> None:
         for size in sizes:
             for night in size.nights:
                 writer.writerows([size.images, night.name, *_values(cost)] for cost in night.costs.values())
-            writer.writerows([size.images, name, "S3 server", "", "", f"{cpu:.2f}"] for name, cpu in size.server_cpu.items())
+            writer.writerows(
+                [size.images, name, "S3 server", "", "", f"{cpu:.2f}"] for name, cpu in size.server_cpu.items()
+            )
     _plot(sizes, folder / "scale.svg")
 
 
