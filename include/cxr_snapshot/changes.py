@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxr_snapshot.filtering import REASONS
@@ -41,17 +42,16 @@ def compare(
     if old is None:
         added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
         return {**{kind: [] for kind in KINDS}, "added": added}
-    before, after = (table.set_index("sha256", drop=False) for table in (old, new))
-    removed = before[~before.index.isin(after.index)]
+    removed = old[~old["sha256"].isin(new["sha256"])]
     ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
     was_excluded = {} if old_excluded is None else dict(zip(old_excluded["sha256"], old_excluded["rule"], strict=True))
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for row in _rows(after[~after.index.isin(before.index)]):
+    for row in _rows(new[~new["sha256"].isin(old["sha256"])]):
         rule = was_excluded.get(row["sha256"])
         found["added"].append(_entry(row, reason=f"was excluded as {rule}" if rule else "new in the upstream"))
     for row in _rows(removed):
         found["removed"].append(_entry(row, **ledger.explain(row)))
-    for was, now in zip(*map(_rows, _unequal(before, after)), strict=True):
+    for was, now in zip(*map(_rows, _unequal(old, new)), strict=True):
         for kind, entry in _differences(was, now):
             found[kind].append(entry)
     moved = moved_between_splits(old, new)
@@ -75,17 +75,14 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
 
 def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images that are in both tables and not the same in both, in the order of ``after``."""
-    now = after[after.index.isin(before.index)]
-    was = before.reindex(now.index)
-    unequal = pd.Series(data=False, index=now.index)
-    for name in _compared(was):
-        unequal |= ~(was[name].eq(now[name]).fillna(value=False) | (was[name].isna() & now[name].isna()))
-    return was[unequal], now[unequal]
-
-
-def _compared(table: pd.DataFrame) -> list[str]:
-    """Return the columns that count; an older snapshot may lack some."""
-    return [name for name in MANIFEST_COLUMNS if name in table and name not in PROVENANCE_COLUMNS]
+    places = pd.Index(before["sha256"]).get_indexer(after["sha256"])
+    now = np.flatnonzero(places >= 0)
+    was, unequal = places[now], np.zeros(len(now), dtype=bool)
+    for name in set(MANIFEST_COLUMNS).intersection(before).difference(PROVENANCE_COLUMNS):
+        one, other = (table[name].iloc[rows].array for table, rows in ((before, was), (after, now)))
+        missing = one.isna() & other.isna()
+        unequal |= ~(np.asarray(pd.array(one == other, dtype="boolean").fillna(value=False), dtype=bool) | missing)
+    return before.iloc[was[unequal]], after.iloc[now[unequal]]
 
 
 def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:

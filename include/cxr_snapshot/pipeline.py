@@ -226,7 +226,8 @@ class Pipeline:
             "candidates": candidate_counts(ledger),
             "excluded": excluded_by_rule(ledger),
         }
-        draft = build_draft(self.store, ledger, facts, base, plan["folder"])
+        del ledger  # build_draft lets go of its own as soon as it can, so that there are never two
+        draft = build_draft(self.store, self._ledger(plan, "balanced"), facts, base, plan["folder"])
         draft = replace(draft, archive=self.settings.archive == ZIP_ARCHIVE)
         snapshot = publish(self.store, draft, plan["date"], plan["created"], base["version"] if base else None)
         log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], _listed(snapshot["counts"]))

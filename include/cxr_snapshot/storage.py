@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 THREADS = 16
 
+_JSON: dict[str, Any] = {"indent": 2, "sort_keys": True, "ensure_ascii": False, "allow_nan": False}
+
 # Standard mode retries connection errors, 5xx and throttling with backoff. Checksums only where we give one: the
 # default CRC would be computed a second time beside our SHA-256, and some third-party stores refuse it.
 CLIENT_CONFIG = Config(
@@ -201,14 +203,16 @@ class Store:
 
     def list(self, folder: str) -> dict[str, StoredObject]:
         """Return every object whose name starts with ``folder``, by name, 1,000 a request."""
-        found: dict[str, StoredObject] = {}
+        return dict(self.scan(folder))
+
+    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
+        """Yield what :meth:`list` returns, page by page, for those who need not hold it all."""
         cut = len(self.key(""))
         with self._errors("list", folder):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.key(folder))
             for page in pages:
                 for item in page.get("Contents", []):
-                    found[item["Key"][cut:]] = StoredObject(item["Size"], item["ETag"], item["LastModified"])
-        return found
+                    yield item["Key"][cut:], StoredObject(item["Size"], item["ETag"], item["LastModified"])
 
     def age(self, name: str) -> float | None:
         """Return the seconds since an object was written, by the store's own clock; ``None`` if there is none."""
@@ -330,9 +334,18 @@ def blob_name(sha256: str) -> str:
     return f"_work/blobs/sha256/{sha256[:2]}/{sha256}"
 
 
+def json_sha256(value: dict[str, Any]) -> str:
+    """Return the SHA-256 of ``json_bytes(value)`` in hex, in little memory."""
+    digest = hashlib.sha256()
+    for piece in json.JSONEncoder(**_JSON).iterencode(value):
+        digest.update(piece.encode())
+    digest.update(b"\n")
+    return digest.hexdigest()
+
+
 def json_bytes(value: dict[str, Any]) -> bytes:
     """Return ``value`` as indented JSON with sorted keys and a final newline."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(value, **_JSON) + "\n").encode()
 
 
 def parse_json(body: bytes, where: str) -> dict[str, Any]:
