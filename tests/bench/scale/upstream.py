@@ -27,23 +27,23 @@ HEADER = (
 IDENTITY = "Generated Upstream <generated@example.org> 1600000000 +0000"
 
 
-def picture(number: int) -> bytes:
-    """Return a JPEG; each number gives another picture."""
+def picture(number: int, side: int = SIDE) -> bytes:
+    """Return a JPEG of ``side`` x ``side`` pixels; each number gives another picture."""
     gray = np.random.default_rng(number).integers(0, 256, (WAVES, WAVES), dtype=np.uint8)
     file = io.BytesIO()
-    Image.fromarray(gray).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(file, "JPEG", quality=75)
+    Image.fromarray(gray).resize((side, side), Image.Resampling.BICUBIC).save(file, "JPEG", quality=75)
     return file.getvalue()
 
 
-def write_upstream(folder: Path, images: int) -> dict[str, int]:
+def write_upstream(folder: Path, images: int, side: int = SIDE) -> dict[str, int]:
     """Write ``images`` images to ``folder``, and a commit with 1 % more; return the number and bytes of both parts."""
     new, covid = max(images // 100, 1), images // 3
-    _write_repository(folder / GIT_NAME, covid, new)
+    _write_repository(folder / GIT_NAME, covid, new, side)
     path = folder / KAGGLE_NAME / "paultimothymooney/chest-xray-pneumonia/1.zip"
     path.parent.mkdir(parents=True)
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(covid, images):
-            archive.writestr(zipfile.ZipInfo(kaggle_path(number)), picture(number))
+            archive.writestr(zipfile.ZipInfo(kaggle_path(number)), picture(number, side))
     return {"covid": covid, "new": new, "kaggle": images - covid, "zip_bytes": path.stat().st_size}
 
 
@@ -87,18 +87,18 @@ def metadata(numbers: range) -> bytes:
     return text.getvalue().encode()
 
 
-def _write_repository(git_dir: Path, covid: int, new: int) -> None:
+def _write_repository(git_dir: Path, covid: int, new: int, side: int) -> None:
     git = ["git", f"--git-dir={git_dir}"]
     subprocess.run([*git, "init", "--quiet", "--bare", "--template=", "--initial-branch=master"], check=True)
     with subprocess.Popen([*git, "fast-import", "--quiet"], stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
-        for piece in _import_stream(covid, new):
+        for piece in _import_stream(covid, new, side):
             process.stdin.write(piece)
     if process.returncode:
         raise RuntimeError(f"git fast-import failed on {git_dir}")
 
 
-def _import_stream(covid: int, new: int) -> Iterator[bytes]:
+def _import_stream(covid: int, new: int, side: int) -> Iterator[bytes]:
     """Yield two commits in the language of ``git fast-import``."""
     for step, first, last in ((1, 0, covid), (2, 1_000_000 - new, 1_000_000)):
         yield f"commit refs/replay/step-{step}\nmark :{step}\ncommitter {IDENTITY}\n".encode() + _data(b"images")
@@ -109,7 +109,7 @@ def _import_stream(covid: int, new: int) -> Iterator[bytes]:
             rows = metadata(range(covid))
         yield b"M 100644 inline metadata.csv\n" + _data(rows)
         for number in range(first, last):
-            yield f"M 100644 inline images/{covid_name(number)}\n".encode() + _data(picture(number))
+            yield f"M 100644 inline images/{covid_name(number)}\n".encode() + _data(picture(number, side))
     yield b"reset refs/heads/master\nfrom :1\n\n"
 
 
