@@ -23,8 +23,8 @@ def sums_bytes(sums: Mapping[str, str]) -> bytes:
     return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
 
 
-def read_sums(store: Store, version: str) -> dict[str, str]:
-    """Return the SHA-256 of each file of a snapshot, in hex, by its name, from its ``SHA256SUMS``.
+def read_sums(store: Store, version: str, folder: str = "") -> dict[str, str]:
+    """Return the SHA-256 of each file of a snapshot, or of a folder of it, in hex, by its name, from ``SHA256SUMS``.
 
     Raises:
         VerificationError: ``SHA256SUMS`` is not what ``_SUCCESS`` says, or is no list of checksums.
@@ -33,5 +33,6 @@ def read_sums(store: Store, version: str) -> dict[str, str]:
     body = store.get(name)
     if store.get(f"{version}/{SUCCESS}").decode(errors="replace").strip() != hashlib.sha256(body).hexdigest():
         raise VerificationError(f"{store.uri(name)} is not what {SUCCESS} says. {REPAIR}")
-    found = re.findall(r"^([0-9a-f]{64})  (.+)\n", body.decode(errors="replace"), re.MULTILINE)
+    line = rf"^([0-9a-f]{{64}})  ({re.escape(folder)}.+)\n"
+    found = re.findall(line, body.decode(errors="replace"), re.MULTILINE)
     return {path: sha256 for sha256, path in found}

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Labels = npt.NDArray[np.int64]
 
@@ -124,6 +122,9 @@ def _merge(labels: Labels, pairs: list[tuple[Labels, Labels]]) -> Labels:
 
 
 def _components(one: Labels, other: Labels, nodes: int) -> Labels:
+    from scipy.sparse import coo_array  # takes 0.2 s, and most tasks link nothing
+    from scipy.sparse.csgraph import connected_components
+
     graph = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(nodes, nodes))
     _, labels = connected_components(graph, directed=False)
     return np.asarray(labels, dtype=np.int64)

@@ -61,8 +61,7 @@ def write_shards(store: Store, manifest: pd.DataFrame, folder: str, earlier: str
         What to copy into the snapshot.
     """
     present = store.list(f"{folder}/data/")
-    sums = read_sums(store, earlier) if earlier else {}
-    sums = {name: sha256 for name, sha256 in sums.items() if name.startswith("data/")}
+    sums = read_sums(store, earlier, "data/") if earlier else {}
     copies = []
     for split in TARGET:
         sha256s = manifest.loc[manifest["split"].eq(split), "sha256"].sort_values()

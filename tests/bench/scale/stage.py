@@ -9,12 +9,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from cxr_snapshot import publishing
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store, open_store
+from cxr_snapshot.storage import open_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -40,26 +42,27 @@ class Counted:
             self.received += int(http_response.headers.get("Content-Length", 0))
 
 
-class TimedStore(Store):
-    """A store that adds up the CPU seconds of server-side copies, our side of them."""
+class Timed:
+    """Stands in for a function and adds up the CPU seconds of the process while it runs."""
 
-    copy_cpu = 0.0
-    lock = threading.Lock()
+    def __init__(self, work: Callable[..., object]) -> None:
+        self.work, self.cpu = work, 0.0
 
-    def copy(self, source: str, target: str) -> None:
-        started = time.thread_time()
-        super().copy(source, target)
-        with self.lock:
-            self.copy_cpu += time.thread_time() - started
+    def __call__(self, *values: object) -> object:
+        started = time.process_time()
+        result = self.work(*values)
+        self.cpu += time.process_time() - started
+        return result
 
 
 def main() -> None:
     order = json.loads(sys.argv[1])
     logging.basicConfig(level=logging.WARNING)
     settings = Settings.load()
-    client = open_store(settings).client
-    counted = Counted(client)
-    store = TimedStore(client, settings.bucket, settings.prefix)
+    store = open_store(settings)
+    counted = Counted(store.client)
+    copies = Timed(publishing._copy_all)
+    publishing._copy_all = copies
     pipeline = Pipeline(settings, store, build_sources(settings))
     imported, started = time.process_time(), time.perf_counter()
     result = getattr(pipeline, order["stage"])(**order["arguments"])
@@ -67,7 +70,7 @@ def main() -> None:
         "work_wall": time.perf_counter() - started,
         "cpu": time.process_time(),
         "start_cpu": imported,
-        "copy_cpu": store.copy_cpu,
+        "copy_cpu": copies.cpu,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "requests": counted.requests,
         "sent": counted.sent,
