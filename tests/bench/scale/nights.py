@@ -51,6 +51,14 @@ class Cost:
             self.requests[name] = self.requests.get(name, 0) + count
 
 
+def in_a_process(environ: dict[str, str], stage: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Run one task in a process of its own; return its ``result`` and ``costs``."""
+    command = [sys.executable, "-m", "bench.scale.stage", stage, json.dumps(arguments)]
+    done = subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True)
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
 @dataclass
 class Night:
     """What one run of the pipeline cost, and what its stages returned."""
@@ -63,10 +71,7 @@ class Night:
     def task(self, stage: str, **arguments: Any) -> Any:
         """Run one task and return what it returned."""
         started = time.perf_counter()
-        order = json.dumps({"stage": stage, "arguments": arguments})
-        command = [sys.executable, "-m", "bench.scale.stage", order]
-        done = subprocess.run(command, env=self.environ, check=True, stdout=subprocess.PIPE, text=True)
-        answer = json.loads(done.stdout)
+        answer = in_a_process(self.environ, stage, arguments)
         self.costs.setdefault(stage, Cost(stage)).add(time.perf_counter() - started, answer["costs"])
         self.returned.append(answer["result"])
         return answer["result"]

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from cxr_snapshot import publishing
 from cxr_snapshot.pipeline import Pipeline
@@ -55,29 +56,27 @@ class Timed:
         return result
 
 
-def main() -> None:
-    order = json.loads(sys.argv[1])
-    logging.basicConfig(level=logging.WARNING)
+def run(stage: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Run one task; return its result, and what this process cost so far."""
     settings = Settings.load()
     store = open_store(settings)
-    counted = Counted(store.client)
-    copies = Timed(publishing._copy_all)
-    publishing._copy_all = copies
+    counted, copies = Counted(store.client), Timed(publishing._copy_all)
     pipeline = Pipeline(settings, store, build_sources(settings))
-    imported, started = time.process_time(), time.perf_counter()
-    result = getattr(pipeline, order["stage"])(**order["arguments"])
+    started = time.process_time()
+    with mock.patch.object(publishing, "_copy_all", copies):
+        result = getattr(pipeline, stage)(**arguments)
     costs = {
-        "work_wall": time.perf_counter() - started,
         "cpu": time.process_time(),
-        "start_cpu": imported,
+        "start_cpu": started,
         "copy_cpu": copies.cpu,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "requests": counted.requests,
         "sent": counted.sent,
         "received": counted.received,
     }
-    print(json.dumps({"result": result, "costs": costs}))
+    return {"result": result, "costs": costs}
 
 
 if __name__ == "__main__":
-    main()
+    logging.basicConfig(level=logging.WARNING)
+    print(json.dumps(run(sys.argv[1], json.loads(sys.argv[2]))))
