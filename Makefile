@@ -4,6 +4,7 @@
 PYTHON ?= python3
 UPSTREAM ?= sample
 WORKERS ?= 2
+N ?= 1000 10000
 COMPOSE = docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
 UV := uv==0.13.9
 
@@ -25,7 +26,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test test-distributed fuzz lint bench secrets up down logs clean
+.PHONY: help run ui download test test-distributed fuzz lint bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -57,6 +58,9 @@ lint: $(DEV_READY) ## check style and types
 
 bench: $(DEV_READY) $(STORE_READY) ## measure speed and memory; ARGS=parse names one benchmark
 	@$(PY) tests/bench/run.py $(ARGS)
+
+bench-scale: $(DEV_READY) $(STORE_READY) ## run the whole pipeline over N generated images and measure it; N="1000 10000" is the default
+	@PYTHONPATH=include:tests $(PY) -m bench.scale $(N) --out .local/bench-scale
 
 secrets: ## write .env with random passwords for `make up`
 	@$(PYTHON) -m local_stack.env_file

@@ -45,7 +45,7 @@ def balance(
     counts = class_counts(ledger)
     size = min(counts.values()) if max_per_class is None else min(*counts.values(), max_per_class)
     ledger = ledger.copy()
-    kept = ledger[ledger["rule"].isna()]
+    kept = ledger.loc[ledger["rule"].isna(), ["source", "class", "subtype", "sha256"]]
     ranks = kept["sha256"].map(lambda sha256: hashlib.sha256(f"{salt}\0{sha256}".encode()).hexdigest())
     order = kept.assign(rank=ranks).sort_values("rank")
     if subtypes == "balanced":

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot.changes import changes_report, compare
+from cxr_snapshot.checksums import SUCCESS, SUMS, read_sums
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
-from cxr_snapshot.publishing import LATEST, SUCCESS, SUMS, is_version, read_pointer, version_key
+from cxr_snapshot.publishing import LATEST, is_version, read_pointer, version_key
 from cxr_snapshot.storage import Store, bounded_map, parse_json
-from cxr_snapshot.verification import read_sums
 
 
 def versions(store: Store) -> list[str]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cxr_snapshot.filtering import REASONS
@@ -38,23 +39,19 @@ def compare(
     Returns:
         A list for each of ``KINDS``, each sorted by file.
     """
-    after = new.set_index("sha256", drop=False)
     if old is None:
-        return {**{kind: [] for kind in KINDS}, "added": [_entry(row, reason="first snapshot") for row in _rows(after)]}
-    before = old.set_index("sha256", drop=False)
-    ledger = _Whereabouts(new, excluded)
+        added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
+        return {**{kind: [] for kind in KINDS}, "added": added}
+    removed = old[~old["sha256"].isin(new["sha256"])]
+    ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
     was_excluded = {} if old_excluded is None else dict(zip(old_excluded["sha256"], old_excluded["rule"], strict=True))
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for row in _rows(after[~after.index.isin(before.index)]):
+    for row in _rows(new[~new["sha256"].isin(old["sha256"])]):
         rule = was_excluded.get(row["sha256"])
         found["added"].append(_entry(row, reason=f"was excluded as {rule}" if rule else "new in the upstream"))
-    for row in _rows(before[~before.index.isin(after.index)]):
+    for row in _rows(removed):
         found["removed"].append(_entry(row, **ledger.explain(row)))
-    for was, now in zip(
-        _rows(before.loc[[sha256 for sha256 in after.index if sha256 in before.index]]),
-        _rows(after[after.index.isin(before.index)]),
-        strict=True,
-    ):
+    for was, now in zip(*map(_rows, _unequal(old, new)), strict=True):
         for kind, entry in _differences(was, now):
             found[kind].append(entry)
     moved = moved_between_splits(old, new)
@@ -74,6 +71,23 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
     compared = [name for name in MANIFEST_COLUMNS if name in was and name not in {*_IDENTITY, *PROVENANCE_COLUMNS}]
     if changed := {name: {"from": was[name], "to": now[name]} for name in compared if was[name] != now[name]}:
         yield "updated", _entry(now, columns=changed)
+
+
+def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the images that are in both tables and not the same in both, in the order of ``after``."""
+    places = pd.Index(before["sha256"]).get_indexer(after["sha256"])
+    now = np.flatnonzero(places >= 0)
+    was, unequal = places[now], np.zeros(len(now), dtype=bool)
+    for name in set(MANIFEST_COLUMNS).intersection(before).difference(PROVENANCE_COLUMNS):
+        one, other = (table[name].iloc[rows].array for table, rows in ((before, was), (after, now)))
+        missing = one.isna() & other.isna()
+        unequal |= ~(np.asarray(pd.array(one == other, dtype="boolean").fillna(value=False), dtype=bool) | missing)
+    return before.iloc[was[unequal]], after.iloc[now[unequal]]
+
+
+def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have the path or the bytes of a removed image."""
+    return table[table["path"].isin(removed["path"]) | table["sha256"].isin(removed["sha256"])]
 
 
 class _Whereabouts:

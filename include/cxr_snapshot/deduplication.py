@@ -7,7 +7,7 @@ a *cluster* is all pictures that a chain of such pairs links. In the real collec
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -42,7 +42,7 @@ class _Verdict(NamedTuple):
     evidence: str
 
 
-def resolve_duplicates(ledger: pd.DataFrame) -> pd.DataFrame:
+def resolve_duplicates(ledger: pd.DataFrame, close: Mapping[str, int] | None = None) -> pd.DataFrame:
     """Let each picture be in at most once, and not at all where upstream contradicts itself about it.
 
     Every decoded picture takes part, also those excluded before, but only records that are still in change:
@@ -56,14 +56,17 @@ def resolve_duplicates(ledger: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``, filtered.
+        close: a number for each fingerprint, equal ones for those that a chain of close ones links; is found out where
+            it is not given.
 
     Returns:
         The ledger with the same rows; ``cluster`` is filled, and evidence names partners and distances.
     """
     pictures = ledger[ledger["pixel_sha256"].notna()]
-    clusters = _clusters(pictures)
+    clusters = _clusters(pictures, close)
     different = pictures["pixel_sha256"].groupby(clusters).transform("nunique")
-    names = pictures["pixel_sha256"].groupby(clusters).transform("min")
+    lowest = pictures["pixel_sha256"].sort_values().groupby(clusters, sort=False).head(1)
+    names = clusters.map(dict(zip(clusters[lowest.index], lowest, strict=True))).astype("string")
     # A cluster that is too large must not tie all its patients to one split: there, only equal pixels are a link.
     ledger = ledger.assign(cluster=names.where(different <= MAX_CLUSTER, pictures["pixel_sha256"]))
     pictures = pictures.assign(
@@ -78,10 +81,11 @@ def resolve_duplicates(ledger: pd.DataFrame) -> pd.DataFrame:
     return conform(with_reasons(ledger), LEDGER_SCHEMA)
 
 
-def _clusters(pictures: pd.DataFrame) -> pd.Series:
+def _clusters(pictures: pd.DataFrame, close: Mapping[str, int] | None) -> pd.Series:
     """Return a number for each picture; equal ones for those that a chain of equal or close pictures links."""
-    known = pictures["phash"].drop_duplicates()
-    close = dict(zip(known, close_fingerprints(list(known), MAX_DISTANCE), strict=True))
+    if close is None:
+        known = pictures["phash"].drop_duplicates()
+        close = dict(zip(known, close_fingerprints(list(known), MAX_DISTANCE), strict=True))
     return connected_rows(pd.DataFrame({"pixels": pictures["pixel_sha256"], "close": pictures["phash"].map(close)}))
 
 

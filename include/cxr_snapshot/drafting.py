@@ -19,6 +19,7 @@ from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCH
 from cxr_snapshot.normalising import DESCRIPTION, ensure_normalised
 from cxr_snapshot.preview import draw_preview
 from cxr_snapshot.shards import write_shards
+from cxr_snapshot.splitting import TARGET
 from cxr_snapshot.storage import Store, blob_name, json_bytes, parquet_bytes
 
 SCHEMA_VERSION = 1
@@ -45,8 +46,12 @@ def build_draft(
     """
     manifest = build_manifest(ledger)
     excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
-    ensure_normalised(store, manifest["sha256"])
+    del ledger  # as large as all that is made of it
+    earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
+    ensure_normalised(store, _without_picture(store, manifest, earlier))
     changes = _changes(store, manifest, excluded, facts["revisions"], previous)
+    shards = write_shards(store, manifest, folder, earlier)  # takes much memory, so while there are no tables yet
+    digest = content_digest(manifest)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
         "manifest.csv": manifest_csv,
@@ -58,7 +63,7 @@ def build_draft(
         **report,
     }
     made = {
-        "content_digest": content_digest(manifest),
+        "content_digest": digest,
         "manifest_sha256": _sha256(manifest_csv),
         "schema_version": SCHEMA_VERSION,
         "splits": split_counts(manifest),
@@ -69,7 +74,7 @@ def build_draft(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
         for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
     )
-    return Draft(manifest, images + write_shards(store, manifest, folder), tables, facts | made, changes)
+    return Draft(manifest, images + shards, tables, facts | made, changes)
 
 
 def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
@@ -93,6 +98,17 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
         "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
         "snapshot.json": json_bytes(snapshot),
     }
+
+
+def _without_picture(store: Store, manifest: pd.DataFrame, earlier: str | None) -> pd.Series:
+    """Return the blobs whose pictures are not in the shards of the same split of the snapshot ``earlier``."""
+    if earlier is None:
+        return manifest["sha256"]
+    old = store.get_table(f"{earlier}/manifest.parquet", ["sha256", "split"])
+    is_there = pd.Series(data=False, index=manifest.index)
+    for split in TARGET:
+        is_there |= manifest["split"].eq(split) & manifest["sha256"].isin(old.loc[old["split"].eq(split), "sha256"])
+    return manifest.loc[~is_there, "sha256"]
 
 
 def _changes(

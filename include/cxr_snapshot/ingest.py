@@ -112,7 +112,7 @@ class _Uploader:
     def _is_new(self, sha256: str) -> bool:
         with self.lock:  # several threads upload; equal bodies must be stored once
             if self.present is None:
-                self.present = {name.rsplit("/", 1)[1] for name in self.store.list(_BLOBS)}
+                self.present = {name.rsplit("/", 1)[1] for name, _ in self.store.scan(_BLOBS)}
             is_new = sha256 not in self.present
             self.present.add(sha256)
             self.new += is_new

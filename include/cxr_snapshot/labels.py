@@ -8,12 +8,16 @@ that occurs in the history of its ``metadata.csv``.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Literal
 
 ViewKind = Literal["frontal", "lateral", "tomography"]
 FindingKind = Literal["covid", "viral", "bacterial", "normal", "other"]
 LicenceKind = Literal["derivatives", "no-derivatives"]
+
+# A collection has many rows and few words.
+_remember = functools.lru_cache(maxsize=1024)
 
 _VIEWS: dict[str, ViewKind] = {
     **dict.fromkeys(("pa", "posteroanterior", "ap", "anteroposterior", "ap portable"), "frontal"),
@@ -48,11 +52,13 @@ _CREATIVE_COMMONS = re.compile(r"https?://creativecommons\.org/(?:licenses|publi
 _OTHER_LICENCES = ({"apache"}, {"apache", "license"}, {"public", "domain"})
 
 
+@_remember
 def view_kind(view: str | None) -> ViewKind | None:
     """Return what kind of view a ``view`` cell names, or ``None`` for a word that is not known."""
     return _VIEWS.get(_normal(view))
 
 
+@_remember
 def finding_kind(finding: str | None) -> FindingKind | None:
     """Return what a ``finding`` cell names, or ``None`` where it names a label that is not known.
 
@@ -72,11 +78,13 @@ def finding_kind(finding: str | None) -> FindingKind | None:
     return "bacterial" if causes and causes <= _BACTERIAL else "other"
 
 
+@_remember
 def modality(text: str | None) -> str | None:
     """Return ``X-ray``, ``CT`` or ``MRI``, or ``None`` for a word that is not known."""
     return _MODALITIES.get(_normal(text))
 
 
+@_remember
 def folder(text: str | None) -> str | None:
     """Return ``images`` or ``volumes``, or ``None`` for a word that is not known."""
     name = _normal(text).strip("/")
@@ -88,6 +96,7 @@ def sex(text: str | None) -> str | None:
     return _SEXES.get(_normal(text))
 
 
+@_remember
 def licence_kind(text: str | None) -> LicenceKind | None:
     """Return whether a named licence allows derivatives, or ``None`` where no licence is named.
 

@@ -11,13 +11,16 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.models import MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
-from cxr_snapshot.storage import json_bytes
+from cxr_snapshot.models import MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
+from cxr_snapshot.storage import json_sha256
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}  # the formats of inspection.FORMATS
 
 
-@dataclass(frozen=True)
+_DIGEST_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
 class Copy:
     """An object that is copied into the snapshot inside the store.
 
@@ -59,7 +62,7 @@ class Draft:
         """SHA-256 over everything in the draft; two publishers with equal digests write equal bytes."""
         sums = {copy.target: copy.sha256 for copy in self.copies}
         sums |= {name: hashlib.sha256(body).hexdigest() for name, body in self.tables.items()}
-        return hashlib.sha256(json_bytes({"files": sums, "facts": self.facts, "archive": self.archive})).hexdigest()
+        return json_sha256({"files": sums, "facts": self.facts, "archive": self.archive})
 
 
 def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -68,7 +71,8 @@ def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
     A name is ``images/<class>/<source>__<stem>.<extension of the true format>``. Where two candidates would get the
     same name on a file system that ignores case, both get the first twelve digits of their SHA-256 as well.
     """
-    candidates = ledger[ledger["rule"].isna() | ledger["rule"].eq("not_drawn")]
+    named = ["rule", *(name for name in MANIFEST_COLUMNS if name != "file")]
+    candidates = ledger.loc[ledger["rule"].isna() | ledger["rule"].eq("not_drawn"), named]
     stems = candidates["source"] + "__" + candidates["path"].map(_safe_stem)
     clash = (candidates["class"] + "/" + stems.str.lower()).duplicated(keep=False)
     stems = stems.mask(clash, stems + "__" + candidates["sha256"].str[:12])
@@ -82,14 +86,19 @@ def content_digest(manifest: pd.DataFrame) -> str:
 
     Where a record was found (commit, line number) does not count; it changes with every upstream commit.
     """
-    return hashlib.sha256(csv_bytes(manifest.drop(columns=list(PROVENANCE_COLUMNS)))).hexdigest()
+    columns = [name for name in manifest if name not in PROVENANCE_COLUMNS]
+    digest = hashlib.sha256()
+    for start in range(0, len(manifest), _DIGEST_ROWS):  # in pieces, because the whole text takes much memory
+        rows = manifest[columns].iloc[start : start + _DIGEST_ROWS]
+        digest.update(csv_bytes(rows, header=start == 0))
+    return digest.hexdigest()
 
 
-def csv_bytes(frame: pd.DataFrame) -> bytes:
-    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing."""
-    text = io.StringIO()
-    frame.to_csv(text, index=False, lineterminator="\n")
-    return text.getvalue().encode()
+def csv_bytes(frame: pd.DataFrame, *, header: bool = True) -> bytes:
+    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing; without ``header`` the rows alone."""
+    body = io.BytesIO()
+    frame.to_csv(body, index=False, header=header, lineterminator="\n")
+    return body.getvalue()
 
 
 def _safe_stem(path: str) -> str:

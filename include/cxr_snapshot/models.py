@@ -10,6 +10,10 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
+# Of Arrow's allocators this one gives back soonest what is free again. A stage makes several tables one after another.
+if "jemalloc" in pa.supported_memory_backends():
+    pa.set_memory_pool(pa.jemalloc_memory_pool())
+
 CLASSES = ("COVID", "NORMAL", "PNEUMONIA")
 
 INVENTORY_SCHEMA = pa.schema(

@@ -20,6 +20,7 @@ SIDE = 224  # pixels; what most pretrained image models take
 # Part of the pictures' names in the store: a change of how they are made must give a new one.
 RECIPE = f"{SIDE}"
 DESCRIPTION = {
+    "recipe": RECIPE,
     "width": SIDE,
     "height": SIDE,
     "mode": "8-bit gray",
@@ -66,8 +67,10 @@ def ensure_normalised(store: Store, sha256s: Iterable[str]) -> int:
     Returns:
         How many were made now.
     """
-    present = store.list(f"_work/normalised/{RECIPE}/")
-    missing = sorted({sha256 for sha256 in sha256s if normalised_name(sha256) not in present})
+    names = {normalised_name(sha256): sha256 for sha256 in sha256s}
+    for name, _ in store.scan(f"_work/normalised/{RECIPE}/") if names else ():
+        names.pop(name, None)
+    missing = sorted(names.values())
     progress = Progress("images normalised", len(missing))
     for _ in bounded_map(lambda sha256: _make(store, sha256), missing, threads=_THREADS):
         progress.advance()

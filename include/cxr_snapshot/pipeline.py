@@ -35,6 +35,7 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError
 from cxr_snapshot.filtering import excluded_by_rule, filter_records, warnings_of
 from cxr_snapshot.ingest import ingest, load_inventory
 from cxr_snapshot.inspection import PARTITIONS, inspect_blobs, load_inspections
+from cxr_snapshot.lookalikes import find_lookalikes
 from cxr_snapshot.manifest import build_manifest, content_digest
 from cxr_snapshot.models import LEDGER_SCHEMA
 from cxr_snapshot.publishing import publish, read_base
@@ -148,9 +149,11 @@ class Pipeline:
 
     def filter(self, plan: Plan) -> dict[str, Any]:
         """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits."""
-        records, inspections, settings = self._all_records(plan), load_inspections(self.store), plan["settings"]
+        settings = plan["settings"]
         rules = {name: settings[name] for name in ("views", "licences", "controls")}
-        ledger = assign_splits(resolve_duplicates(filter_records(records, inspections, **rules)), settings["salt"])
+        ledger = filter_records(self._all_records(plan), load_inspections(self.store), **rules)
+        ledger = resolve_duplicates(ledger, find_lookalikes(self.store, ledger["phash"].dropna()))
+        ledger = assign_splits(ledger, settings["salt"])
         ledger = ledger.sort_values(["source", "path", "metadata_line"], na_position="last", ignore_index=True)
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)
@@ -237,6 +240,8 @@ class Pipeline:
             "excluded": excluded_by_rule(ledger),
         }
         folder, report = plan["folder"], self._report(plan)
+        del ledger  # build_draft lets go of its own as soon as it can, so that there are never two
+        ledger = self._ledger(plan, "balanced")
         draft = build_draft(self.store, ledger, facts, previous=base, folder=folder, report=report)
         draft = replace(draft, archive=self.settings.archive == ZIP_ARCHIVE)
         snapshot = publish(self.store, draft, plan["date"], plan["created"], base["version"] if base else None)

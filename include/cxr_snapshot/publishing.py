@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_snapshot.archive import archive_name, write_archive
+from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.drafting import finish
 from cxr_snapshot.errors import MissingObjectError, PublishConflictError, StorageError
 from cxr_snapshot.manifest import Copy, Draft
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 CLAIM_LIFETIME = 3600.0  # seconds; the publish task itself is stopped by then
 CLAIMS = "_work/claims/"
 LATEST = "latest.json"
-SUMS = "SHA256SUMS"
-SUCCESS = "_SUCCESS"
 
 _PROBE = "_work/conditional-write-probe"
 _MOVES = 20  # tries to move latest.json; each lost one means that somebody else moved it
@@ -238,10 +237,9 @@ def _write_all(store: Store, version: str, files: Mapping[str, bytes], present: 
 
 
 def _sums(copies: Sequence[Copy], files: Mapping[str, bytes]) -> bytes:
-    """Return what ``sha256sum -c`` reads."""
     sums = {copy.target: copy.sha256 for copy in copies}
     sums |= {name: hashlib.sha256(body).hexdigest() for name, body in files.items()}
-    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums)).encode()
+    return sums_bytes(sums)
 
 
 def _write_once(store: Store, name: str, body: bytes) -> None:

@@ -16,6 +16,7 @@ _KAGGLE_PATH = re.compile(r"chest_xray/(?:chest_xray/)?(?P<split>train|val|test)
 # Kermany et al. name files person<id>_<virus|bacteria>_<n>, and IM-<id>-<n>[-<n>] with an optional NORMAL2- prefix.
 # NORMAL2-IM-0115 and IM-0115 count as one person: to be wrongly together costs nothing, to be wrongly apart leaks.
 _PERSON = re.compile(r"person(?P<person>\d+)_(?P<cause>virus|bacteria)_\d+|(?:NORMAL2-)?IM-(?P<image>\d+)-.*")
+_KAGGLE_FACTS = ("class", "upstream_split", "patient_id", "finding", "subtype")
 _CAUSES = {"virus": "viral", "bacteria": "bacterial"}
 
 
@@ -73,7 +74,9 @@ def kaggle_records(inventory: pd.DataFrame) -> pd.DataFrame:
         Ledger rows, one for each member. The three upstream splits are combined; ``upstream_split`` remembers them. A
         member outside the class folders has no class.
     """
-    parts = inventory["path"].map(_kaggle_facts).apply(pd.Series)
+    parts = pd.DataFrame(
+        [_kaggle_facts(path) for path in inventory["path"]], index=inventory.index, columns=_KAGGLE_FACTS
+    )
     images = inventory[["path", "sha256", "bytes"]].assign(
         rule=inventory["ignored"],
         source="pneumonia",
@@ -113,8 +116,8 @@ def _words(row: pd.Series) -> str:
 
 
 def _kaggle_facts(path: str) -> dict[str, str | None]:
-    """Return class, upstream_split, patient_id, finding and subtype as far as ``path`` tells."""
-    facts: dict[str, str | None] = dict.fromkeys(("class", "upstream_split", "patient_id", "finding", "subtype"))
+    """Return ``_KAGGLE_FACTS`` as far as ``path`` tells."""
+    facts: dict[str, str | None] = dict.fromkeys(_KAGGLE_FACTS)
     if not (place := _KAGGLE_PATH.fullmatch(path)):
         return facts
     facts |= {"class": place["class"], "finding": place["class"], "upstream_split": place["split"]}

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cxr_snapshot.catalog import versions
+from cxr_snapshot.checksums import SUCCESS
 from cxr_snapshot.errors import PublishConflictError, SettingsError
 from cxr_snapshot.ingest import inventory_name
 from cxr_snapshot.models import INVENTORY_SCHEMA
-from cxr_snapshot.publishing import SUCCESS, is_version, read_pointer
+from cxr_snapshot.publishing import is_version, read_pointer
 from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.storage import Store, StoredObject, bounded_map, parquet_bytes, parse_json
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Container, Iterator, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxr_snapshot.checksums import SUMS, read_sums
 from cxr_snapshot.manifest import Copy
 from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, to_arrow
 from cxr_snapshot.normalising import load_normalised
 from cxr_snapshot.splitting import TARGET
 from cxr_snapshot.storage import Store
+
+log = logging.getLogger(__name__)
 
 SHARD_ROWS = 1000  # about 35 MB, so that one shard fits in memory
 _GROUP_ROWS = 100  # what a reader that streams has to fetch at least
@@ -39,7 +44,7 @@ SHARD_SCHEMA = pa.schema(
 )
 
 
-def write_shards(store: Store, manifest: pd.DataFrame, folder: str) -> tuple[Copy, ...]:
+def write_shards(store: Store, manifest: pd.DataFrame, folder: str, earlier: str | None = None) -> tuple[Copy, ...]:
     """Write the shards as objects under the run's folder, named by content; those that are there are not written again.
 
     The order in a shard is that of the images' SHA-256, so that someone who streams it meets the classes mixed. A split
@@ -49,25 +54,76 @@ def write_shards(store: Store, manifest: pd.DataFrame, folder: str) -> tuple[Cop
         store: holds the normalised pictures; receives the shards.
         manifest: columns of ``MANIFEST_SCHEMA``.
         folder: the run's folder.
+        earlier: version of a snapshot with pictures of the same recipe. They are taken out of its shards, which are few
+            and large; the others are fetched one by one.
 
     Returns:
         What to copy into the snapshot.
     """
     present = store.list(f"{folder}/data/")
+    sums = read_sums(store, earlier, "data/") if earlier else {}
     copies = []
     for split in TARGET:
-        rows = manifest[manifest["split"].eq(split)].sort_values("sha256")
-        starts = range(0, len(rows), SHARD_ROWS)
-        for number, start in enumerate(starts):
-            part = rows.iloc[start : start + SHARD_ROWS]
-            body = shard_bytes(part, list(load_normalised(store, part["sha256"])))
-            sha256 = hashlib.sha256(body).hexdigest()
-            source = f"{folder}/data/{sha256}.parquet"
-            if source not in present:
-                store.put(source, body, sha256=sha256)
-            target = f"data/{split}-{number:05d}-of-{len(starts):05d}.parquet"
-            copies.append(Copy(source, target, sha256, len(body)))
+        sha256s = manifest.loc[manifest["split"].eq(split), "sha256"].sort_values()
+        parts = [sha256s.iloc[start : start + SHARD_ROWS] for start in range(0, len(sha256s), SHARD_ROWS)]
+        shards = _read_shards(store, earlier, {name: sums[name] for name in sums if name.startswith(f"data/{split}-")})
+        for number, (part, pictures) in enumerate(zip(parts, _pictures(store, parts, shards), strict=True)):
+            source, sha256, size = _write_shard(store, manifest.loc[part.index], pictures, folder, present)
+            copies.append(Copy(source, f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet", sha256, size))
     return tuple(copies)
+
+
+def _write_shard(
+    store: Store, rows: pd.DataFrame, pictures: Sequence[bytes], folder: str, present: Container[str]
+) -> tuple[str, str, int]:
+    """Write one shard unless it is there, and return its name in the store, its SHA-256 and its size."""
+    body = shard_bytes(rows, pictures)
+    sha256 = hashlib.sha256(body).hexdigest()
+    name = f"{folder}/data/{sha256}.parquet"
+    if name not in present:
+        store.put(name, body, sha256=sha256)
+    return name, sha256, len(body)
+
+
+def _pictures(store: Store, parts: Sequence[pd.Series], shards: Iterator[dict[str, bytes]]) -> Iterator[list[bytes]]:
+    """Yield the pictures of each part.
+
+    Args:
+        store: holds those that are in no shard.
+        parts: SHA-256 of blobs, sorted over all parts.
+        shards: pictures by SHA-256, sorted as well; so that no more are held than those of about two parts.
+    """
+    held: dict[str, bytes] = {}
+    reached = ""
+    for part in parts:
+        last = part.iloc[-1]
+        while reached < last and (shard := next(shards, None)) is not None:
+            held |= shard
+            reached = max(shard, default=reached)
+        missing = [sha256 for sha256 in part if sha256 not in held]
+        held |= zip(missing, load_normalised(store, missing), strict=True)
+        yield [held[sha256] for sha256 in part]
+        held = {sha256: picture for sha256, picture in held.items() if sha256 > last}
+
+
+def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> Iterator[dict[str, bytes]]:
+    """Yield the pictures of each shard by the SHA-256 of their blobs; none of a shard that is not what ``sums`` says.
+
+    A damaged picture must not get into the next snapshot, where it would have a new and fitting checksum.
+    """
+    for name in sorted(sums):
+        yield _read_shard(store, f"{version}/{name}", sums[name])
+
+
+def _read_shard(store: Store, name: str, sha256: str) -> dict[str, bytes]:
+    body = store.get(name)
+    if hashlib.sha256(body).hexdigest() != sha256:
+        log.warning("%s is not what %s says; its pictures are fetched one by one", store.uri(name), SUMS)
+        return {}
+    pictures: dict[str, bytes] = {}
+    for batch in pq.ParquetFile(pa.BufferReader(body)).iter_batches(_GROUP_ROWS, columns=["image", "sha256"]):
+        pictures |= zip(batch["sha256"].to_pylist(), pc.struct_field(batch["image"], "bytes").to_pylist(), strict=True)
+    return pictures
 
 
 def shard_bytes(rows: pd.DataFrame, pictures: Sequence[bytes]) -> bytes:
@@ -77,16 +133,19 @@ def shard_bytes(rows: pd.DataFrame, pictures: Sequence[bytes]) -> bytes:
         rows: columns of ``MANIFEST_SCHEMA``.
         pictures: PNG bytes for each row.
     """
-    table = to_arrow(rows, MANIFEST_SCHEMA)
+    facts = to_arrow(rows, MANIFEST_SCHEMA)
     labels = pa.array([CLASSES.index(name) for name in rows["class"]], type=pa.int64())
-    images = pa.array(
-        [{"bytes": picture, "path": path} for picture, path in zip(pictures, rows["file"], strict=True)], type=_IMAGE
-    )
-    table = pa.Table.from_arrays([images, labels, *table.columns], schema=SHARD_SCHEMA)
     sink = io.BytesIO()
     # Statistics of the pictures would be whole pictures, and no two are equal: neither they nor a dictionary help.
     names = list(MANIFEST_SCHEMA.names)
-    pq.write_table(
-        table, sink, row_group_size=_GROUP_ROWS, compression="zstd", use_dictionary=names, write_statistics=names
-    )
+    options = {"compression": "zstd", "use_dictionary": names, "write_statistics": names}
+    with pq.ParquetWriter(sink, SHARD_SCHEMA, **options) as writer:
+        for start in range(0, len(rows), _GROUP_ROWS):  # group by group, so that no second copy of all is made
+            group = slice(start, start + _GROUP_ROWS)
+            columns = [column.combine_chunks() for column in facts[group].columns]
+            images = pa.StructArray.from_arrays(
+                [pa.array(pictures[group], type=pa.binary()), columns[facts.column_names.index("file")]],
+                fields=list(_IMAGE),
+            )
+            writer.write_table(pa.Table.from_arrays([images, labels[group], *columns], schema=SHARD_SCHEMA))
     return sink.getvalue()

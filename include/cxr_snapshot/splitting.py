@@ -60,6 +60,7 @@ def split_report(manifest: pd.DataFrame) -> dict[str, Any]:
         ``groups`` and the ``fraction`` of the images that was achieved. ``groups_in_several_splits`` and
         ``patients_in_several_splits``: must be 0.
     """
+    manifest = manifest[["class", "group", "split", "patient_id"]]
     classes = {name: manifest[manifest["class"] == name] for name in CLASSES}
     return {
         "target": dict(TARGET),
@@ -81,7 +82,7 @@ def moved_between_splits(previous: pd.DataFrame, manifest: pd.DataFrame) -> pd.D
         ``group``, ``previous_split``, ``split`` and, in words, the ``reason``.
     """
     before = previous.set_index("sha256")[["patient_id", "group", "split"]].add_prefix("previous_")
-    both = manifest.join(before, on="sha256", how="inner")
+    both = manifest[["file", "class", "patient_id", "group", "split", "sha256"]].join(before, on="sha256", how="inner")
     moved = both[both["split"] != both["previous_split"]].sort_values("file", ignore_index=True)
     moved["reason"] = [_why_moved(row) for _, row in moved.iterrows()]
     names = ["file", "class", "patient_id", "previous_group", "group", "previous_split", "split", "reason"]

@@ -11,19 +11,22 @@ import io
 import itertools
 import json
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import boto3
+import botocore.session
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.config import Config
+from botocore.utils import parse_timestamp
 
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.models import to_arrow, to_frame
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
     from cxr_snapshot.settings import Settings
 
 THREADS = 16
+
+_JSON: dict[str, Any] = {"indent": 2, "sort_keys": True, "ensure_ascii": False, "allow_nan": False}
 
 # Standard mode retries connection errors, 5xx and throttling with backoff. Checksums only where we give one: the
 # default CRC would be computed a second time beside our SHA-256, and some third-party stores refuse it.
@@ -198,14 +203,16 @@ class Store:
 
     def list(self, folder: str) -> dict[str, StoredObject]:
         """Return every object whose name starts with ``folder``, by name, 1,000 a request."""
-        found: dict[str, StoredObject] = {}
+        return dict(self.scan(folder))
+
+    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
+        """Yield what :meth:`list` returns, page by page, for those who need not hold it all."""
         cut = len(self.key(""))
         with self._errors("list", folder):
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.key(folder))
             for page in pages:
                 for item in page.get("Contents", []):
-                    found[item["Key"][cut:]] = StoredObject(item["Size"], item["ETag"], item["LastModified"])
-        return found
+                    yield item["Key"][cut:], StoredObject(item["Size"], item["ETag"], item["LastModified"])
 
     def age(self, name: str) -> float | None:
         """Return the seconds since an object was written, by the store's own clock; ``None`` if there is none."""
@@ -237,15 +244,15 @@ class Store:
         """Write ``value`` as JSON; equal values give equal bytes."""
         self.put(name, json_bytes(value))
 
-    def get_table(self, name: str) -> pd.DataFrame:
-        """Return a Parquet object as a table; errors as :meth:`get`."""
-        return self.get_table_with_etag(name)[0]
+    def get_table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return a Parquet object as a table, or only some of its columns; errors as :meth:`get`."""
+        return self.get_table_with_etag(name, columns)[0]
 
-    def get_table_with_etag(self, name: str) -> tuple[pd.DataFrame, str]:
-        """Return a Parquet object as a table, and its ETag; errors as :meth:`get`."""
+    def get_table_with_etag(self, name: str, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, str]:
+        """Return a Parquet object as a table, or only some of its columns, and its ETag; errors as :meth:`get`."""
         body, etag = self.get_with_etag(name)
         try:
-            return to_frame(pq.read_table(io.BytesIO(body))), etag
+            return to_frame(pq.read_table(io.BytesIO(body), columns=columns)), etag
         except pa.ArrowInvalid as error:
             raise StorageError(
                 f"{self.uri(name)} is not a Parquet file ({error}). Delete it; it is made again."
@@ -296,7 +303,24 @@ class Store:
 
 def connect(config: Config = CLIENT_CONFIG) -> S3Client:
     """Return an S3 client from the environment, by boto3's own rules (``AWS_ENDPOINT_URL_S3``, ``AWS_PROFILE``)."""
-    return boto3.client("s3", config=config)
+    session = botocore.session.get_session()
+    session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
+    return boto3.Session(botocore_session=session).client("s3", config=config)
+
+
+def read_time(value: Any) -> datetime:
+    """Read a time as S3 writes it in listings and in headers.
+
+    botocore's own reader tries any form that people ever used and so takes most of the time that a listing takes.
+    """
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = read(value)
+        except (TypeError, ValueError):
+            continue
+        if time.tzinfo:
+            return time
+    return parse_timestamp(value)
 
 
 def open_store(settings: Settings, client: S3Client | None = None) -> Store:
@@ -310,9 +334,18 @@ def blob_name(sha256: str) -> str:
     return f"_work/blobs/sha256/{sha256[:2]}/{sha256}"
 
 
+def json_sha256(value: dict[str, Any]) -> str:
+    """Return the SHA-256 of ``json_bytes(value)`` in hex, in little memory."""
+    digest = hashlib.sha256()
+    for piece in json.JSONEncoder(**_JSON).iterencode(value):
+        digest.update(piece.encode())
+    digest.update(b"\n")
+    return digest.hexdigest()
+
+
 def json_bytes(value: dict[str, Any]) -> bytes:
     """Return ``value`` as indented JSON with sorted keys and a final newline."""
-    return (json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    return (json.dumps(value, **_JSON) + "\n").encode()
 
 
 def parse_json(body: bytes, where: str) -> dict[str, Any]:

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-
+from cxr_snapshot.checksums import REPAIR, SUCCESS, SUMS, read_sums
 from cxr_snapshot.errors import VerificationError
-from cxr_snapshot.publishing import SUCCESS, SUMS
 from cxr_snapshot.storage import Store, bounded_map
 
 SAMPLE = 32  # images whose bytes are read back
-_REPAIR = "Do not use this snapshot. Delete its folder and its claim in _work/claims, and run the DAG with force."
 
 
 def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str, int]:
@@ -40,35 +36,21 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
     for problem, names in (("missing", wanted - present.keys()), (f"not in {SUMS}", present.keys() - wanted)):
         if names:
             raise VerificationError(
-                f"{store.uri(folder)}: {len(names)} files {problem}, such as {min(names)}. {_REPAIR}"
+                f"{store.uri(folder)}: {len(names)} files {problem}, such as {min(names)}. {REPAIR}"
             )
-    manifest = store.get_table(folder + "manifest.parquet")
+    manifest = store.get_table(folder + "manifest.parquet", ["file", "bytes"])
     sizes = dict(zip(manifest["file"].astype(str), manifest["bytes"].astype(int), strict=True))
     for name, size in sizes.items():
         if name not in present or present[name].size != size:
             found = f"{present[name].size} bytes" if name in present else "nothing"
-            raise VerificationError(f"{store.uri(folder)}{name} has {found}, not {size} bytes. {_REPAIR}")
+            raise VerificationError(f"{store.uri(folder)}{name} has {found}, not {size} bytes. {REPAIR}")
     images = sorted(sizes, key=lambda name: sums[name])[: None if all_images else SAMPLE]
     to_read = sorted((sums.keys() - sizes.keys()) | set(images))
     for name, sha256 in bounded_map(lambda name: store.sha256(folder + name), to_read):
         if sha256 != sums[name]:
-            raise VerificationError(f"{store.uri(folder)}{name} is not what {SUMS} says. {_REPAIR}")
+            raise VerificationError(f"{store.uri(folder)}{name} is not what {SUMS} says. {REPAIR}")
     return {
         "objects": len(present),
         "bytes": sum(item.size for item in present.values()),
         "read_back": len(to_read),
     }
-
-
-def read_sums(store: Store, version: str) -> dict[str, str]:
-    """Return the SHA-256 of each file of a snapshot, in hex, by its name, from its ``SHA256SUMS``.
-
-    Raises:
-        VerificationError: ``SHA256SUMS`` is not what ``_SUCCESS`` says, or is no list of checksums.
-    """
-    name = f"{version}/{SUMS}"
-    body = store.get(name)
-    if store.get(f"{version}/{SUCCESS}").decode(errors="replace").strip() != hashlib.sha256(body).hexdigest():
-        raise VerificationError(f"{store.uri(name)} is not what {SUCCESS} says. {_REPAIR}")
-    found = re.findall(r"^([0-9a-f]{64})  (.+)\n", body.decode(errors="replace"), re.MULTILINE)
-    return {path: sha256 for sha256, path in found}

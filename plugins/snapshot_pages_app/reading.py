@@ -13,9 +13,10 @@ import pandas as pd
 from cxr_snapshot.audit import REPORT
 from cxr_snapshot.cards import limits
 from cxr_snapshot.catalog import resolve
+from cxr_snapshot.checksums import SUCCESS
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.filtering import REASONS
-from cxr_snapshot.publishing import SUCCESS, is_version, read_pointer, version_key
+from cxr_snapshot.publishing import is_version, read_pointer, version_key
 from cxr_snapshot.storage import Store, StoredObject, bounded_map, parse_json
 from snapshot_pages_app.charts import Chart, draw_charts
 

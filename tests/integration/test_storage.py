@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import boto3
@@ -13,7 +14,7 @@ from botocore.config import Config
 from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
 from cxr_snapshot.s3_errors import PreconditionFailedError
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import Store, bounded_map, open_store
+from cxr_snapshot.storage import Store, bounded_map, open_store, read_time
 from support import ServedUpstream, client_of, run_stages
 from support_s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
 
@@ -200,3 +201,8 @@ def test_the_faults_of_the_proxy_depend_on_seed_and_request_only() -> None:
     first, second = RandomFaults(1, 0.2), RandomFaults(1, 0.2)
     assert sorted(map(str, map(first, requests))) == sorted(map(str, map(second, reversed(requests))))
     assert [RandomFaults(2, 0.2)(request) for request in requests] != [RandomFaults(1, 0.2)(r) for r in requests]
+
+
+@pytest.mark.parametrize("text", ["2026-11-24T21:46:44.000Z", "Tue, 24 Nov 2026 21:46:44 GMT", "20261124T214644Z"])
+def test_times_of_listings_headers_and_stranger_ones_are_read(text: str) -> None:
+    assert read_time(text) == datetime(2026, 11, 24, 21, 46, 44, tzinfo=UTC)

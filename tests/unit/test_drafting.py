@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 
+from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.drafting import build_draft, finish
 from cxr_snapshot.manifest import Draft
 from cxr_snapshot.storage import Store
@@ -21,8 +22,15 @@ def finished(made: Draft) -> dict[str, bytes]:
 
 
 def publish_by_hand(store: Store, made: Draft) -> None:
-    for name, body in (made.tables | finished(made)).items():
+    files = made.tables | finished(made)
+    sums = {copy.target: copy.sha256 for copy in made.copies}
+    sums |= {name: hashlib.sha256(body).hexdigest() for name, body in files.items()}
+    files[SUMS] = sums_bytes(sums)
+    files[SUCCESS] = hashlib.sha256(files[SUMS]).hexdigest().encode() + b"\n"
+    for name, body in files.items():
         store.put(f"2026-11-23/{name}", body)
+    for copy in made.copies:
+        store.copy(copy.source, f"2026-11-23/{copy.target}")
 
 
 def test_a_draft_holds_every_file_of_the_layout(store: Store):

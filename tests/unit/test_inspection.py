@@ -246,8 +246,8 @@ def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: St
     inspect_blobs(store, "0", [before])
 
     class Shared(Store):
-        def get_table_with_etag(self, name: str) -> tuple[pd.DataFrame, str]:
-            found = super().get_table_with_etag(name)
+        def get_table_with_etag(self, name: str, columns: list[str] | None = None) -> tuple[pd.DataFrame, str]:
+            found = super().get_table_with_etag(name, columns)
             if theirs:  # first after we looked what is missing, then between our reading of the table and our writing
                 inspect_blobs(store, "0", [theirs.pop()])
             return found

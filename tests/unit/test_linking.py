@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
@@ -17,7 +18,7 @@ def fingerprint(rng: np.random.Generator) -> str:
     return rng.bytes(32).hex()
 
 
-def flip(text: str, bits: range) -> str:
+def flip(text: str, bits: Iterable[int]) -> str:
     return f"{int(text, 16) ^ sum(1 << bit for bit in bits):064x}"
 
 
@@ -101,3 +102,36 @@ def test_rows_are_connected_by_any_shared_value(rows: list[tuple[str | None, ...
         if any(one == other and one is not None for one, other in zip(rows[pair[0]], rows[pair[1]], strict=True))
     ]
     assert partition(connected_rows(keys)) == by_hand(len(rows), shared)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 120)), max_size=12, unique=True),
+    st.sets(st.integers(0, 11)),
+    st.sets(st.integers(0, 11)),
+)
+def test_what_an_earlier_call_found_changes_nothing(
+    shapes: list[tuple[int, int]], before: set[int], gone: set[int]
+) -> None:
+    """The earlier call had some of the fingerprints; some of these are gone, so that their chains may be broken."""
+    bases = [fingerprint(np.random.default_rng(number)) for number in range(4)]
+    every = list(dict.fromkeys(flip(bases[base], range(bits)) for base, bits in shapes))
+    earlier = [text for place, text in enumerate(every) if place in before]
+    known = dict(zip(earlier, map(int, close_fingerprints(earlier, 50)), strict=True))
+    now = [text for place, text in enumerate(every) if place not in gone]
+    assert partition(close_fingerprints(now, 50, known)) == partition(close_fingerprints(now, 50))
+
+
+def test_a_chain_whose_middle_is_gone_is_broken() -> None:
+    first = fingerprint(np.random.default_rng(1))
+    second = flip(first, range(50))
+    third = flip(second, range(100, 150))
+    known = dict(zip((first, second, third), map(int, close_fingerprints([first, second, third], 50)), strict=True))
+    assert len(set(known.values())) == 1
+    assert len(set(close_fingerprints([first, third], 50, known))) == 2
+
+
+def test_fingerprints_whose_folded_forms_are_close_are_compared_whole() -> None:
+    """Both halves differ in the same bits, so that these cancel out when one is laid over the other."""
+    one = fingerprint(np.random.default_rng(5))
+    other = flip(one, [*range(60), *range(128, 188)])
+    assert len(set(close_fingerprints([one, other], 50))) == 2

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import hashlib
 import re
 
-from cxr_snapshot.manifest import build_manifest, content_digest
-from cxr_snapshot.models import MANIFEST_COLUMNS
+import pytest
+
+from cxr_snapshot import manifest
+from cxr_snapshot.manifest import build_manifest, content_digest, csv_bytes
+from cxr_snapshot.models import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
 from ledgers import ledger, picture, row
 
 
@@ -50,3 +54,10 @@ def test_the_content_digest_sees_every_column_but_provenance():
     assert content_digest(build_manifest(ledger(base | {"revision": "f" * 40, "metadata_line": 99}))) == digest
     for name, value in {"finding": "COVID-19, ARDS", "split": "test", "age": 41.5, "license": None}.items():
         assert content_digest(build_manifest(ledger(base | {name: value}))) != digest, name
+
+
+def test_the_content_digest_is_that_of_the_whole_text_however_many_rows(monkeypatch: pytest.MonkeyPatch):
+    found = build_manifest(ledger(*(row(number, "COVID", picture(number)) for number in range(5))))
+    whole = csv_bytes(found.drop(columns=list(PROVENANCE_COLUMNS)))
+    monkeypatch.setattr(manifest, "_DIGEST_ROWS", 2)
+    assert content_digest(found) == hashlib.sha256(whole).hexdigest()

@@ -3,12 +3,16 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 
 from cxr_snapshot import shards
-from cxr_snapshot.manifest import build_manifest
+from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.manifest import Copy, build_manifest
 from cxr_snapshot.models import CLASSES, MANIFEST_COLUMNS
 from cxr_snapshot.normalising import normalised_name
 from cxr_snapshot.shards import SHARD_ROWS, shard_bytes, write_shards
@@ -72,3 +76,46 @@ def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
     found = [pq.ParquetFile(io.BytesIO(store.get(copy.source))).metadata for copy in copies]
     assert [file.num_rows for file in found] == [shards.SHARD_ROWS, 1]
     assert found[0].row_group(0).num_rows == 100
+
+
+def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 2)
+    rows = manifest(*["train"] * 5, "test")
+    publish_shards(store, rows.drop(index=[1, 4]))
+    for sha256 in rows["sha256"][[1, 4]]:
+        store.put(normalised_name(sha256), f"made for {sha256}".encode())
+    copies = write_shards(store, rows, "_work/runs/b", "2026-11-22")
+    found = {row["sha256"]: row["image"]["bytes"].decode() for copy in copies for row in read(store, copy.source)}
+    assert found == {sha256: f"made for {sha256}" for sha256 in rows["sha256"]}
+
+
+def test_a_damaged_shard_is_not_used(store: Store, caplog: pytest.LogCaptureFixture):
+    rows = manifest("train", "train")
+    [copy] = publish_shards(store, rows)
+    store.put(f"2026-11-22/{copy.target}", b"damaged")
+    with pytest.raises(MissingObjectError):
+        write_shards(store, rows, "_work/runs/b", "2026-11-22")
+    for sha256 in rows["sha256"]:
+        store.put(normalised_name(sha256), f"made for {sha256}".encode())
+    [again] = write_shards(store, rows, "_work/runs/b", "2026-11-22")
+    assert again.sha256 == copy.sha256
+    assert f"{copy.target} is not what SHA256SUMS says" in caplog.text
+
+
+def publish_shards(store: Store, rows: pd.DataFrame) -> tuple[Copy, ...]:
+    """Make a snapshot of nothing but shards; forget the pictures that they were made of."""
+    names = [normalised_name(sha256) for sha256 in rows["sha256"]]
+    for name, sha256 in zip(names, rows["sha256"], strict=True):
+        store.put(name, f"made for {sha256}".encode())
+    copies = write_shards(store, rows, "_work/runs/a")
+    sums = sums_bytes({copy.target: copy.sha256 for copy in copies})
+    store.put(f"2026-11-22/{SUMS}", sums)
+    store.put(f"2026-11-22/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode() + b"\n")
+    for copy in copies:
+        store.copy(copy.source, f"2026-11-22/{copy.target}")
+    store.delete(names)
+    return copies
+
+
+def read(store: Store, name: str) -> list[dict[str, Any]]:
+    return pq.read_table(io.BytesIO(store.get(name))).to_pylist()

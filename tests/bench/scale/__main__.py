@@ -1,0 +1,71 @@
+"""Measures a first build, a refresh with 1 % new images and a night without news, for each size that is named."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from bench.scale import report
+from bench.scale.nights import Night, inspect_with, server_cpu, stack
+from bench.scale.upstream import SIDE, write_upstream
+from cxr_snapshot.sources import SOURCES
+from upstream_simulator.sample import GIT_NAME, advance
+
+NIGHTS = {"first build": "2026-11-21", "refresh": "2026-11-22", "nothing new": "2026-11-23"}
+
+
+def measure(folder: Path, images: int) -> report.Size:
+    """Return what the three nights cost with an upstream of so many images."""
+    sizes = write_upstream(folder, images)
+    found = report.Size(images, sizes)
+    with stack(folder) as environ:
+        for name, date in NIGHTS.items():
+            if name == "refresh":
+                advance(folder / GIT_NAME)
+            before = server_cpu()
+            night = Night(name, environ)
+            night.run(date)
+            found.nights.append(night)
+            found.server_cpu[name] = server_cpu() - before
+            print(f"{images:,} images, {name}: done", file=sys.stderr, flush=True)
+    return found
+
+
+def workers(images: int, side: int) -> str:
+    """Return a table row: how long one and two workers take for the stage ``inspect`` of such an upstream."""
+    with tempfile.TemporaryDirectory(prefix="bench-scale-") as name:
+        write_upstream(Path(name), images, side)
+        with stack(Path(name)) as environ:
+            night = Night("inspect", environ)
+            plan = night.task("poll", run_id="inspect", created="2026-11-21T03:00:00+00:00")
+            for source in SOURCES:
+                night.task("ingest", plan=plan, source=source)
+            one, two = (min(inspect_with(environ, plan, count) for _ in range(2)) for count in (1, 2))
+    return f"| {images:,} of {side} x {side} | {one:.1f} | {two:.1f} | {two / one:.2f} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
+    parser.add_argument("sizes", nargs="+", type=int, metavar="N", help="images of the upstream")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scale.csv and scale.svg")
+    options = parser.parse_args()
+    found = []
+    for images in options.sizes:
+        folder = Path(tempfile.mkdtemp(prefix="bench-scale-"))
+        try:
+            found.append(measure(folder, images))
+        finally:
+            shutil.rmtree(folder)
+        report.write(found, options.out)  # after each size, so that a broken run leaves what it has
+        print(report.tables(found[-1]), flush=True)
+    print(report.summary(found))
+    print("\n| inspected images | 1 worker, s | 2 workers, s | ratio |\n|---|---|---|---|")
+    for images, side in ((4_000, SIDE), (1_000, 1_500)):
+        print(workers(images, side), flush=True)
+
+
+if __name__ == "__main__":
+    main()
