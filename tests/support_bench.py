@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
-import os
+import resource
 import shutil
 import subprocess
 import time
@@ -39,10 +39,15 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
-        wall, cpu = time.perf_counter(), sum(os.times()[:4])
+        before = _now()
         yield
-        spent = Spent(time.perf_counter() - wall, sum(os.times()[:4]) - cpu)
+        spent = Spent(*(after - since for after, since in zip(_now(), before, strict=True)))
         self.spent[name] = self.spent.get(name, Spent(0, 0)).plus(spent)
+
+
+def _now() -> tuple[float, float]:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
 
 
 def in_fresh_process(work: Callable[..., dict], *arguments: object) -> dict:

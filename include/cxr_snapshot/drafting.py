@@ -13,7 +13,7 @@ from cxr_snapshot.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.croissant import DescribedFile, croissant
 from cxr_snapshot.manifest import Copy, Draft, build_manifest, content_digest, csv_bytes
 from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA
-from cxr_snapshot.normalising import DESCRIPTION, ensure_normalised
+from cxr_snapshot.normalising import DESCRIPTION
 from cxr_snapshot.preview import draw_preview
 from cxr_snapshot.shards import write_shards
 from cxr_snapshot.storage import Store, blob_name, json_bytes, parquet_bytes
@@ -35,7 +35,7 @@ def build_draft(
     """
     manifest = build_manifest(ledger)
     excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
-    ensure_normalised(store, manifest["sha256"])
+    shards = write_shards(store, manifest, folder)  # first: it makes the pictures that the preview shows
     changes = _changes(store, manifest, excluded, facts["revisions"], previous)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
@@ -57,7 +57,7 @@ def build_draft(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
         for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
     )
-    return Draft(manifest, images + write_shards(store, manifest, folder), tables, facts | made, changes)
+    return Draft(manifest, images + shards, tables, facts | made, changes)
 
 
 def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:

@@ -73,7 +73,7 @@ def kaggle_records(inventory: pd.DataFrame) -> pd.DataFrame:
         Ledger rows, one for each member. The three upstream splits are combined; ``upstream_split`` remembers them. A
         member outside the class folders has no class.
     """
-    parts = inventory["path"].map(_kaggle_facts).apply(pd.Series)
+    parts = pd.DataFrame([_kaggle_facts(path) for path in inventory["path"]], index=inventory.index)
     images = inventory[["path", "sha256", "bytes"]].assign(
         rule=inventory["ignored"],
         source="pneumonia",

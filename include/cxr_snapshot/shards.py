@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from cxr_snapshot.manifest import Copy
 from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, to_arrow
-from cxr_snapshot.normalising import load_normalised
+from cxr_snapshot.normalising import Pictures
 from cxr_snapshot.splitting import TARGET
 from cxr_snapshot.storage import Store
 
@@ -46,7 +46,7 @@ def write_shards(store: Store, manifest: pd.DataFrame, folder: str) -> tuple[Cop
     without images has no shard.
 
     Args:
-        store: holds the normalised pictures; receives the shards.
+        store: holds the blobs; receives their pictures, where it lacks them, and the shards.
         manifest: columns of ``MANIFEST_SCHEMA``.
         folder: the run's folder.
 
@@ -54,13 +54,14 @@ def write_shards(store: Store, manifest: pd.DataFrame, folder: str) -> tuple[Cop
         What to copy into the snapshot.
     """
     present = store.list(f"{folder}/data/")
+    pictures = Pictures(store, manifest["sha256"])
     copies = []
     for split in TARGET:
         rows = manifest[manifest["split"].eq(split)].sort_values("sha256")
         starts = range(0, len(rows), SHARD_ROWS)
         for number, start in enumerate(starts):
             part = rows.iloc[start : start + SHARD_ROWS]
-            body = shard_bytes(part, list(load_normalised(store, part["sha256"])))
+            body = shard_bytes(part, list(pictures.load(part["sha256"])))
             sha256 = hashlib.sha256(body).hexdigest()
             source = f"{folder}/data/{sha256}.parquet"
             if source not in present:

@@ -25,6 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from botocore.config import Config
 
+from cxr_snapshot import __version__
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.models import to_arrow, to_frame
 from cxr_snapshot.s3_errors import HiccupError, PreconditionFailedError, again, translated
@@ -47,6 +48,7 @@ CLIENT_CONFIG = Config(
     max_pool_connections=2 * THREADS,
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
+    user_agent=f"cxr-snapshot/{__version__}",  # botocore's own is put together twice for each request: a tenth of its time
 )
 
 Item = TypeVar("Item")

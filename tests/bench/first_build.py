@@ -27,8 +27,9 @@ def build(address: str, bucket: str, settings: dict[str, Any]) -> dict[str, Spen
     clock = Stopwatch()
     with clock("import"):
         import boto3
-        import kagglesdk.datasets.types.dataset_api_service
-        import kagglesdk.kaggle_client
+        import kagglesdk.datasets.types.dataset_api_service  # what stages import when they first need it
+        import kagglesdk.kaggle_client  # noqa: F401
+        import pandera.pandas  # noqa: F401
 
         from cxr_snapshot.pipeline import Pipeline
         from cxr_snapshot.settings import INSPECT_SHARDS, Settings
@@ -68,6 +69,7 @@ def parts(address: str, bucket: str, settings: dict[str, Any], commit: str, fold
     import io
     import tarfile
     import zipfile
+    import zlib
     from concurrent.futures import ThreadPoolExecutor
 
     import boto3
@@ -124,7 +126,9 @@ def parts(address: str, bucket: str, settings: dict[str, Any], commit: str, fold
     def picture(sha256: bytes) -> None:
         gray = Image.open(io.BytesIO(distinct[sha256])).convert("L")
         png = io.BytesIO()
-        ImageOps.pad(gray, (224, 224), method=Image.Resampling.LANCZOS).save(png, "PNG")
+        ImageOps.pad(gray, (224, 224), method=Image.Resampling.LANCZOS).save(
+            png, "PNG", compress_type=zlib.Z_RLE
+        )
 
     with clock("copy"), ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(copy, published))
