@@ -35,7 +35,9 @@ def build_draft(
     """
     manifest = build_manifest(ledger)
     excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
-    shards = write_shards(store, manifest, folder)  # first: it makes the pictures that the preview shows
+    alike = previous is not None and previous.get("pictures") == DESCRIPTION
+    # Before the tables, since it makes the pictures that the preview shows.
+    shards = write_shards(store, manifest, folder, previous["version"] if previous and alike else None)
     changes = _changes(store, manifest, excluded, facts["revisions"], previous)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {

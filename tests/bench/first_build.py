@@ -124,7 +124,9 @@ def parts(address: str, bucket: str, settings: dict[str, Any], commit: str, fold
         client.copy_object(Bucket=target, Key=f"copies/{name}", CopySource={"Bucket": target, "Key": name})
 
     def picture(sha256: bytes) -> None:
-        gray = Image.open(io.BytesIO(distinct[sha256])).convert("L")
+        image = Image.open(io.BytesIO(distinct[sha256]))
+        image.draft("L", (448, 448))
+        gray = image.convert("L")
         png = io.BytesIO()
         ImageOps.pad(gray, (224, 224), method=Image.Resampling.LANCZOS).save(
             png, "PNG", compress_type=zlib.Z_RLE

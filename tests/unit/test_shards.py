@@ -72,3 +72,17 @@ def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
     found = [pq.ParquetFile(io.BytesIO(store.get(copy.source))).metadata for copy in copies]
     assert [file.num_rows for file in found] == [shards.SHARD_ROWS, 1]
     assert found[0].row_group(0).num_rows == 100
+
+
+def test_pictures_come_out_of_the_shards_of_the_snapshot_before(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 2)
+    rows = manifest(*["train"] * 5, "test")
+    for number, sha256 in enumerate(rows["sha256"]):
+        store.put(normalised_name(sha256), picture(number, "PNG"))
+    old = write_shards(store, rows.drop(index=[1]), "_work/runs/a")
+    for copy in old:
+        store.copy(copy.source, f"2026-11-22/{copy.target}")
+    wanted = write_shards(store, rows, "_work/runs/b")
+    for sha256 in rows["sha256"].drop(index=[1]):
+        store.put(normalised_name(sha256), b"not read")
+    assert write_shards(store, rows, "_work/runs/b", "2026-11-22") == wanted
