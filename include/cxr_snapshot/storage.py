@@ -48,7 +48,7 @@ CLIENT_CONFIG = Config(
     max_pool_connections=2 * THREADS,
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
-    user_agent=f"cxr-snapshot/{__version__}",  # botocore's own is put together twice for each request: a tenth of its time
+    user_agent=f"cxr-snapshot/{__version__}",  # botocore makes its own twice a request, in a tenth of the time
 )
 
 Item = TypeVar("Item")

@@ -10,20 +10,25 @@ from __future__ import annotations
 import functools
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
+import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
+
+from first_build import is_original  # noqa: E402
 
 from local_stack.stack import ministack  # noqa: E402
 from support import client_of  # noqa: E402
@@ -33,7 +38,7 @@ from upstream_simulator.server import UpstreamSimulator  # noqa: E402
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-ROUNDS, COUNT = 1, 2_000
+ROUNDS, COUNT = 3, 2_000
 WAYS = Path(__file__).parent / "ways"
 IMG2DATASET = ROOT / ".local/compare-venv/bin/img2dataset"
 OPTIONS = {
@@ -79,34 +84,47 @@ def web(folder: Path) -> Iterator[str]:
 
 
 def unpack(upstream: Upstream, folder: Path) -> dict[str, list[str]]:
-    """Write all images of both states to a folder, without the zip's copies; return the names in each state."""
+    """Write all images of both states to a folder, without the zip's copies; return the names in each, and the new."""
     names = {}
     for step in (upstream.first, upstream.then):
         (folder / step).mkdir(parents=True)
         archive = upstream.git("archive", f"refs/replay/{step}", "images")
         subprocess.run(["tar", "-x", "-C", str(folder / step)], input=archive, check=True)
         names[step] = [f"{step}/images/{file.name}" for file in sorted((folder / step / "images").iterdir())]
-    subprocess.run(["unzip", "-q", str(upstream.zip), "-x", "*__MACOSX*", "chest_xray/chest_xray/*", "-d", str(folder)])
+    with zipfile.ZipFile(upstream.zip) as archive:
+        archive.extractall(folder, [name for name in archive.namelist() if is_original(name)])
     others = [str(file.relative_to(folder)) for file in sorted((folder / "chest_xray").rglob("*.jpeg"))]
-    return {step: images + others for step, images in names.items()}
+    old = {Path(name).name for name in names[upstream.first]}
+    new = [name for name in names[upstream.then] if Path(name).name not in old]
+    return {step: images + others for step, images in names.items()} | {"new": new}
 
 
 class Bench:
     """The ways to do it, in one round."""
 
-    def __init__(self, upstream: Upstream, simulator: UpstreamSimulator, files_url: str, s3_url: str, folder: Path) -> None:
+    def __init__(
+        self, upstream: Upstream, simulator: UpstreamSimulator, files_url: str, s3_url: str, folder: Path
+    ) -> None:
         self.upstream, self.files_url, self.s3_url, self.folder = upstream, files_url, s3_url, folder
-        self.settings = simulator.settings()
-        self.images: dict[str, list[str]] = {}
+        self.simulator, self.settings = simulator, simulator.settings()
+        self.received: dict[str, int] = {}
 
     def run(self, *command: object) -> None:
         log = self.folder / "log.txt"
         with log.open("ab") as sink:
-            done = subprocess.run([*map(str, command)], env=ENVIRON, cwd=self.folder, stdout=sink, stderr=sink)
+            output = {"stdout": sink, "stderr": sink}
+            done = subprocess.run([*map(str, command)], env=ENVIRON, cwd=self.folder, check=False, **output)
         if done.returncode:
             raise RuntimeError(f"{command[0]} {command[1]} failed:\n{log.read_text()[-3000:]}")
 
-    def pipeline(self, step: str, day: str) -> None:
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Note how many bytes the upstreams send."""
+        before = len(self.simulator.requests)
+        yield
+        self.received[name] = sum(request.sent_bytes for request in self.simulator.requests[before:])
+
+    def pipeline(self, day: str) -> None:
         settings = self.settings | {"scratch_dir": str(self.folder / "scratch")}
         created = f"{day}T03:00:00+00:00"
         self.run(sys.executable, WAYS / "pipeline.py", self.s3_url, "pipeline", created, json.dumps(settings))
@@ -126,36 +144,31 @@ class Bench:
         self.run(sys.executable, WAYS / "upload.py", output, pattern, self.s3_url, "img2dataset", day)
 
 
-def one_round(bench: Bench, clock: Stopwatch) -> None:
+def one_round(bench: Bench, names: dict[str, list[str]], clock: Stopwatch) -> None:
     """Let every way build the first state and then the second."""
-    upstream, names = bench.upstream, bench.images
+    upstream = bench.upstream
     output = bench.folder / "img2dataset"
     for kind, step, day in (("first", upstream.first, "2026-11-22"), ("refresh", upstream.then, "2026-11-23")):
         upstream.move_to(step)
-        with clock(f"pipeline, {kind}"):
-            bench.pipeline(step, day)
-        with clock(f"notebook, {kind}"):
+        with clock(f"pipeline, {kind}"), bench.counting(f"pipeline, {kind}"):
+            bench.pipeline(day)
+        with clock(f"notebook, {kind}"), bench.counting(f"notebook, {kind}"):
             bench.notebook(step, day)
-        folder = output / day
         with clock(f"img2dataset, {kind}"):
-            bench.img2dataset(names[step], folder)
+            bench.img2dataset(names[step], output / day)
         with clock(f"upload, {kind}"):
-            bench.upload(folder, "*/*.jpg", day)
-    old, new = ({Path(name).name for name in names[step]} for step in (upstream.first, upstream.then))
-    added = [name for name in names[upstream.then] if Path(name).name in new - old]
+            bench.upload(output / day, "*/*.jpg", day)
     with clock("img2dataset, extend"):
-        bench.img2dataset(added, output / "2026-11-22", mode="extend")
+        bench.img2dataset(names["new"], output / "2026-11-22", mode="extend")
     shard = max(folder.name for folder in (output / "2026-11-22").iterdir() if folder.is_dir())
     with clock("upload, extend"):
-        bench.upload(output / "2026-11-22", f"{shard}/*.jpg", "2026-11-22")
+        bench.upload(output / "2026-11-22", f"{shard}/*.jpg", "extended")
 
 
-def stored(client: S3Client, bucket: str, prefix: str) -> tuple[int, int]:
-    """Count the images below a prefix, and their bytes."""
+def stored(client: S3Client, bucket: str, prefix: str) -> int:
+    """Count the objects below a prefix."""
     pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    items = [item for page in pages for item in page.get("Contents", [])]
-    images = [item for item in items if not item["Key"].endswith((".csv", ".json", ".parquet", ".md", "preview.jpg"))]
-    return len(images), sum(item["Size"] for item in images)
+    return sum(page["KeyCount"] for page in pages)
 
 
 def measure(upstream: Upstream, scratch: Path) -> None:
@@ -175,40 +188,45 @@ def measure(upstream: Upstream, scratch: Path) -> None:
             for bucket in ("pipeline", "notebook", "img2dataset"):
                 client.create_bucket(Bucket=bucket)
             bench, clock = Bench(upstream, simulator, files_url, s3_url, folder), Stopwatch()
-            bench.images = names
-            one_round(bench, clock)
+            one_round(bench, names, clock)
             day = "2026-11-23"
             prefixes = {"pipeline": f"bench/{day}/images/", "notebook": day, "img2dataset": day}
-            delivered = {bucket: stored(client, bucket, prefix)[0] for bucket, prefix in prefixes.items()}
+            delivered = {bucket: stored(client, bucket, prefix) for bucket, prefix in prefixes.items()}
         for name, spent in clock.spent.items():
             rounds[name].append(spent)
         shutil.rmtree(folder)
         print(f"{upstream.name}: round {number + 1} of {ROUNDS} done", file=sys.stderr, flush=True)
     spent = {
-        name: Spent(*(statistics.median(values) for values in zip(*found, strict=True))) for name, found in rounds.items()
+        name: Spent(*(statistics.median(values) for values in zip(*found, strict=True)))
+        for name, found in rounds.items()
     }
     for kind in ("first", "refresh", "extend"):
         spent[f"img2dataset and upload, {kind}"] = spent[f"img2dataset, {kind}"].plus(spent[f"upload, {kind}"])
-    before, after = (len(names[step]) for step in (upstream.first, upstream.then))
-    size = sum((scratch / "web" / name).stat().st_size for name in names[upstream.first])
-    print(f"{upstream.name} images: {before:,} of {size / 1e6:.0f} MB in all, {after - before} more for the refresh\n")
-    print("| way | first build, s | CPU s | refresh, s | CPU s | images in the store after it |")
-    print("|---|---|---|---|---|---|")
-    for way, bucket in (
-        ("pipeline", "pipeline"),
-        ("notebook", "notebook"),
-        ("img2dataset", ""),
-        ("img2dataset and upload", "img2dataset"),
-    ):
-        first, refresh = spent[f"{way}, first"], spent[f"{way}, refresh"]
-        cells = [f"{value:.1f}" for value in (*first, *refresh)]
-        print(f"| {way} | {' | '.join(cells)} | {delivered.get(bucket, 0):,} |")
-    extend = spent["img2dataset and upload, extend"]
-    print(f"| the same, given a list of the new images | | | {extend.wall:.1f} | {extend.cpu:.1f} | |\n", flush=True)
+    sizes = {step: sum((scratch / "web" / name).stat().st_size for name in listed) for step, listed in names.items()}
+    received = bench.received
+    for way in ("img2dataset", "img2dataset and upload"):
+        received |= {f"{way}, first": sizes[upstream.first], f"{way}, refresh": sizes[upstream.then]}
+        received[f"{way}, extend"] = sizes["new"]
+    print(f"{upstream.name} images: {len(names[upstream.first]):,}, and {len(names['new'])} more for the refresh\n")
+    print("| way | first build, s | CPU s | MB fetched | refresh, s | CPU s | MB fetched | images in the store |")
+    print("|---|---|---|---|---|---|---|---|")
+
+    def cells(step: str) -> list[str]:
+        return [f"{spent[step].wall:.1f}", f"{spent[step].cpu:.1f}", f"{received[step] / 1e6:.1f}"]
+
+    for way in ("pipeline", "notebook", "img2dataset", "img2dataset and upload"):
+        both = cells(f"{way}, first") + cells(f"{way}, refresh")
+        print(f"| {way} | {' | '.join(both)} | {delivered.get(way.replace(' and upload', ''), 0):,} |")
+    extended = " | ".join(cells("img2dataset and upload, extend"))
+    print(f"| the same, given a list of the new images | | | | {extended} | {len(names['new'])} |\n", flush=True)
 
 
 def main() -> None:
-    """Print a table for each upstream."""
+    """Print versions, and a table for each upstream."""
+    pins = dict(line.split("==") for line in (ROOT / "requirements-compare.txt").read_text().split() if "==" in line)
+    ours = {name: version(name) for name in ("boto3", "pandas", "pillow")}
+    versions = {"img2dataset": pins["img2dataset"], **ours, "Python": platform.python_version()}
+    print(", ".join(f"{name} {number}" for name, number in versions.items()), f"; {os.cpu_count()} cores\n", sep="")
     with tempfile.TemporaryDirectory() as scratch:
         upstreams = [generated(COUNT)]
         if REAL.exists():

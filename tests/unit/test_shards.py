@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 import pyarrow.parquet as pq
+import pytest
 
 from cxr_snapshot import shards
 from cxr_snapshot.manifest import build_manifest

@@ -34,7 +34,10 @@ with tempfile.TemporaryDirectory() as folder:
 
     # The other images
     dataset = {"ownerSlug": "paultimothymooney", "datasetSlug": "chest-xray-pneumonia"}
-    with requests.post(kaggle_url, json=dataset, stream=True, timeout=60) as answer, (work / "k.zip").open("wb") as file:
+    with (
+        requests.post(kaggle_url, json=dataset, stream=True, timeout=60) as answer,
+        (work / "k.zip").open("wb") as file,
+    ):
         shutil.copyfileobj(answer.raw, file)
     with zipfile.ZipFile(work / "k.zip") as archive:
         archive.extractall(work / "kaggle")

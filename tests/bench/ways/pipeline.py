@@ -12,12 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from support import client_of
-
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
+from support import client_of
 
 ADDRESS, BUCKET, CREATED, SETTINGS = sys.argv[1:]
 
