@@ -11,6 +11,7 @@ UV := uv==0.13.9
 VENV := .local/venv
 STORE_VENV := .local/ministack-venv
 TOOLS_VENV := .local/consumers-venv
+COMPARE_VENV := .local/compare-venv
 PY := $(VENV)/bin/python
 
 stamp = $(shell $(1) | cksum | tr -d ' ')
@@ -19,6 +20,11 @@ RUN_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt)
 DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.txt)
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
 TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
+COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.txt)
+
+APT_INSTALL := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
+SERVERS := postgresql redis-server
+HAS_SERVERS := command -v redis-server && ls /usr/lib/postgresql/*/bin/initdb
 
 export PYTHONPATH := $(CURDIR)/include
 export PYTHONUNBUFFERED := 1
@@ -41,11 +47,13 @@ download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snap
 	@$(PY) -m local_stack download
 
 test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name" is passed on to pytest
-	@command -v chromium >/dev/null || [ -z "$$CI" ] || { apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; }
+	@command -v chromium >/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) chromium fonts-dejavu-core; }
 	@$(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed $(ARGS)
 
 test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery workers and kill one; needs postgresql and redis-server
+	@{ $(HAS_SERVERS); } >/dev/null 2>&1 || [ -z "$$CI" ] || { $(APT_INSTALL) $(SERVERS); }
+	@{ $(HAS_SERVERS); } >/dev/null 2>&1 || { \
+	  echo "This needs PostgreSQL and Redis. As root on Debian or Ubuntu: apt-get install $(SERVERS)" >&2; exit 1; }
 	@$(PY) -m pytest tests/distributed
 
 fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
@@ -56,7 +64,7 @@ lint: $(DEV_READY) ## check style and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: $(DEV_READY) $(STORE_READY) ## measure speed and memory; ARGS=parse names one benchmark
+bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
 	@$(PY) tests/bench/run.py $(ARGS)
 
 bench-scale: $(DEV_READY) $(STORE_READY) ## run the whole pipeline over N generated images and measure it; N="1000 10000" is the default
@@ -98,12 +106,15 @@ $(DEV_READY): | $(RUN_READY)
 	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements-dev.txt
 	@touch $@
 
-# Programs whose dependencies do not fit Airflow's: the S3 server, and the tools of those who read snapshots.
+# Programs whose dependencies do not fit Airflow's: the S3 server, the tools of those who read snapshots, and another
+# way to load images that `make bench ARGS=compare` measures.
 $(STORE_READY): VENV_OF = $(STORE_VENV)
 $(STORE_READY): LOCK_OF = requirements-ministack.txt
 $(TOOLS_READY): VENV_OF = $(TOOLS_VENV)
 $(TOOLS_READY): LOCK_OF = requirements-consumers.txt
-$(STORE_READY) $(TOOLS_READY): | $(VENV_READY)
+$(COMPARE_READY): VENV_OF = $(COMPARE_VENV)
+$(COMPARE_READY): LOCK_OF = requirements-compare.txt
+$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): | $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(VENV_OF)
 	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from botocore.config import Config
 from botocore.utils import parse_timestamp
 
+from cxr_snapshot import __version__
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.models import to_arrow, to_frame
 from cxr_snapshot.s3_errors import HiccupError, PreconditionFailedError, again, translated
@@ -52,6 +53,7 @@ CLIENT_CONFIG = Config(
     max_pool_connections=2 * THREADS,
     request_checksum_calculation="when_required",
     response_checksum_validation="when_required",
+    user_agent=f"cxr-snapshot/{__version__}",  # botocore makes its own twice a request, in a tenth of the time
 )
 
 Item = TypeVar("Item")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from PIL import Image
@@ -55,8 +55,12 @@ _DS_STORE = bytes.fromhex("00000001") + b"Bud1" + bytes(6140)
 
 
 def members(seed: int) -> Iterator[tuple[str, bytes]]:
-    """Yield the zip's members as path and bytes: the Mac's leftovers, a nested second copy, and the images."""
-    images = dict(_images(seed))
+    """Yield the generated zip's members as path and bytes."""
+    return with_leftovers(dict(_images(seed)))
+
+
+def with_leftovers(images: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
+    """Yield the members of a zip with these images, by path: the Mac's leftovers, a nested second copy, the images."""
     yield "chest_xray/__MACOSX/._chest_xray", _APPLE_DOUBLE
     for path in images:
         folder, name = path.rsplit("/", 1)

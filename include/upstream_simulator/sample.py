@@ -47,10 +47,10 @@ def write_sample(folder: Path, seed: int = 0) -> None:
     # Both parts are made under another name and then renamed: a kill leaves no half of a part under its own name.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".sample-") as scratch:
         if not (folder / GIT_NAME).exists():
-            _write_repository(Path(scratch) / GIT_NAME, covid_sample.history(seed))
+            write_repository(Path(scratch) / GIT_NAME, covid_sample.history(seed))
             (Path(scratch) / GIT_NAME).rename(folder / GIT_NAME)
         if not (folder / _ZIP_NAME).exists():
-            _write_zip(Path(scratch) / "1.zip", kaggle_sample.members(seed))
+            write_zip(Path(scratch) / "1.zip", kaggle_sample.members(seed))
             (folder / _ZIP_NAME).parent.mkdir(parents=True, exist_ok=True)
             (Path(scratch) / "1.zip").rename(folder / _ZIP_NAME)
 
@@ -100,7 +100,8 @@ def _replay_steps(git_dir: Path) -> list[tuple[str, str]]:
     return [(ref.removeprefix(_STEPS), sha) for ref, sha in steps]
 
 
-def _write_repository(git_dir: Path, commits: Iterable[covid_sample.Commit]) -> None:
+def write_repository(git_dir: Path, commits: Iterable[covid_sample.Commit]) -> None:
+    """Write a bare repository with a replay step for each commit and ``master`` at the first."""
     git_dir.mkdir()
     _git(git_dir, "init", "--quiet", "--bare", "--template=", "--object-format=sha1", "--initial-branch=master")
     _git(git_dir, "fast-import", "--quiet", stdin=b"".join(_import_stream(commits)))
@@ -124,7 +125,8 @@ def _data(body: bytes) -> bytes:
     return b"data %d\n%s\n" % (len(body), body)
 
 
-def _write_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+def write_zip(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write members, given as path and bytes, to a zip; equal arguments give equal bytes."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, body in members:
             info = zipfile.ZipInfo(name, _ZIP_DATE)

@@ -72,6 +72,17 @@ def test_a_deep_picture_of_one_value_is_black_and_no_division_by_zero():
     assert pixels(file_of(Image.fromarray(np.full((80, 80), 3000, dtype=np.uint16)))).max() == 0
 
 
+@pytest.mark.parametrize("size", [(1790, 900), (900, 1790), (4000, 4000)])
+def test_a_large_jpeg_looks_as_if_it_had_been_decoded_in_full(size):
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (12, 12), dtype=np.uint8)).resize(size, Image.Resampling.BICUBIC)
+    jpeg = file_of(noise.convert("RGB"), "JPEG", quality=90)
+    whole = file_of(Image.open(io.BytesIO(jpeg)))  # as PNG, which cannot be decoded at a smaller size
+    difference = np.abs(pixels(jpeg).astype(int) - pixels(whole).astype(int))
+    assert difference.mean() < 0.5
+    assert difference.max() <= 5
+
+
 def test_exif_turns_the_picture_upright():
     sideways = Image.new("L", (80, 80), 0)
     sideways.paste(255, (0, 0, 80, 20))  # bright above
@@ -98,6 +109,10 @@ def test_each_blob_is_made_once(store: Store):
     assert list(load_normalised(store, sha256s)) == [b"kept as it is", normalise(bodies[1]), normalise(bodies[2])]
 
 
-def test_a_picture_that_was_not_made_is_an_error(store: Store):
-    with pytest.raises(MissingObjectError, match=r"_work/normalised/224/ab/abcd\.png"):
+def test_a_lost_picture_is_made_again_and_without_its_blob_it_is_an_error(store: Store):
+    body = picture(0)
+    sha256 = hashlib.sha256(body).hexdigest()
+    store.put(blob_name(sha256), body)
+    assert list(load_normalised(store, [sha256])) == [normalise(body)] == [store.get(normalised_name(sha256))]
+    with pytest.raises(MissingObjectError, match=r"_work/blobs/sha256/ab/abcd"):
         list(load_normalised(store, ["abcd"]))

@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from cxr_snapshot.inspection import FORMATS, PARTITIONS
 from cxr_snapshot.models import conform, empty_frame
-from cxr_snapshot.normalising import normalised_name, to_gray
+from cxr_snapshot.normalising import ensure_normalised, load_picture, to_gray
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.storage import Store, blob_name, bounded_map
 
@@ -38,21 +38,22 @@ _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that 
 
 
 def load_looks(store: Store, sha256s: Iterable[str]) -> pd.DataFrame:
-    """Return the looks of these blobs, sorted by SHA-256; those that are new are made and kept.
+    """Return the looks of these blobs, sorted by SHA-256; those that are new are made and kept, as are their pictures.
 
     Args:
         store: holds the blobs, their normalised pictures and the looks of earlier runs.
-        sha256s: blobs that were normalised.
+        sha256s: of the blobs.
 
     Returns:
         Columns of ``LOOK_SCHEMA``.
 
     Raises:
-        MissingObjectError: a blob was not normalised.
+        MissingObjectError: a blob is not there.
     """
     wanted = pd.Index(sorted(set(sha256s)))
     known = _load_tables(store)
     missing = wanted.difference(list(known["sha256"]))
+    ensure_normalised(store, missing)
     progress = Progress("images looked at", len(missing))
     rows = []
     for sha256, found in bounded_map(lambda sha256: _look(store, sha256), missing, threads=_THREADS):
@@ -121,7 +122,7 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
 
 
 def _look(store: Store, sha256: str) -> dict[str, Any]:
-    return describe_picture(store.get(blob_name(sha256)), store.get(normalised_name(sha256)))
+    return describe_picture(store.get(blob_name(sha256)), load_picture(store, sha256))
 
 
 def _small(image: Image.Image) -> bytes:

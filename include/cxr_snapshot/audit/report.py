@@ -21,7 +21,6 @@ from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe,
 from cxr_snapshot.audit.words import WORST_FIRST, percent
 from cxr_snapshot.labels import modality, view_kind
 from cxr_snapshot.manifest import build_manifest
-from cxr_snapshot.normalising import ensure_normalised
 from cxr_snapshot.storage import Store
 
 SCHEMA_VERSION = 1
@@ -56,14 +55,11 @@ def write_report(
     before = store.get_json(f"{base}/{REPORT}") if base else None
     manifest = build_manifest(ledger)
     sample, control = draw_sample(manifest), control_images(ledger)
-    duplicates = examples.pick_duplicates(ledger)
-    shown = {pair[name] for pair in duplicates for name in ("sha256", "kept_sha256")}
-    ensure_normalised(store, {*sample["sha256"], *control["sha256"], *shown})
     looks = load_looks(store, {*sample["sha256"], *control["sha256"]})
     probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION)
     probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION)
     picked = {
-        "duplicates": duplicates,
+        "duplicates": examples.pick_duplicates(ledger),
         "shortcuts": examples.pick_shortcuts(sample, probes),
         "texts": examples.pick_texts(sample, looks),
     }

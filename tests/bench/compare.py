@@ -1,0 +1,239 @@
+"""A first build and a refresh by this pipeline, by img2dataset and by a plain notebook: same images, same machine.
+
+Each way is a process (or two) of its own that starts from nothing; its processor time is counted with that of its
+children. The upstreams, the web server for img2dataset and the S3 server run beside it. The ways take turns, and the
+medians of the rounds count. Then it is counted what each way left in the store.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
+
+from first_build import is_original  # noqa: E402
+
+from local_stack.stack import ministack  # noqa: E402
+from support import client_of  # noqa: E402
+from support_bench import KEYS, REAL, ROOT, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
+from upstream_simulator.server import UpstreamSimulator  # noqa: E402
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+ROUNDS, COUNT = 3, 2_000
+WAYS = Path(__file__).parent / "ways"
+IMG2DATASET = ROOT / ".local/compare-venv/bin/img2dataset"
+OPTIONS = {
+    "resize_mode": "no",
+    "output_format": "files",
+    "disable_all_reencoding": "True",  # bytes are kept; and nothing is decoded, which makes it faster
+    "processes_count": "2",
+    "thread_count": "16",
+    "number_sample_per_shard": "500",
+}
+ENVIRON = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": str(ROOT / "include"),
+    "NO_ALBUMENTATIONS_UPDATE": "1",  # else it asks the internet
+    **{name.upper().replace("REGION_NAME", "AWS_DEFAULT_REGION"): value for name, value in KEYS.items()},
+}
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+class Files(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def web(folder: Path) -> Iterator[str]:
+    """Serve a folder's files; give the address."""
+    with Server(("127.0.0.1", 0), functools.partial(Files, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def unpack(upstream: Upstream, folder: Path) -> dict[str, list[str]]:
+    """Write all images of both states to a folder, without the zip's copies; return the names in each, and the new."""
+    names = {}
+    for step in (upstream.first, upstream.then):
+        (folder / step).mkdir(parents=True)
+        archive = upstream.git("archive", f"refs/replay/{step}", "images")
+        subprocess.run(["tar", "-x", "-C", str(folder / step)], input=archive, check=True)
+        names[step] = [f"{step}/images/{file.name}" for file in sorted((folder / step / "images").iterdir())]
+    with zipfile.ZipFile(upstream.zip) as archive:
+        archive.extractall(folder, [name for name in archive.namelist() if is_original(name)])
+    others = [str(file.relative_to(folder)) for file in sorted((folder / "chest_xray").rglob("*.jpeg"))]
+    old = {Path(name).name for name in names[upstream.first]}
+    new = [name for name in names[upstream.then] if Path(name).name not in old]
+    return {step: images + others for step, images in names.items()} | {"new": new}
+
+
+class Bench:
+    """The ways to do it, in one round."""
+
+    def __init__(
+        self, upstream: Upstream, simulator: UpstreamSimulator, files_url: str, s3_url: str, folder: Path
+    ) -> None:
+        self.upstream, self.files_url, self.s3_url, self.folder = upstream, files_url, s3_url, folder
+        self.simulator, self.settings = simulator, simulator.settings()
+        self.received: dict[str, int] = {}
+
+    def run(self, *command: object) -> None:
+        log = self.folder / "log.txt"
+        with log.open("ab") as sink:
+            output = {"stdout": sink, "stderr": sink}
+            done = subprocess.run([*map(str, command)], env=ENVIRON, cwd=self.folder, check=False, **output)
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} {command[1]} failed:\n{log.read_text()[-3000:]}")
+
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Note how many bytes the upstreams send."""
+        before = len(self.simulator.requests)
+        yield
+        self.received[name] = sum(request.sent_bytes for request in self.simulator.requests[before:])
+
+    def pipeline(self, day: str) -> None:
+        settings = self.settings | {"scratch_dir": str(self.folder / "scratch")}
+        created = f"{day}T03:00:00+00:00"
+        self.run(sys.executable, WAYS / "pipeline.py", self.s3_url, "pipeline", created, json.dumps(settings))
+
+    def notebook(self, step: str, day: str) -> None:
+        archive = f"{self.settings['github_codeload_url']}/owner/repo/tar.gz/{self.upstream.commit(step)}"
+        kaggle = f"{self.settings['kaggle_api_url']}/v1/datasets.DatasetApiService/DownloadDataset"
+        self.run(sys.executable, WAYS / "notebook.py", archive, kaggle, self.s3_url, "notebook", day)
+
+    def img2dataset(self, names: list[str], output: Path, *, mode: str = "incremental") -> None:
+        urls = self.folder / "urls.txt"
+        urls.write_text("".join(f"{self.files_url}/{name.replace(' ', '%20')}\n" for name in names))
+        options = [f"--{name}={value}" for name, value in OPTIONS.items()]
+        self.run(IMG2DATASET, f"--url_list={urls}", f"--output_folder={output}", f"--incremental_mode={mode}", *options)
+
+    def upload(self, output: Path, pattern: str, day: str) -> None:
+        self.run(sys.executable, WAYS / "upload.py", output, pattern, self.s3_url, "img2dataset", day)
+
+
+def one_round(bench: Bench, names: dict[str, list[str]], clock: Stopwatch) -> None:
+    """Let every way build the first state and then the second."""
+    upstream = bench.upstream
+    output = bench.folder / "img2dataset"
+    for kind, step, day in (("first", upstream.first, "2026-11-22"), ("refresh", upstream.then, "2026-11-23")):
+        upstream.move_to(step)
+        with clock(f"pipeline, {kind}"), bench.counting(f"pipeline, {kind}"):
+            bench.pipeline(day)
+        with clock(f"notebook, {kind}"), bench.counting(f"notebook, {kind}"):
+            bench.notebook(step, day)
+        with clock(f"img2dataset, {kind}"):
+            bench.img2dataset(names[step], output / day)
+        with clock(f"upload, {kind}"):
+            bench.upload(output / day, "*/*.jpg", day)
+    with clock("img2dataset, extend"):
+        bench.img2dataset(names["new"], output / "2026-11-22", mode="extend")
+    shard = max(folder.name for folder in (output / "2026-11-22").iterdir() if folder.is_dir())
+    with clock("upload, extend"):
+        bench.upload(output / "2026-11-22", f"{shard}/*.jpg", "extended")
+
+
+def stored(client: S3Client, bucket: str, prefix: str) -> int:
+    """Count the objects below a prefix."""
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return sum(page["KeyCount"] for page in pages)
+
+
+def measure(upstream: Upstream, scratch: Path) -> None:
+    """Print the table for one upstream."""
+    names = unpack(upstream, scratch / "web")
+    rounds: dict[str, list[Spent]] = defaultdict(list)
+    delivered: dict[str, int] = {}
+    for number in range(ROUNDS):
+        folder = scratch / f"round-{number}"
+        folder.mkdir()
+        with (
+            UpstreamSimulator(git_dir=upstream.git_dir, kaggle_dir=upstream.kaggle_dir) as simulator,
+            web(scratch / "web") as files_url,
+            ministack(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as s3_url,
+        ):
+            client = client_of(s3_url)
+            for bucket in ("pipeline", "notebook", "img2dataset"):
+                client.create_bucket(Bucket=bucket)
+            bench, clock = Bench(upstream, simulator, files_url, s3_url, folder), Stopwatch()
+            one_round(bench, names, clock)
+            day = "2026-11-23"
+            prefixes = {"pipeline": f"bench/{day}/images/", "notebook": day, "img2dataset": day}
+            delivered = {bucket: stored(client, bucket, prefix) for bucket, prefix in prefixes.items()}
+        for name, spent in clock.spent.items():
+            rounds[name].append(spent)
+        shutil.rmtree(folder)
+        print(f"{upstream.name}: round {number + 1} of {ROUNDS} done", file=sys.stderr, flush=True)
+    spent = {
+        name: Spent(*(statistics.median(values) for values in zip(*found, strict=True)))
+        for name, found in rounds.items()
+    }
+    for kind in ("first", "refresh", "extend"):
+        spent[f"img2dataset and upload, {kind}"] = spent[f"img2dataset, {kind}"].plus(spent[f"upload, {kind}"])
+    sizes = {step: sum((scratch / "web" / name).stat().st_size for name in listed) for step, listed in names.items()}
+    received = bench.received
+    for way in ("img2dataset", "img2dataset and upload"):
+        received |= {f"{way}, first": sizes[upstream.first], f"{way}, refresh": sizes[upstream.then]}
+        received[f"{way}, extend"] = sizes["new"]
+    print(f"{upstream.name} images: {len(names[upstream.first]):,}, and {len(names['new'])} more for the refresh\n")
+    print("| way | first build, s | CPU s | MB fetched | refresh, s | CPU s | MB fetched | images in the store |")
+    print("|---|---|---|---|---|---|---|---|")
+
+    def cells(step: str) -> list[str]:
+        return [f"{spent[step].wall:.1f}", f"{spent[step].cpu:.1f}", f"{received[step] / 1e6:.1f}"]
+
+    for way in ("pipeline", "notebook", "img2dataset", "img2dataset and upload"):
+        both = cells(f"{way}, first") + cells(f"{way}, refresh")
+        print(f"| {way} | {' | '.join(both)} | {delivered.get(way.replace(' and upload', ''), 0):,} |")
+    extended = " | ".join(cells("img2dataset and upload, extend"))
+    print(f"| the same, given a list of the new images | | | | {extended} | {len(names['new'])} |\n", flush=True)
+
+
+def main() -> None:
+    """Print versions, and a table for each upstream."""
+    pins = dict(line.split("==") for line in (ROOT / "requirements-compare.txt").read_text().split() if "==" in line)
+    ours = {name: version(name) for name in ("boto3", "pandas", "pillow")}
+    versions = {"img2dataset": pins["img2dataset"], **ours, "Python": platform.python_version()}
+    print(", ".join(f"{name} {number}" for name, number in versions.items()), f"; {os.cpu_count()} cores\n", sep="")
+    with tempfile.TemporaryDirectory() as scratch:
+        upstreams = [generated(COUNT)]
+        if REAL.exists():
+            upstreams.insert(0, real(Path(scratch) / "real", "step-5", "step-7"))
+        for upstream in upstreams:
+            measure(upstream, Path(scratch) / f"work-{upstream.name.split()[0]}")
+
+
+if __name__ == "__main__":
+    main()
