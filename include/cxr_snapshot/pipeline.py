@@ -186,10 +186,10 @@ class Pipeline:
         from cxr_snapshot.audit.report import write_report  # takes two seconds that no other stage should wait
 
         ledger, base = self._ledger(plan, "balanced"), read_base(self.store, plan["date"])
-        published = ledger[ledger["rule"].isna()]
+        published, lookalikes = ledger[ledger["rule"].isna()], find_lookalikes(self.store, ledger["phash"].dropna())
         checks = [
             *check_ledger(ledger, self._all_records(plan), self._all_paths(plan)),
-            *check_pictures(published, plan["settings"]["views"]),
+            *check_pictures(published, lookalikes, plan["settings"]["views"]),
             *check_splits(splits := split_report(published)),
             *check_classes(
                 candidate_counts(ledger),

@@ -41,18 +41,14 @@ def pick_duplicates(ledger: pd.DataFrame) -> list[dict[str, Any]]:
         others = pictures[pictures["cluster"].eq(row["cluster"]) & ~pictures.index.isin([row.name])]
         partner = others.sort_values(["rule", "source", "path"], na_position="first").iloc[0]
         pair = frozenset((_address(row), _address(partner)))
-        if pair not in seen and len(found) < MOST:
-            seen.add(pair)
-            found.append(
-                {
-                    "rule": row["rule"],
-                    "left_out": _address(row),
-                    "kept": _address(partner),
-                    "sha256": row["sha256"],
-                    "kept_sha256": partner["sha256"],
-                    "evidence": row["evidence"],
-                }
-            )
+        if pair in seen:
+            continue
+        seen.add(pair)
+        addresses = {"left_out": _address(row), "kept": _address(partner)}
+        hashes = {"sha256": row["sha256"], "kept_sha256": partner["sha256"]}
+        found.append({"rule": row["rule"], "evidence": row["evidence"], **addresses, **hashes})
+        if len(found) == MOST:
+            break
     return found
 
 

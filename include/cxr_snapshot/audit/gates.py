@@ -10,11 +10,9 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot.balancing import class_counts
-from cxr_snapshot.deduplication import MAX_DISTANCE
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.filtering import REASONS
 from cxr_snapshot.labels import CLASS_OF_FINDING, finding_kind, folder, modality, view_kind
-from cxr_snapshot.linking import close_fingerprints
 
 EXAMPLES = 5  # records that the evidence of a failed check names
 
@@ -73,17 +71,19 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
     ]
 
 
-def check_pictures(published: pd.DataFrame, views: str) -> list[Check]:
+def check_pictures(published: pd.DataFrame, lookalikes: Mapping[str, int], views: str) -> list[Check]:
     """Check once more, from the upstreams' own words and the pictures' hashes, what is about to be published.
 
     Args:
         published: the ledger's rows that are in, columns of ``LEDGER_SCHEMA``.
+        lookalikes: by fingerprint, a number that is the same for those that look alike.
         views: setting of that name.
     """
     undecoded = published[published[["pixel_sha256", "phash", "width", "height"]].isna().any(axis=1)]
     in_several = published.groupby("pixel_sha256")["class"].transform("nunique") > 1
-    chains = pd.Series(close_fingerprints(list(published["phash"].dropna()), MAX_DISTANCE))
-    alike = published[published["phash"].notna()][chains.duplicated().to_numpy()]
+    alike = published[
+        published["phash"].dropna().map(lookalikes).duplicated().reindex(published.index, fill_value=False)
+    ]
     unwanted = published[
         published["modality"].map(modality).ne("X-ray")
         | ~published["view"].map(view_kind).isin(views.split("+"))

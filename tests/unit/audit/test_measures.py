@@ -207,4 +207,4 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
         assert drawing.startswith("<svg")
     assert plot_ages(describe_ages(table)).count("COVID (n = 2)") == 1
     assert pick_shortcuts(table, probes) == []
-    assert [check.passed for check in check_pictures(ledger(), "frontal")] == [True] * 5
+    assert [check.passed for check in check_pictures(ledger(), {}, "frontal")] == [True] * 5
