@@ -215,8 +215,9 @@ def measure(upstream: Upstream, scratch: Path) -> None:
         return [f"{spent[step].wall:.1f}", f"{spent[step].cpu:.1f}", f"{received[step] / 1e6:.1f}"]
 
     for way in ("pipeline", "notebook", "img2dataset", "img2dataset and upload"):
+        held = "not stored" if way == "img2dataset" else f"{delivered[way.split()[0]]:,}"
         both = cells(f"{way}, first") + cells(f"{way}, refresh")
-        print(f"| {way} | {' | '.join(both)} | {delivered.get(way.replace(' and upload', ''), 0):,} |")
+        print(f"| {way} | {' | '.join(both)} | {held} |")
     extended = " | ".join(cells("img2dataset and upload, extend"))
     print(f"| the same, given a list of the new images | | | | {extended} | {len(names['new'])} |\n", flush=True)
 
