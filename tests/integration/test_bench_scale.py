@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pandas as pd
 import pytest
 
 from bench.scale import nights, report, stage
@@ -47,15 +49,17 @@ def test_the_first_build_takes_all_and_the_refresh_publishes_again(size: report.
 def test_a_night_without_news_polls_and_writes_nothing(size: report.Size) -> None:
     quiet = size.nights[2]
     assert quiet.returned == [None]
-    assert set(report.total(quiet).requests) == {"GetObject", "ListObjectsV2"}
-    assert report.total(quiet).sent == 0
+    assert set(quiet.costs["poll"].requests) == {"GetObject", "ListObjectsV2"}
+    assert quiet.costs["poll"].sent == 0
 
 
 def test_what_was_measured_is_written_as_tables_csv_and_plot(size: report.Size, tmp_path: Path) -> None:
-    report.write([size, size], tmp_path)
-    rows = (tmp_path / "scale.csv").read_text().splitlines()
-    assert rows[0].split(",") == list(report.COLUMNS)
-    assert len(rows) == 1 + 2 * (8 + 8 + 1 + 3)  # stages of three nights, and the S3 server in each
+    larger = dataclasses.replace(size, images=120)
+    found = pd.concat([report.table(size), report.table(larger)])
+    report.write(found, tmp_path)
+    again = pd.read_csv(tmp_path / "scale.csv")
+    assert list(again) == report.COLUMNS
+    assert len(again) == 2 * (8 + 8 + 1 + 3)  # stages of three nights, and the S3 server in each
     assert (tmp_path / "scale.svg").read_text().startswith("<?xml")
-    assert "| 60 |" in report.summary([size])
-    assert "| publish | 1 |" in report.tables(size)
+    assert report.markdown(again) == report.markdown(found)
+    assert "| publish | 1 |" in report.markdown(found)

@@ -8,6 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+import pandas as pd
+
 from bench.scale import report
 from bench.scale.nights import Night, inspect_with, server_cpu, stack
 from bench.scale.upstream import SIDE, write_upstream
@@ -20,7 +22,8 @@ NIGHTS = {"first build": "2026-11-21", "refresh": "2026-11-22", "nothing new": "
 def measure(folder: Path, images: int) -> report.Size:
     """Return what the three nights cost with an upstream of so many images."""
     sizes = write_upstream(folder, images)
-    found = report.Size(images, sizes)
+    print(f"{images:,} images: {sizes}", file=sys.stderr, flush=True)
+    found = report.Size(images)
     with stack(folder) as environ:
         for name, date in NIGHTS.items():
             if name == "refresh":
@@ -56,12 +59,11 @@ def main() -> None:
     for images in options.sizes:
         folder = Path(tempfile.mkdtemp(prefix="bench-scale-"))
         try:
-            found.append(measure(folder, images))
+            found.append(report.table(measure(folder, images)))
         finally:
             shutil.rmtree(folder)
-        report.write(found, options.out)  # after each size, so that a broken run leaves what it has
-        print(report.tables(found[-1]), flush=True)
-    print(report.summary(found))
+        report.write(pd.concat(found), options.out)  # after each size, so that a broken run leaves what it has
+    print(report.markdown(pd.concat(found)))
     print("\n| inspected images | 1 worker, s | 2 workers, s | ratio |\n|---|---|---|---|")
     for images, side in ((4_000, SIDE), (1_000, 1_500)):
         print(workers(images, side), flush=True)
