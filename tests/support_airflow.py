@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from contextlib import ExitStack
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Self
 
@@ -72,7 +74,20 @@ class RealAirflow:
         self._scheduler.wait(30)
 
     def call(self, method: str, path: str, **body: Any) -> Any:
-        """Call Airflow's REST API; ``body`` is sent as JSON."""
+        """Call Airflow's REST API; ``body`` is sent as JSON.
+
+        Its server answers 500, and has changed nothing, where the scheduler holds SQLite's lock for too long.
+        """
+        for _ in range(3):
+            try:
+                return self._call(method, path, body)
+            except urllib.error.HTTPError as error:
+                if error.code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                    raise
+                time.sleep(2)
+        return self._call(method, path, body)
+
+    def _call(self, method: str, path: str, body: dict[str, Any]) -> Any:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = json.dumps(body).encode() if method != "GET" else None
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)

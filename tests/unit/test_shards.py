@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 from typing import Any
 
 import pandas as pd
@@ -90,6 +91,7 @@ def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, mo
 
 
 def test_a_damaged_shard_is_not_used(store: Store, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING, "cxr_snapshot")
     rows = manifest("train", "train")
     [copy] = publish_shards(store, rows)
     store.put(f"2026-11-22/{copy.target}", b"damaged")
