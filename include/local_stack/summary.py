@@ -14,6 +14,7 @@ def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
         seconds: how long the run took.
     """
     counts, candidates, excluded = snapshot["counts"], snapshot["candidates"], snapshot["excluded"]
+    audit = snapshot["audit"]
     images = [f"{name:<18}{counts[name]:>7,} of {candidates[name]:,} candidates" for name in sorted(counts)]
     sources = [f"{name:<19}{_revision(pin)}" for name, pin in sorted(snapshot["revisions"].items())]
     reasons = sorted(excluded.items(), key=lambda item: (-item[1], item[0]))
@@ -22,6 +23,7 @@ def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
         "Images": images,
         "Sources": sources,
         "Left out": [f"{rule:<18}{number:>7,}" for rule, number in reasons] or ["nothing"],
+        "Audit": [f"{audit['passed']} of {audit['checks']} checks passed; see audit.html", audit["headline"]],
         "Took": [_duration(seconds)],
     }
     rows = [

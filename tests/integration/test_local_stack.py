@@ -29,6 +29,7 @@ SNAPSHOT = {
     "counts": {"COVID": 24, "NORMAL": 24, "PNEUMONIA": 24},
     "candidates": {"COVID": 24, "NORMAL": 1341, "PNEUMONIA": 48},
     "excluded": {"not_xray": 2, "mac_metadata": 1100, "duplicate_image": 2},
+    "audit": {"checks": 14, "passed": 13, "headline": "It teaches the source."},
 }
 
 # A command with a child that leaves its process group, as Airflow's scheduler does. It prints both process ids.
@@ -57,6 +58,8 @@ class TestSummary:
             "  Left out  mac_metadata        1,100",
             "            duplicate_image         2",
             "            not_xray                2",
+            "  Audit     13 of 14 checks passed; see audit.html",
+            "            It teaches the source.",
             "  Took      1 min 1 s",
         ]
 
