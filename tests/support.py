@@ -87,6 +87,19 @@ class Outcome:
     snapshot: dict[str, Any] | None = None
 
 
+def balanced_plan(pipeline: Pipeline, run_id: str = "run") -> Plan:
+    """Run the stages up to ``balance`` in this process."""
+    plan = pipeline.poll(run_id, "2026-11-23T03:00:00+00:00")
+    assert plan is not None
+    for source in pipeline.sources:
+        pipeline.ingest(plan, source)
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    pipeline.filter(plan)
+    pipeline.balance(plan)
+    return plan
+
+
 def run_stages(pipeline: Pipeline, run_id: str, created: str = "2026-11-23T03:00:00+00:00", **options: Any) -> Outcome:
     """Run all stages in this process, in the DAG's order."""
     plan = pipeline.poll(run_id, created, **options)

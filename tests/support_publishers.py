@@ -24,9 +24,9 @@ from cxr_snapshot.errors import SnapshotError
 from cxr_snapshot.filtering import excluded_by_rule
 from cxr_snapshot.pipeline import Pipeline, Plan
 from cxr_snapshot.publishing import publish
-from cxr_snapshot.settings import INSPECT_SHARDS, Settings
+from cxr_snapshot.settings import Settings
 from cxr_snapshot.storage import Store
-from support import client_of
+from support import balanced_plan, client_of
 
 if TYPE_CHECKING:
     pass
@@ -51,13 +51,7 @@ def forkserver() -> ForkServerContext:
 
 def prepared_plans(pipeline: Pipeline, count: int) -> list[Plan]:
     """Run the stages up to ``balance``, and return plans for the publication of ``count`` different contents."""
-    first = pipeline.poll("run-0", "2026-11-23T03:00:00+00:00")
-    assert first is not None
-    for source in pipeline.sources:
-        pipeline.ingest(first, source)
-    for shard in range(INSPECT_SHARDS):
-        pipeline.inspect(first, shard)
-    pipeline.filter(first)
+    first = balanced_plan(pipeline, "run-0")
     plans = []
     for number in range(count):
         settings = {**first["settings"], "salt": f"salt {number}"}

@@ -14,10 +14,9 @@ import pytest
 from airflow_environment import ROOT
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.pipeline import Pipeline, Plan
-from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, run_stages
+from support import ServedUpstream, balanced_plan, run_stages
 from support_publishers import copied_bucket
 
 AUDIT = """
@@ -34,19 +33,6 @@ pipeline.audit(json.loads(plan))
 """
 
 
-def prepare(pipeline: Pipeline) -> Plan:
-    """Run the stages before the audit."""
-    plan = pipeline.poll("run", "2026-11-23T03:00:00+00:00")
-    assert plan is not None
-    for source in pipeline.sources:
-        pipeline.ingest(plan, source)
-    for shard in range(INSPECT_SHARDS):
-        pipeline.inspect(plan, shard)
-    pipeline.filter(plan)
-    pipeline.balance(plan)
-    return plan
-
-
 def audits(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, threads: int, count: int) -> list[bytes]:
     """Let ``count`` processes audit at the same time, each with so many threads for sums; return both files."""
     settings = sample.settings(folder, bucket=store.bucket, prefix=store.prefix)
@@ -61,7 +47,7 @@ def audits(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, threa
 
 
 def test_every_worker_finds_the_same_to_the_byte(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    plan = prepare(sample.pipeline(store, tmp_path))
+    plan = balanced_plan(sample.pipeline(store, tmp_path))
     twin = copied_bucket(store)
     alone = audits(sample, store, plan, tmp_path, threads=1, count=1)
     assert audits(sample, twin, plan, tmp_path, threads=2, count=2) == alone
@@ -71,7 +57,7 @@ def test_every_worker_finds_the_same_to_the_byte(sample: ServedUpstream, store: 
 def test_nothing_is_published_that_was_not_audited(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
     pipeline = sample.pipeline(store, tmp_path)
     with pytest.raises(MissingObjectError, match="Clear the task audit and run again"):
-        pipeline.publish(prepare(pipeline))
+        pipeline.publish(balanced_plan(pipeline))
     assert store.get_json("latest.json") is None
 
 

@@ -7,24 +7,16 @@ from pathlib import Path
 import pandas as pd
 
 from cxr_snapshot.labels import licence_kind
-from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.storage import Store
-from support import ServedUpstream
+from support import ServedUpstream, balanced_plan
 
 
 def balanced(sample: ServedUpstream, store: Store, folder: Path, **settings: object) -> pd.DataFrame:
     """Run the stages up to balance on the newest state of the sample and return the ledger."""
     sample.move_to_step(5)
     pipeline = sample.pipeline(store, folder, **settings)
-    plan = pipeline.poll("run", "2026-11-23T03:00:00+00:00")
-    assert plan is not None
+    plan = balanced_plan(pipeline)
     assert plan["settings"].items() >= settings.items()
-    for source in pipeline.sources:
-        pipeline.ingest(plan, source)
-    for shard in range(INSPECT_SHARDS):
-        pipeline.inspect(plan, shard)
-    pipeline.filter(plan)
-    pipeline.balance(plan)
     return store.get_table(f"{plan['folder']}/balanced.parquet")
 
 
