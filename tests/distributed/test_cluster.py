@@ -102,4 +102,5 @@ def test_a_worker_that_dies_in_inspect_changes_no_byte(sample: ServedUpstream, s
         assert store.get(f"{ours['version']}/{name}") == calm.get(f"{theirs['version']}/{name}"), name
     homes = [tmp_path / "cluster" / worker for worker in ("worker-1", "worker-2")]
     kept = {path.name for home in homes for path in home.rglob("*") if path.is_file() and path.suffix != ".log"}
+    kept = {name for name in kept if not name.startswith("fontlist-")}  # matplotlib's cache; its loss costs a second
     assert kept == {"airflow.cfg"}, "tasks write to object storage only"
