@@ -15,6 +15,10 @@ from cxr_snapshot.publishing import read_latest
 from cxr_snapshot.storage import Store
 from support import REAL_DATA, Outcome, ServedUpstream, read_csv, run_stages
 
+WITHOUT_ROW = {  # images of the last step; one is there to catch those who take every image
+    "MERS-CoV-1-s2.0-S0378603X1500248X-gr4e.jpg",
+    "auntminnie-2020_01_31_20_24_2322_2020_01_31_x-ray_coronavirus_US.jpg",
+}
 CLASSES = ("COVID", "NORMAL", "PNEUMONIA")
 
 
@@ -90,6 +94,32 @@ def test_real_replay(real_upstream: ServedUpstream, store: Store, tmp_path: Path
     latest, _ = read_latest(store)
     assert latest is not None
     assert latest["version"] == "2026-11-08"
+    assert_copies_and_traps_are_left_out(read_csv(store, "2026-11-08/excluded.csv"))
+    assert_splits_hold(pd.concat([read_csv(store, f"{version}/manifest.csv") for version in versions if version]))
+    audit = store.get_json("2026-11-08/audit.json")
+    assert audit is not None
+    assert [entry["version"] for entry in audit["trend"]] == [version for version in versions[:-1] if version]
+    assert {probe["level"] for probe in audit["probes"] if probe["question"] == "classes"} == {"strong", "some"}
+    assert audit["verdict"]["level"] == "strong"
+
+
+def assert_copies_and_traps_are_left_out(excluded: pd.DataFrame) -> None:
+    """Find the pairs that are known to show the same, and the images that upstream has no row for."""
+    found = {(row.rule, Path(row.path).name): row.evidence for row in excluded.itertuples()}
+    for left_out, kept in (
+        ("person1312_bacteria_3318", "person1312_bacteria_3317"),
+        ("357_virus_735", "357_virus_734"),
+    ):
+        evidence = [text for (rule, name), text in found.items() if rule == "duplicate_image" and left_out in name]
+        assert [kept in text for text in evidence] == [True]
+    assert "acute-respiratory-distress-syndrome-ards-day-3.jpg" in found["near_duplicate_image", "16660_5_1.jpg"]
+    assert {name for rule, name in found if rule == "no_metadata_row"} == WITHOUT_ROW
+
+
+def assert_splits_hold(manifests: pd.DataFrame) -> None:
+    """No image, group or patient was ever in two splits, over all snapshots."""
+    for name in ("sha256", "group", "patient_id"):
+        assert manifests.groupby(name)["split"].nunique().max() == 1, name
 
 
 def test_snapshot_objects_are_what_the_manifest_says(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
