@@ -185,10 +185,12 @@ class Pipeline:
         """
         from cxr_snapshot.audit.report import write_report  # takes two seconds that no other stage should wait
 
+        # Before the ledger is here, and no more of it than is needed: each of the two takes much memory.
+        records, paths = self._all_records(plan)[["metadata_line"]], self._all_paths(plan)
         ledger, base = self._ledger(plan, "balanced"), read_base(self.store, plan["date"])
         published, lookalikes = ledger[ledger["rule"].isna()], find_lookalikes(self.store, ledger["phash"].dropna())
         checks = [
-            *check_ledger(ledger, self._all_records(plan), self._all_paths(plan)),
+            *check_ledger(ledger, records, paths),
             *check_pictures(published, lookalikes, plan["settings"]["views"]),
             *check_splits(splits := split_report(published)),
             *check_classes(

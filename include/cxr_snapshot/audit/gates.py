@@ -54,7 +54,7 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
-        records: the records as the sources gave them, before any rule.
+        records: the records as the sources gave them, before any rule; their ``metadata_line``.
         paths: source and path of every file that was delivered, counted apart from the records.
     """
     images = ledger[ledger["in_upstream"].eq(other=True)]
