@@ -78,14 +78,15 @@ def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:
     with rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 0.7 + 0.4 * len(boxes)), layout="constrained")
         axes = figure.add_subplot()
-        axes.bxp(
-            boxes,
-            orientation="horizontal",
-            boxprops=line,
-            whiskerprops=line,
-            capprops=line,
-            medianprops={"color": _COLOURS[0], "linewidth": 2.5},
-        )
+        if boxes:
+            axes.bxp(
+                boxes,
+                orientation="horizontal",
+                boxprops=line,
+                whiskerprops=line,
+                capprops=line,
+                medianprops={"color": _COLOURS[0], "linewidth": 2.5},
+            )
         axes.set_xlim(0, 100)
         axes.set_xlabel("age in years: range, middle half, median")
         axes.grid(axis="x")

@@ -206,5 +206,6 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     for drawing in (plot_probes([each.as_dict() for each in probes]), plot_trend([], figures)):
         assert drawing.startswith("<svg")
     assert plot_ages(describe_ages(table)).count("COVID (n = 2)") == 1
+    assert plot_ages(describe_ages(table.assign(age=None))).startswith("<svg")
     assert pick_shortcuts(table, probes) == []
     assert [check.passed for check in check_pictures(ledger(), {}, "frontal")] == [True] * 5

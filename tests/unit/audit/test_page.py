@@ -1,0 +1,25 @@
+"""The page of an audit that could measure next to nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from cxr_snapshot.audit import PAGE, REPORT
+from cxr_snapshot.audit.report import write_report
+from cxr_snapshot.storage import Store
+from ledgers import small_ledger
+
+FACTS = {"revisions": {"covid": "1" * 40, "pneumonia": "2"}, "settings": {}, "splits": {}}
+
+
+@pytest.mark.parametrize("missing", ["age", "sex", "url", "license", "view"])
+def test_a_column_that_is_empty_is_no_fault(store: Store, missing: str) -> None:
+    ledger = small_ledger(store)
+    ledger[missing] = ledger[missing].where(ledger[missing].isna())
+    found = write_report(store, ledger, [], facts=FACTS, previous=None, folder="_work/runs/one")
+    assert found["figures"]["images"] == 6
+    report, page = store.get_json(f"_work/runs/one/{REPORT}"), store.get(f"_work/runs/one/{PAGE}").decode()
+    assert report is not None
+    assert {probe["level"] for probe in report["probes"]} == {"unmeasured"}
+    assert page.count("Not measured") >= 2
+    assert ("No age is stated." in page) == (missing == "age")
