@@ -129,7 +129,7 @@ def test_snapshot_page_is_pictured_for_the_readme(
     page.get_by_label("Show Graph").click()
     page.get_by_label("Collapse Details Panel").click()
     nodes = page.locator(".react-flow__node")
-    expect(nodes.filter(has_text="Verify")).to_be_visible()
+    expect(nodes.filter(has_text="Verify")).to_be_visible(timeout=30_000)
     page.get_by_label("Fit View").click()
     time.sleep(1)  # the graph moves into place
     boxes = [box for box in (node.bounding_box() for node in nodes.all()) if box]
