@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from cxr_snapshot.filtering import with_reasons
-from cxr_snapshot.labels import finding_kind
+from cxr_snapshot.labels import CLASS_OF_FINDING, finding_kind
 from cxr_snapshot.linking import close_fingerprints, connected_rows, distance
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
 
@@ -22,13 +22,7 @@ MAX_CLUSTER = 20  # different pictures; more are a blank or a template, which th
 MAX_NAMED = 10  # partners that the evidence lists
 
 # What a finding that belongs to no class of the snapshot says of the picture; unknown words say nothing.
-_LABELS = {
-    "covid": "COVID",
-    "normal": "NORMAL",
-    "viral": "PNEUMONIA",
-    "bacterial": "PNEUMONIA",
-    "other": "another finding",
-}
+_LABELS = {**CLASS_OF_FINDING, "other": "another finding"}
 
 # Which of several copies stays: the largest picture, the largest file, then anything that does not depend on order.
 _BEST_FIRST = {"pixels": False, "bytes": False, "sha256": True, "source": True, "path": True}

@@ -242,9 +242,10 @@ class Pipeline:
             "excluded": excluded_by_rule(ledger),
         }
         folder, report = plan["folder"], self._report(plan)
-        del ledger  # build_draft lets go of its own as soon as it can, so that there are never two
-        ledger = self._ledger(plan, "balanced")
-        draft = build_draft(self.store, ledger, facts, previous=base, folder=folder, report=report)
+        del ledger  # build_draft lets go of its own as soon as it can; a name for it here would keep it
+        draft = build_draft(
+            self.store, self._ledger(plan, "balanced"), facts, previous=base, folder=folder, report=report
+        )
         draft = replace(draft, archive=self.settings.archive == ZIP_ARCHIVE)
         snapshot = publish(self.store, draft, plan["date"], plan["created"], base["version"] if base else None)
         log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], _listed(snapshot["counts"]))

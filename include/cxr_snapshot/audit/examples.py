@@ -93,18 +93,19 @@ def draw_duplicates(store: Store, pairs: Sequence[dict[str, Any]]) -> bytes:
     return contact_sheet({"Kept": kept, "Left out": list(load_normalised(store, [pair["sha256"] for pair in pairs]))})
 
 
-def draw_by_class(store: Store, picked: Sequence[dict[str, Any]]) -> bytes:
-    """Return a sheet with a row for each class that has pictures."""
-    rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
-    return contact_sheet({name: list(load_normalised(store, row)) for name, row in rows.items() if row})
+def draw_by_class(store: Store, picked: Sequence[dict[str, Any]], *, without_lungs: bool = False) -> bytes:
+    """Return a sheet with a row for each class that has pictures.
 
-
-def draw_without_lungs(store: Store, picked: Sequence[dict[str, Any]]) -> bytes:
-    """Return the same sheet, with what the probe ``no_lungs`` did not see blacked out."""
+    Args:
+        store: holds the pictures.
+        picked: what to draw, each with ``class`` and ``sha256``.
+        without_lungs: black out what the probe ``no_lungs`` does not see.
+    """
     rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
-    return contact_sheet(
-        {name: [_blacked_out(body) for body in load_normalised(store, row)] for name, row in rows.items() if row}
-    )
+    pictures = {name: list(load_normalised(store, row)) for name, row in rows.items() if row}
+    if without_lungs:
+        pictures = {name: [_blacked_out(body) for body in bodies] for name, bodies in pictures.items()}
+    return contact_sheet(pictures)
 
 
 def _blacked_out(picture: bytes) -> bytes:

@@ -171,7 +171,7 @@ def _sheets(store: Store, picked: Mapping[str, Any]) -> dict[str, bytes]:
     if picked["duplicates"]:
         sheets["duplicates"] = examples.draw_duplicates(store, picked["duplicates"])
     if picked["shortcuts"]:
-        sheets["shortcuts"] = examples.draw_without_lungs(store, picked["shortcuts"])
+        sheets["shortcuts"] = examples.draw_by_class(store, picked["shortcuts"], without_lungs=True)
     if picked["texts"]:
         sheets["texts"] = examples.draw_by_class(store, picked["texts"])
     return sheets
