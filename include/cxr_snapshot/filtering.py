@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxr_snapshot.hints import similar_files, similar_rows
-from cxr_snapshot.labels import finding_kind, folder, licence_kind, modality, view_kind
+from cxr_snapshot.labels import CLASS_OF_FINDING, finding_kind, folder, licence_kind, modality, view_kind
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
 from cxr_snapshot.settings import ANY_LICENCE, KNOWN_LICENCES, NO_NODERIVATIVES, PREFER_UPSTREAM
 
@@ -258,7 +258,7 @@ def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str, licences
     view_kinds = facts["view"].map(view_kind, na_action="ignore")
     finding_kinds = facts["finding"].map(finding_kind, na_action="ignore")
     if controls == PREFER_UPSTREAM:
-        classes = finding_kinds.map({"viral": "PNEUMONIA", "bacterial": "PNEUMONIA", "normal": "NORMAL"})
+        classes = finding_kinds.map(CLASS_OF_FINDING)
         facts["class"] = facts["class"].fillna(classes)
     covid = facts[facts["source"].eq("covid")]
     return facts.assign(
