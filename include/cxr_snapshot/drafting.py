@@ -16,10 +16,9 @@ from cxr_snapshot.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.croissant import DescribedFile, croissant
 from cxr_snapshot.manifest import Copy, Draft, build_manifest, content_digest, csv_bytes
 from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA
-from cxr_snapshot.normalising import DESCRIPTION, ensure_normalised
+from cxr_snapshot.normalising import DESCRIPTION
 from cxr_snapshot.preview import draw_preview
 from cxr_snapshot.shards import write_shards
-from cxr_snapshot.splitting import TARGET
 from cxr_snapshot.storage import Store, blob_name, json_bytes, parquet_bytes
 
 SCHEMA_VERSION = 1
@@ -48,7 +47,6 @@ def build_draft(
     excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
     del ledger  # as large as all that is made of it
     earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
-    ensure_normalised(store, _without_picture(store, manifest, earlier))
     changes = _changes(store, manifest, excluded, facts["revisions"], previous)
     shards = write_shards(store, manifest, folder, earlier)  # takes much memory, so while there are no tables yet
     digest = content_digest(manifest)
@@ -98,17 +96,6 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
         "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
         "snapshot.json": json_bytes(snapshot),
     }
-
-
-def _without_picture(store: Store, manifest: pd.DataFrame, earlier: str | None) -> pd.Series:
-    """Return the blobs whose pictures are not in the shards of the same split of the snapshot ``earlier``."""
-    if earlier is None:
-        return manifest["sha256"]
-    old = store.get_table(f"{earlier}/manifest.parquet", ["sha256", "split"])
-    is_there = pd.Series(data=False, index=manifest.index)
-    for split in TARGET:
-        is_there |= manifest["split"].eq(split) & manifest["sha256"].isin(old.loc[old["split"].eq(split), "sha256"])
-    return manifest.loc[~is_there, "sha256"]
 
 
 def _changes(

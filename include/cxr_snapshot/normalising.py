@@ -1,7 +1,7 @@
-"""Makes small uniform pictures for training and preview out of the original files, once for each blob.
+"""Makes small uniform pictures for training and preview out of the original files.
 
-A picture is kept in the store and used again by every later snapshot, so that its bytes stay the same there even if
-another machine's image library would compress it differently.
+A snapshot takes the pictures that the one before has out of its shards, so that their bytes stay the same even if
+another machine's image library would compress them differently.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterable, Iterator
+from functools import cached_property
+from pathlib import PurePosixPath
+from threading import Semaphore
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection import FORMATS
-from cxr_snapshot.progress import Progress
 from cxr_snapshot.storage import Store, blob_name, bounded_map
 
 SIDE = 224  # pixels; what most pretrained image models take
@@ -33,7 +34,7 @@ DESCRIPTION = {
     "deeper_than_8_bits": "stretched linearly from the picture's darkest to its brightest value",
     "orientation": "turned upright where EXIF says how",
 }
-_THREADS = 4  # a decoded original can take 300 MB
+_THREADS = 4  # make pictures at the same time: a decoded original can take 300 MB
 
 
 def normalise(body: bytes) -> bytes:
@@ -65,46 +66,51 @@ def to_gray(image: Image.Image) -> Image.Image:
     return image if image.mode == "L" else image.convert("L")
 
 
-def ensure_normalised(store: Store, sha256s: Iterable[str]) -> int:
-    """Make the pictures of those blobs that have none yet.
+class Pictures:
+    """The pictures of blobs: those that were kept, and the others made as they are asked for.
 
-    Returns:
-        How many were made now.
+    What is in a snapshot needs not be kept, since the next one takes it out of that one's shards.
+
+    Args:
+        store: holds the blobs and the pictures that were kept.
     """
-    names = {normalised_name(sha256): sha256 for sha256 in sha256s}
-    for name, _ in store.scan(f"_work/normalised/{RECIPE}/") if names else ():
-        names.pop(name, None)
-    missing = sorted(names.values())
-    progress = Progress("images normalised", len(missing))
-    for _ in bounded_map(lambda sha256: _make(store, sha256), missing, threads=_THREADS):
-        progress.advance()
-    return len(missing)
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._making = Semaphore(_THREADS)
+
+    def load(self, sha256s: Iterable[str]) -> Iterator[bytes]:
+        """Yield the pictures of blobs, in order.
+
+        Raises:
+            MissingObjectError: a blob is not there.
+        """
+        for _, picture in bounded_map(self._load, sha256s):
+            yield picture
+
+    def keep(self, sha256: str, original: bytes) -> bytes:
+        """Return the picture of one blob, whose bytes are ``original``; if it was not kept yet, it is from now on."""
+        if sha256 in self._kept:
+            return self.store.get(picture_name(sha256))
+        picture = self._make(original)
+        self.store.put(picture_name(sha256), picture)
+        return picture
+
+    def _load(self, sha256: str) -> bytes:
+        if sha256 in self._kept:
+            return self.store.get(picture_name(sha256))
+        return self._make(self.store.get(blob_name(sha256)))
+
+    def _make(self, original: bytes) -> bytes:
+        with self._making:
+            return normalise(original)
+
+    @cached_property
+    def _kept(self) -> frozenset[str]:
+        names = (name for name, _ in self.store.scan(f"_work/normalised/{RECIPE}/"))
+        return frozenset(PurePosixPath(name).stem for name in names)
 
 
-def load_normalised(store: Store, sha256s: Iterable[str]) -> Iterator[bytes]:
-    """Yield the pictures of blobs, in order; see :func:`load_picture`."""
-    for _, body in bounded_map(lambda sha256: load_picture(store, sha256), sha256s):
-        yield body
-
-
-def load_picture(store: Store, sha256: str) -> bytes:
-    """Return the picture of a blob; one that was not made, or got lost, is made.
-
-    Raises:
-        MissingObjectError: there is neither the picture nor the blob.
-    """
-    try:
-        return store.get(normalised_name(sha256))
-    except MissingObjectError:
-        return _make(store, sha256)
-
-
-def normalised_name(sha256: str) -> str:
+def picture_name(sha256: str) -> str:
     """Return the name in the store of the picture made from the blob with these bytes."""
     return f"_work/normalised/{RECIPE}/{sha256[:2]}/{sha256}.png"
-
-
-def _make(store: Store, sha256: str) -> bytes:
-    body = normalise(store.get(blob_name(sha256)))
-    store.put(normalised_name(sha256), body)
-    return body

@@ -9,7 +9,7 @@ import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
 from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import load_normalised
+from cxr_snapshot.normalising import Pictures
 from cxr_snapshot.storage import Store
 
 PICTURES = 10  # in a row, at most
@@ -21,13 +21,14 @@ def draw_preview(store: Store, manifest: pd.DataFrame) -> bytes:
     """Return a JPEG with up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
 
     Args:
-        store: holds the normalised pictures.
+        store: holds the blobs.
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
+    pictures = Pictures(store)
     of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
     return contact_sheet(
         {
-            f"{name}: {len(sha256s)} images": list(load_normalised(store, sha256s.head(PICTURES)))
+            f"{name}: {len(sha256s)} images": list(pictures.load(sha256s.head(PICTURES)))
             for name, sha256s in of_class.items()
         }
     )

@@ -25,9 +25,9 @@ class Progress:
         self._clock = clock
         self._started = self._logged = clock()
 
-    def advance(self) -> None:
-        """Count one more item."""
-        self.done += 1
+    def advance(self, items: int = 1) -> None:
+        """Count so many more items."""
+        self.done += items
         now = self._clock()
         if now - self._logged >= EVERY or self.done == self.total:
             self._logged = now

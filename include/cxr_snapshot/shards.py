@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from cxr_snapshot.checksums import SUMS, read_sums
 from cxr_snapshot.manifest import Copy
 from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, to_arrow
-from cxr_snapshot.normalising import load_normalised
+from cxr_snapshot.normalising import Pictures
+from cxr_snapshot.progress import Progress
 from cxr_snapshot.splitting import TARGET
 from cxr_snapshot.storage import Store
 
@@ -51,23 +52,24 @@ def write_shards(store: Store, manifest: pd.DataFrame, folder: str, earlier: str
     without images has no shard.
 
     Args:
-        store: holds the normalised pictures; receives the shards.
+        store: holds the blobs, and pictures that were made before; receives the shards.
         manifest: columns of ``MANIFEST_SCHEMA``.
         folder: the run's folder.
-        earlier: version of a snapshot with pictures of the same recipe. They are taken out of its shards, which are few
-            and large; the others are fetched one by one.
+        earlier: version of a snapshot with pictures of the same recipe. They are taken out of its shards of the same
+            split; the others are made now.
 
     Returns:
         What to copy into the snapshot.
     """
     present = store.list(f"{folder}/data/")
     sums = read_sums(store, earlier, "data/") if earlier else {}
-    copies = []
+    copies, others = [], Pictures(store)
+    progress = Progress("pictures put into shards", len(manifest))
     for split in TARGET:
         sha256s = manifest.loc[manifest["split"].eq(split), "sha256"].sort_values()
         parts = [sha256s.iloc[start : start + SHARD_ROWS] for start in range(0, len(sha256s), SHARD_ROWS)]
         shards = _read_shards(store, earlier, {name: sums[name] for name in sums if name.startswith(f"data/{split}-")})
-        for number, (part, pictures) in enumerate(zip(parts, _pictures(store, parts, shards), strict=True)):
+        for number, (part, pictures) in enumerate(zip(parts, _pictures(parts, shards, others, progress), strict=True)):
             source, sha256, size = _write_shard(store, manifest.loc[part.index], pictures, folder, present)
             copies.append(Copy(source, f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet", sha256, size))
     return tuple(copies)
@@ -85,13 +87,16 @@ def _write_shard(
     return name, sha256, len(body)
 
 
-def _pictures(store: Store, parts: Sequence[pd.Series], shards: Iterator[dict[str, bytes]]) -> Iterator[list[bytes]]:
+def _pictures(
+    parts: Sequence[pd.Series], shards: Iterator[dict[str, bytes]], others: Pictures, progress: Progress
+) -> Iterator[list[bytes]]:
     """Yield the pictures of each part.
 
     Args:
-        store: holds those that are in no shard.
         parts: SHA-256 of blobs, sorted over all parts.
         shards: pictures by SHA-256, sorted as well; so that no more are held than those of about two parts.
+        others: gives those that are in no shard.
+        progress: counts the pictures.
     """
     held: dict[str, bytes] = {}
     reached = ""
@@ -101,7 +106,10 @@ def _pictures(store: Store, parts: Sequence[pd.Series], shards: Iterator[dict[st
             held |= shard
             reached = max(shard, default=reached)
         missing = [sha256 for sha256 in part if sha256 not in held]
-        held |= zip(missing, load_normalised(store, missing), strict=True)
+        progress.advance(len(part) - len(missing))
+        for sha256, picture in zip(missing, others.load(missing), strict=True):
+            held[sha256] = picture
+            progress.advance()
         yield [held[sha256] for sha256 in part]
         held = {sha256: picture for sha256, picture in held.items() if sha256 > last}
 
@@ -118,7 +126,7 @@ def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> 
 def _read_shard(store: Store, name: str, sha256: str) -> dict[str, bytes]:
     body = store.get(name)
     if hashlib.sha256(body).hexdigest() != sha256:
-        log.warning("%s is not what %s says; its pictures are fetched one by one", store.uri(name), SUMS)
+        log.warning("%s is not what %s says; its pictures are made again", store.uri(name), SUMS)
         return {}
     pictures: dict[str, bytes] = {}
     for batch in pq.ParquetFile(pa.BufferReader(body)).iter_batches(_GROUP_ROWS, columns=["image", "sha256"]):

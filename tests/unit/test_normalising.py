@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.normalising import DESCRIPTION, SIDE, ensure_normalised, load_normalised, normalise, normalised_name
+from cxr_snapshot.normalising import DESCRIPTION, SIDE, Pictures, normalise, picture_name
 from cxr_snapshot.storage import Store, blob_name
 from ledgers import picture
 
@@ -98,21 +98,22 @@ def test_equal_bytes_give_equal_bytes():
     assert normalise(picture(3)) != normalise(picture(4))
 
 
-def test_each_blob_is_made_once(store: Store):
+def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: Store):
     bodies = [picture(number) for number in range(3)]
-    sha256s = [hashlib.sha256(body).hexdigest() for body in bodies]
-    for sha256, body in zip(sha256s, bodies, strict=True):
-        store.put(blob_name(sha256), body)
-    assert ensure_normalised(store, sha256s[:2]) == 2
-    store.put(normalised_name(sha256s[0]), b"kept as it is")
-    assert ensure_normalised(store, sha256s) == 1
-    assert list(load_normalised(store, sha256s)) == [b"kept as it is", normalise(bodies[1]), normalise(bodies[2])]
+    sha256s = [put_blob(store, body) for body in bodies]
+    assert [Pictures(store).keep(sha256s[0], bodies[0]) for _ in range(2)] == [normalise(bodies[0])] * 2
+    store.put(picture_name(sha256s[0]), b"kept as it is")
+    assert Pictures(store).keep(sha256s[0], bodies[0]) == b"kept as it is"
+    assert list(Pictures(store).load(sha256s)) == [b"kept as it is", normalise(bodies[1]), normalise(bodies[2])]
+    assert list(store.list("_work/normalised/")) == [picture_name(sha256s[0])]
 
 
-def test_a_lost_picture_is_made_again_and_without_its_blob_it_is_an_error(store: Store):
-    body = picture(0)
+def test_a_picture_without_its_blob_is_an_error(store: Store):
+    with pytest.raises(MissingObjectError, match=r"_work/blobs/sha256/ab/abcd"):
+        list(Pictures(store).load(["abcd"]))
+
+
+def put_blob(store: Store, body: bytes) -> str:
     sha256 = hashlib.sha256(body).hexdigest()
     store.put(blob_name(sha256), body)
-    assert list(load_normalised(store, [sha256])) == [normalise(body)] == [store.get(normalised_name(sha256))]
-    with pytest.raises(MissingObjectError, match=r"_work/blobs/sha256/ab/abcd"):
-        list(load_normalised(store, ["abcd"]))
+    return sha256

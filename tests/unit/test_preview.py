@@ -7,7 +7,7 @@ from PIL import Image
 
 from cxr_snapshot.manifest import build_manifest
 from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import normalised_name
+from cxr_snapshot.normalising import picture_name
 from cxr_snapshot.preview import PICTURES, contact_sheet, draw_preview
 from cxr_snapshot.storage import Store
 from ledgers import ledger, picture, row
@@ -39,7 +39,7 @@ def test_the_pictures_with_the_lowest_hash_are_chosen(store: Store):
     chosen = {name: sorted(group["sha256"])[:PICTURES] for name, group in manifest.groupby("class")}
     for sha256s in chosen.values():
         for sha256 in sha256s:
-            store.put(normalised_name(sha256), gray(int(sha256[:2], 16)))
+            store.put(picture_name(sha256), gray(int(sha256[:2], 16)))
     expected = {
         f"{name}: {PICTURES + 2} images": [gray(int(sha256[:2], 16)) for sha256 in chosen[name]] for name in CLASSES
     }

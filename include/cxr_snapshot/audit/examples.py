@@ -13,7 +13,7 @@ from PIL import Image
 from cxr_snapshot.audit.looks import SIDE
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, PICTURES, Probe, visible
 from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import load_normalised
+from cxr_snapshot.normalising import Pictures
 from cxr_snapshot.preview import PICTURES as MOST
 from cxr_snapshot.preview import contact_sheet
 from cxr_snapshot.storage import Store
@@ -88,24 +88,26 @@ def pick_texts(manifest: pd.DataFrame, looks: pd.DataFrame) -> list[dict[str, An
 
 
 def draw_duplicates(store: Store, pairs: Sequence[dict[str, Any]]) -> bytes:
-    """Return a sheet with the kept pictures above those left out; the pictures must be normalised."""
-    kept = list(load_normalised(store, [pair["kept_sha256"] for pair in pairs]))
-    return contact_sheet({"Kept": kept, "Left out": list(load_normalised(store, [pair["sha256"] for pair in pairs]))})
+    """Return a sheet with the kept pictures above those left out."""
+    pictures = Pictures(store)
+    rows = {"Kept": "kept_sha256", "Left out": "sha256"}
+    return contact_sheet({title: list(pictures.load(pair[name] for pair in pairs)) for title, name in rows.items()})
 
 
 def draw_by_class(store: Store, picked: Sequence[dict[str, Any]], *, without_lungs: bool = False) -> bytes:
     """Return a sheet with a row for each class that has pictures.
 
     Args:
-        store: holds the pictures.
+        store: holds the blobs.
         picked: what to draw, each with ``class`` and ``sha256``.
         without_lungs: black out what the probe ``no_lungs`` does not see.
     """
     rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
-    pictures = {name: list(load_normalised(store, row)) for name, row in rows.items() if row}
+    pictures = Pictures(store)
+    sheet = {name: list(pictures.load(row)) for name, row in rows.items() if row}
     if without_lungs:
-        pictures = {name: [_blacked_out(body) for body in bodies] for name, bodies in pictures.items()}
-    return contact_sheet(pictures)
+        sheet = {name: [_blacked_out(body) for body in bodies] for name, bodies in sheet.items()}
+    return contact_sheet(sheet)
 
 
 def _blacked_out(picture: bytes) -> bytes:

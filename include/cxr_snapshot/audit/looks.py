@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from cxr_snapshot.inspection import FORMATS, PARTITIONS
 from cxr_snapshot.models import conform, empty_frame
-from cxr_snapshot.normalising import ensure_normalised, load_picture, to_gray
+from cxr_snapshot.normalising import Pictures, to_gray
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.storage import Store, blob_name, bounded_map
 
@@ -53,10 +53,10 @@ def load_looks(store: Store, sha256s: Iterable[str]) -> pd.DataFrame:
     wanted = pd.Index(sorted(set(sha256s)))
     known = _load_tables(store)
     missing = wanted.difference(list(known["sha256"]))
-    ensure_normalised(store, missing)
+    pictures = Pictures(store)
     progress = Progress("images looked at", len(missing))
     rows = []
-    for sha256, found in bounded_map(lambda sha256: _look(store, sha256), missing, threads=_THREADS):
+    for sha256, found in bounded_map(lambda sha256: _look(store, pictures, sha256), missing, threads=_THREADS):
         rows.append({"sha256": sha256} | found)
         progress.advance()
     table = pd.concat([known, conform(pd.DataFrame(rows), LOOK_SCHEMA)]) if rows else known
@@ -121,8 +121,9 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
     )
 
 
-def _look(store: Store, sha256: str) -> dict[str, Any]:
-    return describe_picture(store.get(blob_name(sha256)), load_picture(store, sha256))
+def _look(store: Store, pictures: Pictures, sha256: str) -> dict[str, Any]:
+    original = store.get(blob_name(sha256))
+    return describe_picture(original, pictures.keep(sha256, original))
 
 
 def _small(image: Image.Image) -> bytes:

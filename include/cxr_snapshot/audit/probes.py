@@ -25,6 +25,7 @@ from cxr_snapshot.audit.words import LEVELS, percent
 
 Floats = npt.NDArray[np.floating[Any]]
 Strings = npt.NDArray[np.str_]
+Folds = list[tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]]
 
 FOLDS = 5
 FEWEST_GROUPS = 5  # of each class: one for every fold
@@ -124,12 +125,13 @@ def run_probes(images: pd.DataFrame, question: str) -> list[Probe]:
     labels, groups = images["label"].to_numpy(str), images["group"].to_numpy(str)
     chance = round(1 / max(len(set(labels)), 1), 3)
     found = []
+    folds = split_folds(labels, groups) if can_be_judged(labels, groups) else []
     with threadpool_limits(1):  # sums in another order would give other bits
         for (name, of), sees in _SEES.items():
             score, certainty = None, pd.Series(dtype=float)
-            if can_be_judged(labels, groups):
+            if folds:
                 seen = features(images, name, of)
-                given, hits = cross_validate(seen, labels, groups, trees=name == "file_facts")
+                given, hits = cross_validate(seen, labels, folds, trees=name == "file_facts")
                 score, certainty = score_of(labels, groups, hits), pd.Series(given, index=images["sha256"])
             found.append(Probe(name, of, question, sees, len(labels), len(set(groups)), chance, score, certainty))
     return found
@@ -167,23 +169,31 @@ def can_be_judged(labels: Strings, groups: Strings) -> bool:
     return len(by_label) >= 2 and by_label.min() >= FEWEST_GROUPS
 
 
-def cross_validate(
-    seen: Floats, labels: Strings, groups: Strings, *, trees: bool
-) -> tuple[Floats, npt.NDArray[np.bool_]]:
-    """Let each group be judged by a classifier that was trained on other groups only, in five folds.
+def split_folds(labels: Strings, groups: Strings) -> Folds:
+    """Return the images to train on and those to judge, ``FOLDS`` times; no group is ever on both sides.
+
+    Args:
+        labels: what is to be told of each image; each fold has about as many of each.
+        groups: of the images.
+    """
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    return list(folds.split(np.zeros(len(labels)), labels, groups))
+
+
+def cross_validate(seen: Floats, labels: Strings, folds: Folds, *, trees: bool) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    """Let each image be judged by a classifier that was trained on other folds only.
 
     Args:
         seen: a row for each image.
         labels: what is to be told.
-        groups: images of one group are never on both sides.
+        folds: from :func:`split_folds`.
         trees: judge by a forest (Geurts et al. 2006), for which an exact size can count; else by a logistic regression.
 
     Returns:
         For each image the probability given to its true label, and whether that label was named.
     """
     certainty, hits = np.zeros(len(labels)), np.zeros(len(labels), dtype=bool)
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    for train, test in folds.split(seen, labels, groups):
+    for train, test in folds:
         model = (
             ExtraTreesClassifier(50, min_samples_leaf=2, class_weight="balanced", random_state=0)
             if trees
