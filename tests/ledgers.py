@@ -12,10 +12,12 @@ import pandas as pd
 from PIL import Image
 
 from cxr_snapshot.audit import summary
+from cxr_snapshot.manifest import build_manifest, excluded_records
 from cxr_snapshot.models import LEDGER_SCHEMA, conform
 from cxr_snapshot.storage import Store, blob_name
 
 FACTS: dict[str, Any] = {
+    "content_digest": "c" * 64,
     "revisions": {"covid": "1" * 40, "pneumonia": "2"},
     "settings": {"views": "frontal", "max_per_class": None},
     "counts": {"COVID": 2, "NORMAL": 2, "PNEUMONIA": 2},
@@ -77,6 +79,11 @@ def row(number: int, kind: str, body: bytes, **others: Any) -> dict[str, Any]:
 def ledger(*rows: dict[str, Any]) -> pd.DataFrame:
     """Return the rows as a ledger."""
     return conform(pd.DataFrame(rows), LEDGER_SCHEMA)
+
+
+def parted(ledger: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return what is in and what is left out, as a draft is made of it."""
+    return build_manifest(ledger), excluded_records(ledger)
 
 
 def small_ledger(store: Store) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from cxr_snapshot.balancing import class_counts
 from cxr_snapshot.drafting import build_draft
 from cxr_snapshot.errors import SnapshotError
 from cxr_snapshot.filtering import excluded_by_rule
+from cxr_snapshot.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.pipeline import Pipeline, Plan
 from cxr_snapshot.publishing import publish
 from cxr_snapshot.settings import Settings
@@ -111,7 +112,9 @@ def run_protocol(task: Task, orders: Connection) -> None:
     facts |= {"excluded": excluded_by_rule(ledger)}
     folder = task.plan["folder"]
     report = {name: store.get(f"{folder}/{name}") for name in (REPORT, PAGE)}
-    draft = build_draft(store, ledger, facts, previous=None, folder=folder, report=report)
+    manifest = build_manifest(ledger)
+    facts |= {"content_digest": content_digest(manifest)}
+    draft = build_draft(store, manifest, excluded_records(ledger), facts, previous=None, folder=folder, report=report)
     orders.send(draft.facts["content_digest"])
     while order := orders.recv():
         date, previous = order

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from cxr_snapshot.filtering import with_reasons
@@ -45,12 +47,11 @@ def balance(
     counts = class_counts(ledger)
     size = min(counts.values()) if max_per_class is None else min(*counts.values(), max_per_class)
     ledger = ledger.copy()
-    kept = ledger.loc[ledger["rule"].isna(), ["source", "class", "subtype", "sha256"]]
-    ranks = kept["sha256"].map(lambda sha256: hashlib.sha256(f"{salt}\0{sha256}".encode()).hexdigest())
-    order = kept.assign(rank=ranks).sort_values("rank")
+    kept = ledger["rule"].isna()
+    order = ledger.loc[kept, ["source", "class", "subtype"]].iloc[_ranked(ledger.loc[kept, "sha256"], salt)]
     if subtypes == "balanced":
         turns = order.groupby(["class", "subtype"], dropna=False).cumcount()
-        order = order.assign(turn=turns).sort_values(["turn", "rank"])
+        order = order.assign(turn=turns).sort_values("turn", kind="stable")
     if prefer_source is not None:
         order = order.sort_values("source", key=lambda source: source.ne(prefer_source), kind="stable")
     for name, group in order.groupby("class"):
@@ -58,3 +59,9 @@ def balance(
         ledger.loc[left_out, "rule"] = "not_drawn"
         ledger.loc[left_out, "evidence"] = f"{size} of {counts[str(name)]} {name} images were drawn"
     return conform(with_reasons(ledger), LEDGER_SCHEMA)
+
+
+def _ranked(sha256s: pd.Series, salt: str) -> npt.NDArray[np.intp]:
+    """Return the places of the blobs in the order of their ranks."""
+    ranks = (hashlib.sha256(f"{salt}\0{sha256}".encode()).hexdigest() for sha256 in sha256s)
+    return np.fromiter(ranks, dtype="S64", count=len(sha256s)).argsort(kind="stable")

@@ -151,8 +151,8 @@ configs:
 
 def limits(manifest: pd.DataFrame) -> str:
     """Return the warning that stands at the top of the card, in plain sentences, measured on this snapshot."""
-    others = manifest[manifest["class"].ne("COVID")]
-    adults = int(others["source"].eq("covid").sum())
+    others = manifest.loc[manifest["class"].ne("COVID"), "source"]
+    adults = int(others.eq("covid").sum())
     where = (
         f"{len(others) - adults} of {len(others)} `NORMAL` and `PNEUMONIA` images"
         if adults

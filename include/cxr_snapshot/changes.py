@@ -133,12 +133,11 @@ def changes_report(
     }
 
 
-def changes_markdown(report: Mapping[str, Any], version: str) -> str:
-    """Return ``CHANGES.md``: the report for people."""
+def changes_markdown(report: Mapping[str, Any]) -> str:
+    """Return ``CHANGES.md`` without its title: the report for people."""
     if report["previous"] is None:
-        first = f"This is the first snapshot; all its {report['counts']['added']} images are new."
-        return f"# Changes in {version}\n\n{first}\n"
-    lines = [f"# Changes in {version}", "", f"Compared with {report['previous']}.", ""]
+        return f"This is the first snapshot; all its {report['counts']['added']} images are new.\n"
+    lines = [f"Compared with {report['previous']}.", ""]
     lines += [f"- {name}: {_shown(change['from'])} → {change['to']}" for name, change in report["revisions"].items()]
     lines += ["", *_table(["change", "images"], [[kind, str(report["counts"][kind])] for kind in KINDS])]
     for kind, meaning in KINDS.items():

@@ -63,11 +63,11 @@ def resolve_duplicates(ledger: pd.DataFrame, close: Mapping[str, int] | None = N
     names = clusters.map(dict(zip(clusters[lowest.index], lowest, strict=True))).astype("string")
     # A cluster that is too large must not tie all its patients to one split: there, only equal pixels are a link.
     ledger = ledger.assign(cluster=names.where(different <= MAX_CLUSTER, pictures["pixel_sha256"]))
-    pictures = pictures.assign(
-        pixels=pictures["width"] * pictures["height"],
-        label=pictures["class"].fillna(pictures["finding"].map(finding_kind, na_action="ignore").map(_LABELS)),
+    repeated = pictures[clusters.duplicated(keep=False)]
+    repeated = repeated.assign(
+        pixels=repeated["width"] * repeated["height"],
+        label=repeated["class"].fillna(repeated["finding"].map(finding_kind, na_action="ignore").map(_LABELS)),
     ).sort_values(list(_BEST_FIRST), ascending=list(_BEST_FIRST.values()))
-    repeated = pictures[clusters.duplicated(keep=False).loc[pictures.index]]
     verdicts = [verdict for _, cluster in repeated.groupby(clusters) for verdict in _judge(cluster)]
     for name in ("rule", "evidence"):
         found = pd.Series({verdict.row: getattr(verdict, name) for verdict in verdicts}, dtype="string")

@@ -14,8 +14,8 @@ from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
 from cxr_snapshot.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.croissant import DescribedFile, croissant
-from cxr_snapshot.manifest import Copy, Draft, build_manifest, content_digest, csv_bytes
-from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA
+from cxr_snapshot.manifest import Copy, Draft, csv_bytes
+from cxr_snapshot.models import MANIFEST_COLUMNS, MANIFEST_SCHEMA
 from cxr_snapshot.normalising import DESCRIPTION
 from cxr_snapshot.preview import draw_preview
 from cxr_snapshot.shards import write_shards
@@ -26,7 +26,8 @@ SCHEMA_VERSION = 1
 
 def build_draft(
     store: Store,
-    ledger: pd.DataFrame,
+    manifest: pd.DataFrame,
+    excluded: pd.DataFrame,
     facts: dict[str, Any],
     *,
     previous: dict[str, Any] | None,
@@ -37,31 +38,27 @@ def build_draft(
 
     Args:
         store: holds the blobs and the previous snapshot; receives the large files that are made here.
-        ledger: columns of ``LEDGER_SCHEMA``, balanced.
-        facts: revisions, settings and counts for ``snapshot.json``.
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        excluded: columns of ``EXCLUDED_COLUMNS``.
+        facts: revisions, settings, counts and content digest for ``snapshot.json``.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None`` for the first one.
         folder: the run's folder in the store, for the large files.
         report: what the audit wrote, ``audit.json`` and ``audit.html``.
     """
-    manifest = build_manifest(ledger)
-    excluded = ledger[ledger["rule"].notna()].sort_values(["source", "path", "metadata_line"], na_position="last")
-    del ledger  # as large as all that is made of it
     earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
-    changes = _changes(store, manifest, excluded, facts["revisions"], previous)
     shards = write_shards(store, manifest, folder, earlier)  # takes much memory, so while there are no tables yet
-    digest = content_digest(manifest)
+    changes = _changes(store, manifest, excluded, facts["revisions"], previous)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
         "manifest.csv": manifest_csv,
         "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
-        "excluded.csv": csv_bytes(excluded[list(EXCLUDED_COLUMNS)]),
+        "excluded.csv": csv_bytes(excluded),
         "ATTRIBUTION.csv": attribution_csv(manifest),
         "changes.json": json_bytes(changes),
         "preview.jpg": draw_preview(store, manifest),
         **report,
     }
     made = {
-        "content_digest": digest,
         "manifest_sha256": _sha256(manifest_csv),
         "schema_version": SCHEMA_VERSION,
         "splits": split_counts(manifest),
@@ -72,7 +69,7 @@ def build_draft(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
         for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
     )
-    return Draft(manifest, images + shards, tables, facts | made, changes)
+    return Draft(manifest, images + shards, tables, facts | made, changes_markdown(changes))
 
 
 def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
@@ -91,7 +88,7 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
     described.sort(key=lambda file: file.name)
     formats = sorted(set(draft.manifest["format"]))
     return {
-        "CHANGES.md": changes_markdown(draft.changes, version).encode(),
+        "CHANGES.md": f"# Changes in {version}\n\n{draft.changes}".encode(),
         "README.md": dataset_card(draft.manifest, snapshot),
         "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
         "snapshot.json": json_bytes(snapshot),

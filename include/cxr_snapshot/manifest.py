@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.models import MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
+from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
 from cxr_snapshot.storage import json_sha256
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}  # the formats of inspection.FORMATS
@@ -46,7 +46,7 @@ class Draft:
         copies: the snapshot's large files.
         tables: its small files by name, without those that :func:`cxr_snapshot.drafting.finish` adds.
         facts: what ``snapshot.json`` says beside version, address, time and predecessor.
-        changes: content of ``changes.json``.
+        changes: ``CHANGES.md`` without its title.
         archive: whether the snapshot also holds itself as one zip.
     """
 
@@ -54,7 +54,7 @@ class Draft:
     copies: tuple[Copy, ...]
     tables: dict[str, bytes]
     facts: dict[str, Any]
-    changes: dict[str, Any]
+    changes: str
     archive: bool = False
 
     @property
@@ -71,14 +71,21 @@ def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
     A name is ``images/<class>/<source>__<stem>.<extension of the true format>``. Where two candidates would get the
     same name on a file system that ignores case, both get the first twelve digits of their SHA-256 as well.
     """
-    named = ["rule", *(name for name in MANIFEST_COLUMNS if name != "file")]
+    named = ["rule", "source", "path", "class", "sha256", "format"]
     candidates = ledger.loc[ledger["rule"].isna() | ledger["rule"].eq("not_drawn"), named]
     stems = candidates["source"] + "__" + candidates["path"].map(_safe_stem)
     clash = (candidates["class"] + "/" + stems.str.lower()).duplicated(keep=False)
     stems = stems.mask(clash, stems + "__" + candidates["sha256"].str[:12])
     names = "images/" + candidates["class"] + "/" + stems + "." + candidates["format"].map(_EXTENSIONS)
-    manifest = candidates.assign(file=names)[candidates["rule"].isna()]
-    return conform(manifest.sort_values("file", ignore_index=True), MANIFEST_SCHEMA)
+    files = names[candidates["rule"].isna()].sort_values()
+    columns = [name for name in MANIFEST_COLUMNS if name != "file"]
+    return conform(ledger.loc[files.index, columns].assign(file=files), MANIFEST_SCHEMA)
+
+
+def excluded_records(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the records that are left out, columns of ``EXCLUDED_COLUMNS``, sorted by source, path and line."""
+    left_out = ledger.loc[ledger["rule"].notna(), list(EXCLUDED_COLUMNS)]
+    return left_out.sort_values(["source", "path", "metadata_line"], na_position="last", ignore_index=True)
 
 
 def content_digest(manifest: pd.DataFrame) -> str:

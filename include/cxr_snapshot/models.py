@@ -7,12 +7,18 @@ excludes, so what is left without a rule at the end is the manifest, and the cou
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 import pyarrow as pa
 
 # Of Arrow's allocators this one gives back soonest what is free again. A stage makes several tables one after another.
 if "jemalloc" in pa.supported_memory_backends():
     pa.set_memory_pool(pa.jemalloc_memory_pool())
+    pa.jemalloc_set_decay_ms(0)
+
+# How Arrow's types appear in a DataFrame, so that each of them can be missing.
+_KINDS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype(na_value=pd.NA)}
 
 CLASSES = ("COVID", "NORMAL", "PNEUMONIA")
 
@@ -139,8 +145,7 @@ def empty_frame(schema: pa.Schema) -> pd.DataFrame:
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
     """Turn an Arrow table into a DataFrame whose integers and booleans can be missing."""
-    kinds = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype(na_value=pd.NA)}
-    frame: pd.DataFrame = table.to_pandas(types_mapper=kinds.get)
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_KINDS.get)
     return frame
 
 
@@ -157,5 +162,14 @@ def to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 
 def conform(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
     """Return ``frame`` with the columns of ``schema``, in its order and types; missing ones are filled with nulls."""
-    missing = {field.name: None for field in schema if field.name not in frame}
-    return to_frame(to_arrow(frame.assign(**missing), schema))
+    return pd.DataFrame({field.name: _conform_column(frame, field) for field in schema}, index=range(len(frame)))
+
+
+def _conform_column(frame: pd.DataFrame, field: pa.Field) -> Any:
+    if field.name not in frame:
+        values = pa.nulls(len(frame), field.type)
+    elif frame[field.name].dtype == _KINDS.get(field.type, field.type.to_pandas_dtype()):
+        return frame[field.name].array  # as it is: to build it anew would take the memory of another table
+    else:
+        values = pa.array(frame[field.name], type=field.type, from_pandas=True)
+    return to_frame(pa.table({field.name: values}))[field.name].array

@@ -18,6 +18,7 @@ import pandas as pd
 from cxr_snapshot import __version__
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.gates import (
+    Check,
     candidate_counts,
     check_classes,
     check_labels,
@@ -36,7 +37,7 @@ from cxr_snapshot.filtering import excluded_by_rule, filter_records, warnings_of
 from cxr_snapshot.ingest import ingest, load_inventory
 from cxr_snapshot.inspection import PARTITIONS, inspect_blobs, load_inspections
 from cxr_snapshot.lookalikes import find_lookalikes
-from cxr_snapshot.manifest import build_manifest, content_digest
+from cxr_snapshot.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.models import LEDGER_SCHEMA
 from cxr_snapshot.publishing import publish, read_base
 from cxr_snapshot.records import METADATA_PATH
@@ -183,16 +184,33 @@ class Pipeline:
             GuardError: a check failed, and no person may or, by the setting ``approval``, shall decide; nothing will be
                 published.
         """
-        from cxr_snapshot.audit.report import write_report  # takes two seconds that no other stage should wait
+        base = read_base(self.store, plan["date"])
+        checks, splits = self._checks(plan, base)
+        require(checks, approval=self.settings.approval == "on")
+        failed = [check for check in checks if not check.passed]
+        passed = len(checks) - len(failed)
+        log.info("%d of %d checks passed for %s", passed, len(checks), self.store.uri(plan["folder"]))
+        from cxr_snapshot.audit.report import write_report  # takes two seconds and 100 MB
 
+        facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
+        found = write_report(
+            self.store, self._ledger(plan, "balanced"), checks, facts=facts, previous=base, folder=plan["folder"]
+        )
+        log.info("%s Read %s", found["headline"], self.store.uri(f"{plan['folder']}/{PAGE}"))
+        results = [check.as_dict() for check in checks]
+        return found | {"checks": results, "to_approve": describe(failed), "splits": splits}
+
+    def _checks(self, plan: Plan, base: Mapping[str, Any] | None) -> tuple[list[Check], dict[str, Any]]:
+        """Return the results of all checks, and how the images fall into the splits."""
         # Before the ledger is here, and no more of it than is needed: each of the two takes much memory.
         records, paths = self._all_records(plan)[["metadata_line"]], self._all_paths(plan)
-        ledger, base = self._ledger(plan, "balanced"), read_base(self.store, plan["date"])
+        ledger = self._ledger(plan, "balanced")
         published, lookalikes = ledger[ledger["rule"].isna()], find_lookalikes(self.store, ledger["phash"].dropna())
+        splits = split_report(published)
         checks = [
             *check_ledger(ledger, records, paths),
             *check_pictures(published, lookalikes, plan["settings"]["views"]),
-            *check_splits(splits := split_report(published)),
+            *check_splits(splits),
             *check_classes(
                 candidate_counts(ledger),
                 class_counts(ledger),
@@ -202,15 +220,7 @@ class Pipeline:
             ),
             check_labels(ledger, self.settings.max_unknown),
         ]
-        require(checks, approval=self.settings.approval == "on")
-        failed = [check for check in checks if not check.passed]
-        passed = len(checks) - len(failed)
-        log.info("%d of %d checks passed for %s", passed, len(checks), self.store.uri(plan["folder"]))
-        facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
-        found = write_report(self.store, ledger, checks, facts=facts, previous=base, folder=plan["folder"])
-        log.info("%s Read %s", found["headline"], self.store.uri(f"{plan['folder']}/{PAGE}"))
-        results = [check.as_dict() for check in checks]
-        return found | {"checks": results, "to_approve": describe(failed), "splits": splits}
+        return checks, splits
 
     def publish(self, plan: Plan) -> dict[str, Any] | None:
         """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
@@ -222,9 +232,10 @@ class Pipeline:
         Raises:
             MissingObjectError: the run was not audited.
         """
-        ledger = self._ledger(plan, "balanced")
-        base = read_base(self.store, plan["date"])
-        if base and base["content_digest"] == content_digest(build_manifest(ledger)):
+        ledger, base = self._ledger(plan, "balanced"), read_base(self.store, plan["date"])
+        manifest, excluded = build_manifest(ledger), excluded_records(ledger)
+        digest = content_digest(manifest)
+        if base and base["content_digest"] == digest:
             if (base["fingerprint"], base["created"]) == (plan["fingerprint"], plan["created"]):
                 log.info("This run published %s before; its answer was lost", base["version"])
                 return base
@@ -237,15 +248,14 @@ class Pipeline:
             "settings": plan["settings"],
             "fingerprint": plan["fingerprint"],
             "code_version": __version__,
+            "content_digest": digest,
             "counts": class_counts(ledger),
             "candidates": candidate_counts(ledger),
             "excluded": excluded_by_rule(ledger),
         }
         folder, report = plan["folder"], self._report(plan)
-        del ledger  # build_draft lets go of its own as soon as it can; a name for it here would keep it
-        draft = build_draft(
-            self.store, self._ledger(plan, "balanced"), facts, previous=base, folder=folder, report=report
-        )
+        del ledger  # as large as the tables that were made of it
+        draft = build_draft(self.store, manifest, excluded, facts, previous=base, folder=folder, report=report)
         draft = replace(draft, archive=self.settings.archive == ZIP_ARCHIVE)
         snapshot = publish(self.store, draft, plan["date"], plan["created"], base["version"] if base else None)
         log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], _listed(snapshot["counts"]))

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 SHARD_ROWS = 1000  # about 35 MB, so that one shard fits in memory
 _GROUP_ROWS = 100  # what a reader that streams has to fetch at least
 
+_PICTURES = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])
 _IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -76,7 +77,7 @@ def write_shards(store: Store, manifest: pd.DataFrame, folder: str, earlier: str
 
 
 def _write_shard(
-    store: Store, rows: pd.DataFrame, pictures: Sequence[bytes], folder: str, present: Container[str]
+    store: Store, rows: pd.DataFrame, pictures: pa.BinaryArray, folder: str, present: Container[str]
 ) -> tuple[str, str, int]:
     """Write one shard unless it is there, and return its name in the store, its SHA-256 and its size."""
     body = shard_bytes(rows, pictures)
@@ -88,34 +89,37 @@ def _write_shard(
 
 
 def _pictures(
-    parts: Sequence[pd.Series], shards: Iterator[dict[str, bytes]], others: Pictures, progress: Progress
-) -> Iterator[list[bytes]]:
+    parts: Sequence[pd.Series], shards: Iterator[pa.Table], others: Pictures, progress: Progress
+) -> Iterator[pa.BinaryArray]:
     """Yield the pictures of each part.
 
     Args:
         parts: SHA-256 of blobs, sorted over all parts.
-        shards: pictures by SHA-256, sorted as well; so that no more are held than those of about two parts.
+        shards: columns of ``_PICTURES``, sorted over all of them as well; so that no more are held than those of about
+            two parts.
         others: gives those that are in no shard.
         progress: counts the pictures.
     """
-    held: dict[str, bytes] = {}
+    held = _PICTURES.empty_table()
     reached = ""
     for part in parts:
-        last = part.iloc[-1]
-        while reached < last and (shard := next(shards, None)) is not None:
-            held |= shard
-            reached = max(shard, default=reached)
-        missing = [sha256 for sha256 in part if sha256 not in held]
-        progress.advance(len(part) - len(missing))
-        for sha256, picture in zip(missing, others.load(missing), strict=True):
-            held[sha256] = picture
+        wanted = pa.array(part, type=pa.string())
+        while reached < wanted[-1].as_py() and (shard := next(shards, None)) is not None:
+            held = pa.concat_tables([held, shard])
+            reached = max(held["sha256"].to_pylist(), default=reached)
+        missing = pc.filter(wanted, pc.is_null(pc.index_in(wanted, held["sha256"]))).to_pylist()
+        progress.advance(len(wanted) - len(missing))
+        made = []
+        for picture in others.load(missing):
+            made.append(picture)
             progress.advance()
-        yield [held[sha256] for sha256 in part]
-        held = {sha256: picture for sha256, picture in held.items() if sha256 > last}
+        held = pa.concat_tables([held, pa.table([missing, made], schema=_PICTURES)])
+        yield held["picture"].take(pc.index_in(wanted, held["sha256"])).combine_chunks()
+        held = held.filter(pc.greater(held["sha256"], wanted[-1]))
 
 
-def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> Iterator[dict[str, bytes]]:
-    """Yield the pictures of each shard by the SHA-256 of their blobs; none of a shard that is not what ``sums`` says.
+def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Yield the pictures of each shard, columns of ``_PICTURES``; none of a shard that is not what ``sums`` says.
 
     A damaged picture must not get into the next snapshot, where it would have a new and fitting checksum.
     """
@@ -123,18 +127,16 @@ def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> 
         yield _read_shard(store, f"{version}/{name}", sums[name])
 
 
-def _read_shard(store: Store, name: str, sha256: str) -> dict[str, bytes]:
+def _read_shard(store: Store, name: str, sha256: str) -> pa.Table:
     body = store.get(name)
     if hashlib.sha256(body).hexdigest() != sha256:
         log.warning("%s is not what %s says; its pictures are made again", store.uri(name), SUMS)
-        return {}
-    pictures: dict[str, bytes] = {}
-    for batch in pq.ParquetFile(pa.BufferReader(body)).iter_batches(_GROUP_ROWS, columns=["image", "sha256"]):
-        pictures |= zip(batch["sha256"].to_pylist(), pc.struct_field(batch["image"], "bytes").to_pylist(), strict=True)
-    return pictures
+        return _PICTURES.empty_table()
+    found = pq.ParquetFile(pa.BufferReader(body)).read(columns=["sha256", "image.bytes"])
+    return pa.table([found["sha256"], pc.struct_field(found["image"], "bytes")], schema=_PICTURES)
 
 
-def shard_bytes(rows: pd.DataFrame, pictures: Sequence[bytes]) -> bytes:
+def shard_bytes(rows: pd.DataFrame, pictures: pa.BinaryArray) -> bytes:
     """Return one shard with exactly ``SHARD_SCHEMA``; equal arguments give equal bytes.
 
     Args:
@@ -144,15 +146,16 @@ def shard_bytes(rows: pd.DataFrame, pictures: Sequence[bytes]) -> bytes:
     facts = to_arrow(rows, MANIFEST_SCHEMA)
     labels = pa.array([CLASSES.index(name) for name in rows["class"]], type=pa.int64())
     sink = io.BytesIO()
-    # Statistics of the pictures would be whole pictures, and no two are equal: neither they nor a dictionary help.
+    # Statistics of the pictures would be whole pictures, no two are equal, and PNG is compressed: nothing helps there.
     names = list(MANIFEST_SCHEMA.names)
-    options = {"compression": "zstd", "use_dictionary": names, "write_statistics": names}
+    compression = dict.fromkeys([*names, "label", "image.path"], "zstd") | {"image.bytes": "none"}
+    options = {"compression": compression, "use_dictionary": names, "write_statistics": names}
     with pq.ParquetWriter(sink, SHARD_SCHEMA, **options) as writer:
         for start in range(0, len(rows), _GROUP_ROWS):  # group by group, so that no second copy of all is made
             group = slice(start, start + _GROUP_ROWS)
             columns = [column.combine_chunks() for column in facts[group].columns]
             images = pa.StructArray.from_arrays(
-                [pa.array(pictures[group], type=pa.binary()), columns[facts.column_names.index("file")]],
+                [pictures[group], columns[facts.column_names.index("file")]],
                 fields=list(_IMAGE),
             )
             writer.write_table(pa.Table.from_arrays([images, labels[group], *columns], schema=SHARD_SCHEMA))

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cxr_snapshot.settings import Settings
 
 THREADS = 16
+_ROWS = 10_000  # of a table that are turned into another form at a time
 
 _JSON: dict[str, Any] = {"indent": 2, "sort_keys": True, "ensure_ascii": False, "allow_nan": False}
 
@@ -254,7 +255,7 @@ class Store:
         """Return a Parquet object as a table, or only some of its columns, and its ETag; errors as :meth:`get`."""
         body, etag = self.get_with_etag(name)
         try:
-            return to_frame(pq.read_table(io.BytesIO(body), columns=columns)), etag
+            return _read_parquet(body, columns), etag
         except pa.ArrowInvalid as error:
             raise StorageError(
                 f"{self.uri(name)} is not a Parquet file ({error}). Delete it; it is made again."
@@ -368,8 +369,17 @@ def parse_json(body: bytes, where: str) -> dict[str, Any]:
 def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
     """Return ``frame`` as a Parquet file with exactly ``schema``; equal tables give equal bytes."""
     sink = io.BytesIO()
-    pq.write_table(to_arrow(frame, schema), sink, compression="zstd")
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for start in range(0, max(len(frame), 1), _ROWS):  # in pieces, so that no second copy of all is made
+            writer.write_table(to_arrow(frame.iloc[start : start + _ROWS], schema))
     return sink.getvalue()
+
+
+def _read_parquet(body: bytes, columns: Sequence[str] | None) -> pd.DataFrame:
+    """Return a Parquet file as a table, or only some of its columns; in pieces, as above."""
+    file = pq.ParquetFile(pa.BufferReader(body))
+    pieces = [to_frame(file.read_row_group(number, columns=columns)) for number in range(file.num_row_groups)]
+    return pd.concat(pieces, ignore_index=True) if pieces else to_frame(file.read(columns=columns))
 
 
 def _sha256_of(body: StreamingBody, sink: BinaryIO | None = None) -> str:

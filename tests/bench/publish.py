@@ -122,7 +122,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
         "audit": AUDIT,
     }
-    draft = Draft(manifest, copies, tables, facts, {"previous": None, "counts": {"added": 0}, "revisions": {}})
+    draft = Draft(manifest, copies, tables, facts, "None.\n")
     publishing.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
 
 

@@ -49,10 +49,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         "excluded": {},
         "audit": AUDIT,
     }
-    return Draft(manifest, tuple(copies), tables, facts, CHANGES)
-
-
-CHANGES: dict[str, Any] = {"previous": None, "counts": {"added": 6}, "revisions": {}}
+    return Draft(manifest, tuple(copies), tables, facts, "None.\n")
 
 
 @pytest.fixture

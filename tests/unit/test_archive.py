@@ -16,7 +16,7 @@ from cxr_snapshot.manifest import Copy
 from cxr_snapshot.publishing import publish
 from cxr_snapshot.storage import Store
 from cxr_snapshot.verification import verify
-from ledgers import FACTS, REPORT, small_ledger
+from ledgers import FACTS, REPORT, parted, small_ledger
 
 WHEN = datetime(2026, 11, 23, 3, tzinfo=UTC)
 CREATED = WHEN.isoformat()
@@ -95,7 +95,7 @@ def test_the_archive_is_written_once(store: Store):
 
 def test_a_snapshot_with_archive_can_be_verified_and_the_archive_checks_itself(store: Store, tmp_path: Path):
     draft = replace(
-        build_draft(store, small_ledger(store), FACTS, previous=None, folder="_work/runs/one", report=REPORT),
+        build_draft(store, *parted(small_ledger(store)), FACTS, previous=None, folder="_work/runs/one", report=REPORT),
         archive=True,
     )
     version = publish(store, draft, "2026-11-23", CREATED, None)["version"]
@@ -113,5 +113,7 @@ def test_a_snapshot_with_archive_can_be_verified_and_the_archive_checks_itself(s
 
 
 def test_with_and_without_archive_are_different_content(store: Store):
-    draft = build_draft(store, small_ledger(store), FACTS, previous=None, folder="_work/runs/one", report=REPORT)
+    draft = build_draft(
+        store, *parted(small_ledger(store)), FACTS, previous=None, folder="_work/runs/one", report=REPORT
+    )
     assert replace(draft, archive=True).digest != draft.digest

@@ -8,13 +8,15 @@ from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.drafting import build_draft, finish
 from cxr_snapshot.manifest import Draft
 from cxr_snapshot.storage import Store
-from ledgers import FACTS, REPORT, small_ledger
+from ledgers import FACTS, REPORT, parted, small_ledger
 
 WHEN = "2026-11-23T03:00:00+00:00"
 
 
 def draft(store: Store, previous: dict | None = None) -> Draft:
-    return build_draft(store, small_ledger(store), FACTS, previous=previous, folder="_work/runs/one", report=REPORT)
+    return build_draft(
+        store, *parted(small_ledger(store)), FACTS, previous=previous, folder="_work/runs/one", report=REPORT
+    )
 
 
 def finished(made: Draft) -> dict[str, bytes]:
@@ -68,9 +70,9 @@ def test_every_copy_is_in_the_store_with_the_stated_size_and_hash(store: Store):
 
 def test_a_rerun_gives_the_same_bytes_and_writes_nothing(store: Store):
     ledger = small_ledger(store)
-    first = build_draft(store, ledger, FACTS, previous=None, folder="_work/runs/one", report=REPORT)
+    first = build_draft(store, *parted(ledger), FACTS, previous=None, folder="_work/runs/one", report=REPORT)
     before = store.list("")
-    second = build_draft(store, ledger, FACTS, previous=None, folder="_work/runs/one", report=REPORT)
+    second = build_draft(store, *parted(ledger), FACTS, previous=None, folder="_work/runs/one", report=REPORT)
     assert store.list("") == before
     assert (second.digest, second.tables, second.copies) == (first.digest, first.tables, first.copies)
     assert finished(second) == finished(first)
@@ -110,7 +112,8 @@ def test_changes_are_told_against_the_tables_of_the_previous_snapshot(store: Sto
     previous = json.loads(finished(first)["snapshot.json"])
     ledger = small_ledger(store)
     ledger.loc[ledger["rule"].eq("not_drawn"), ["rule", "reason", "evidence"]] = None
-    second = build_draft(store, ledger, FACTS, previous=previous, folder="_work/runs/two", report=REPORT)
-    assert second.changes["previous"] == "2026-11-23"
-    assert [entry["reason"] for entry in second.changes["added"]] == ["was excluded as not_drawn"]
-    assert json.loads(second.tables["changes.json"]) == second.changes
+    second = build_draft(store, *parted(ledger), FACTS, previous=previous, folder="_work/runs/two", report=REPORT)
+    changes = json.loads(second.tables["changes.json"])
+    assert changes["previous"] == "2026-11-23"
+    assert [entry["reason"] for entry in changes["added"]] == ["was excluded as not_drawn"]
+    assert finished(second)["CHANGES.md"].decode().startswith("# Changes in 2026-11-23\n\nCompared with 2026-11-23.")

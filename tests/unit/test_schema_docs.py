@@ -13,7 +13,7 @@ from cxr_snapshot.changes import KINDS
 from cxr_snapshot.drafting import SCHEMA_VERSION, build_draft, finish
 from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS
 from cxr_snapshot.storage import Store
-from ledgers import FACTS, REPORT, small_ledger
+from ledgers import FACTS, REPORT, parted, small_ledger
 
 TEXT = (ROOT / "docs/schema.md").read_text()
 
@@ -50,6 +50,8 @@ def test_the_version_is_the_one_in_the_code():
 
 def test_the_keys_of_snapshot_json_are_described(store: Store):
     more = {"fingerprint": "f", "code_version": "1"}
-    draft = build_draft(store, small_ledger(store), FACTS | more, previous=None, folder="_work/runs/one", report=REPORT)
+    draft = build_draft(
+        store, *parted(small_ledger(store)), FACTS | more, previous=None, folder="_work/runs/one", report=REPORT
+    )
     snapshot = json.loads(finish(draft, "2026-11-23", "2026-11-23T03:00:00+00:00", "s3://b/", None)["snapshot.json"])
     assert sorted(first_cells("`snapshot.json`")) == sorted(snapshot)

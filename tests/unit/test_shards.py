@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,7 +31,7 @@ def manifest(*splits: str) -> pd.DataFrame:
 
 def test_a_shard_has_picture_label_and_all_columns_of_the_manifest():
     rows = manifest("train", "train", "train")
-    table = pq.read_table(io.BytesIO(shard_bytes(rows, [PNG] * 3)))
+    table = pq.read_table(io.BytesIO(shard_bytes(rows, pa.array([PNG] * 3))))
     assert table.column_names == ["image", "label", *MANIFEST_COLUMNS]
     assert table["image"].to_pylist() == [{"bytes": PNG, "path": file} for file in rows["file"]]
     assert [CLASSES[label] for label in table["label"].to_pylist()] == list(rows["class"])
@@ -38,7 +39,7 @@ def test_a_shard_has_picture_label_and_all_columns_of_the_manifest():
 
 
 def test_the_metadata_names_every_column_for_hugging_face():
-    schema = pq.read_schema(io.BytesIO(shard_bytes(manifest("train"), [PNG])))
+    schema = pq.read_schema(io.BytesIO(shard_bytes(manifest("train"), pa.array([PNG]))))
     features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
     assert list(features) == schema.names
     assert features["image"] == {"_type": "Image"}
@@ -46,7 +47,9 @@ def test_the_metadata_names_every_column_for_hugging_face():
 
 
 def test_the_same_rows_give_the_same_bytes():
-    assert shard_bytes(manifest("train", "test"), [PNG, PNG]) == shard_bytes(manifest("train", "test"), [PNG, PNG])
+    assert shard_bytes(manifest("train", "test"), pa.array([PNG, PNG])) == shard_bytes(
+        manifest("train", "test"), pa.array([PNG, PNG])
+    )
 
 
 def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(store: Store):

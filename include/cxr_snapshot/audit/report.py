@@ -53,17 +53,18 @@ def write_report(
     """
     base = previous["version"] if previous else None
     before = store.get_json(f"{base}/{REPORT}") if base else None
-    manifest = build_manifest(ledger)
-    sample, control = draw_sample(manifest), control_images(ledger)
+    manifest, control, duplicates = build_manifest(ledger), control_images(ledger), examples.pick_duplicates(ledger)
+    described, sample = _described(manifest), draw_sample(manifest)
+    del ledger, manifest  # the probes need the memory
     looks = load_looks(store, {*sample["sha256"], *control["sha256"]})
     probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION)
     probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION)
     picked = {
-        "duplicates": examples.pick_duplicates(ledger),
+        "duplicates": duplicates,
         "shortcuts": examples.pick_shortcuts(sample, probes),
         "texts": examples.pick_texts(sample, looks),
     }
-    report = _measured(manifest, checks, probes, before, base) | {"examples": picked, **facts}
+    report = _judged(described, checks, probes, before, base) | {"examples": picked, **facts}
     sheets = _sheets(store, picked)
     store.put_json(f"{folder}/{REPORT}", report)
     store.put(f"{folder}/{PAGE}", render_page(report, sheets))
@@ -72,7 +73,8 @@ def write_report(
 
 def draw_sample(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return up to ``MOST_PER_CLASS`` images of each class, the same ones as long as they are published."""
-    return manifest.sort_values("sha256").groupby("class").head(MOST_PER_CLASS).reset_index(drop=True)
+    lowest = manifest[["class", "sha256"]].sort_values("sha256").groupby("class").head(MOST_PER_CLASS)
+    return manifest.loc[lowest.index].reset_index(drop=True)
 
 
 def control_images(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -135,26 +137,31 @@ def verdict(
     return {"level": level, "headline": headline, "sentences": sentences}
 
 
-def _measured(
-    manifest: pd.DataFrame,
+def _described(manifest: pd.DataFrame) -> dict[str, Any]:
+    """Return what ``audit.json`` says of the published images without looking at them."""
+    return {
+        "confounding": confounding.measure_confounding(manifest),
+        "ages": confounding.describe_ages(manifest),
+        "sexes": confounding.count_sexes(manifest),
+        "patients": confounding.count_patients(manifest),
+    }
+
+
+def _judged(
+    described: Mapping[str, Any],
     checks: Sequence[Check],
     probes: Sequence[Probe],
     before: Mapping[str, Any] | None,
     base: str | None,
 ) -> dict[str, Any]:
     """Return the content of ``audit.json`` without examples and what the snapshot is made of."""
-    attributes = confounding.measure_confounding(manifest)
-    ages, patients = confounding.describe_ages(manifest), confounding.count_patients(manifest)
     results, gates = [probe.as_dict() for probe in probes], [check.as_dict() for check in checks]
-    figures = main_figures(attributes, ages, patients, probes)
+    figures = main_figures(described["confounding"], described["ages"], described["patients"], probes)
     return {
         "schema_version": SCHEMA_VERSION,
-        "verdict": verdict(results, attributes, gates),
+        "verdict": verdict(results, described["confounding"], gates),
         "checks": gates,
-        "confounding": attributes,
-        "ages": ages,
-        "sexes": confounding.count_sexes(manifest),
-        "patients": patients,
+        **described,
         "probes": results,
         "figures": figures,
         "previous": base,
