@@ -40,7 +40,8 @@ def compare(
         A list for each of ``KINDS``, each sorted by file.
     """
     if old is None:
-        added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
+        rows = new[list(_IDENTITY)].itertuples(index=False, name=None)
+        added = [{**dict(zip(_IDENTITY, row, strict=True)), "reason": "first snapshot"} for row in rows]
         return {**{kind: [] for kind in KINDS}, "added": added}
     removed = old[~old["sha256"].isin(new["sha256"])]
     ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))

@@ -47,14 +47,14 @@ def build_draft(
     """
     earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
     shards = write_shards(store, manifest, folder, earlier)  # takes much memory, so while there are no tables yet
-    changes = _changes(store, manifest, excluded, facts["revisions"], previous)
+    changes_json, changes_text = _changes(store, manifest, excluded, facts["revisions"], previous)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
         "manifest.csv": manifest_csv,
         "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
         "excluded.csv": csv_bytes(excluded),
         "ATTRIBUTION.csv": attribution_csv(manifest),
-        "changes.json": json_bytes(changes),
+        "changes.json": changes_json,
         "preview.jpg": draw_preview(store, manifest),
         **report,
     }
@@ -69,7 +69,7 @@ def build_draft(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
         for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
     )
-    return Draft(manifest, images + shards, tables, facts | made, changes_markdown(changes))
+    return Draft(manifest, images + shards, tables, facts | made, changes_text)
 
 
 def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
@@ -101,13 +101,14 @@ def _changes(
     excluded: pd.DataFrame,
     revisions: dict[str, str],
     previous: dict[str, Any] | None,
-) -> dict[str, Any]:
-    """Return the content of ``changes.json``, with the previous tables from the store."""
-    if previous is None:
-        return changes_report(compare(None, None, manifest, excluded), None, revisions)
-    old = store.get_table(f"{previous['version']}/manifest.parquet")
-    old_excluded = pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
-    return changes_report(compare(old, old_excluded, manifest, excluded), previous, revisions)
+) -> tuple[bytes, str]:
+    """Return ``changes.json``, and ``CHANGES.md`` without its title, with the previous tables from the store."""
+    old, old_excluded = None, None
+    if previous is not None:
+        old = store.get_table(f"{previous['version']}/manifest.parquet")
+        old_excluded = pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
+    report = changes_report(compare(old, old_excluded, manifest, excluded), previous, revisions)
+    return json_bytes(report), changes_markdown(report)
 
 
 def _is_shard(copy: Copy) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from pathlib import PurePosixPath
 from threading import Semaphore
 
@@ -69,7 +68,7 @@ def to_gray(image: Image.Image) -> Image.Image:
 class Pictures:
     """The pictures of blobs: those that were kept, and the others made as they are asked for.
 
-    What is in a snapshot needs not be kept, since the next one takes it out of that one's shards.
+    What a snapshot holds need not be kept, since the next one takes it out of that one's shards.
 
     Args:
         store: holds the blobs and the pictures that were kept.
@@ -78,6 +77,8 @@ class Pictures:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._making = Semaphore(_THREADS)
+        names = (name for name, _ in store.scan(f"_work/normalised/{RECIPE}/"))
+        self._kept = frozenset(PurePosixPath(name).stem for name in names)
 
     def load(self, sha256s: Iterable[str]) -> Iterator[bytes]:
         """Yield the pictures of blobs, in order.
@@ -104,11 +105,6 @@ class Pictures:
     def _make(self, original: bytes) -> bytes:
         with self._making:
             return normalise(original)
-
-    @cached_property
-    def _kept(self) -> frozenset[str]:
-        names = (name for name, _ in self.store.scan(f"_work/normalised/{RECIPE}/"))
-        return frozenset(PurePosixPath(name).stem for name in names)
 
 
 def picture_name(sha256: str) -> str:

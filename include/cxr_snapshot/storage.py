@@ -340,15 +340,22 @@ def blob_name(sha256: str) -> str:
 def json_sha256(value: dict[str, Any]) -> str:
     """Return the SHA-256 of ``json_bytes(value)`` in hex, in little memory."""
     digest = hashlib.sha256()
-    for piece in json.JSONEncoder(**_JSON).iterencode(value):
-        digest.update(piece.encode())
-    digest.update(b"\n")
+    for piece in _json_pieces(value):
+        digest.update(piece)
     return digest.hexdigest()
 
 
 def json_bytes(value: dict[str, Any]) -> bytes:
     """Return ``value`` as indented JSON with sorted keys and a final newline."""
-    return (json.dumps(value, **_JSON) + "\n").encode()
+    return b"".join(_json_pieces(value))
+
+
+def _json_pieces(value: dict[str, Any]) -> Iterator[bytes]:
+    """Yield JSON in pieces of some size; the many small ones that the library makes would take ten times the memory."""
+    small = json.JSONEncoder(**_JSON).iterencode(value)
+    while piece := "".join(itertools.islice(small, 10_000)):
+        yield piece.encode()
+    yield b"\n"
 
 
 def parse_json(body: bytes, where: str) -> dict[str, Any]:
