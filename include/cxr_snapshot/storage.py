@@ -61,7 +61,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StoredObject:
     """What a listing says of one object: size in bytes, ETag with its quotes, time of the last change."""
 
