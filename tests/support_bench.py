@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import multiprocessing
+import re
 import resource
 import shutil
 import subprocess
@@ -48,6 +49,11 @@ class Stopwatch:
 def _now() -> tuple[float, float]:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
+
+
+def peak_mb() -> float:
+    """Return the most memory that this process ever had; ``getrusage`` would give that of its parent, if higher."""
+    return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 
 
 def in_fresh_process(work: Callable[..., dict], *arguments: object) -> dict:

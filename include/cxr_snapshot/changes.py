@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -40,8 +40,7 @@ def compare(
         A list for each of ``KINDS``, each sorted by file.
     """
     if old is None:
-        rows = new[list(_IDENTITY)].itertuples(index=False, name=None)
-        added = [{**dict(zip(_IDENTITY, row, strict=True)), "reason": "first snapshot"} for row in rows]
+        added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
         return {**{kind: [] for kind in KINDS}, "added": added}
     removed = old[~old["sha256"].isin(new["sha256"])]
     ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
@@ -170,10 +169,11 @@ def _entry(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:
     return {name: row[name] for name in _IDENTITY} | {name: value for name, value in more.items() if value is not None}
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain values, ``None`` where one is missing."""
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the rows as plain values, ``None`` where one is missing."""
     plain = frame.astype(object).where(frame.notna(), None)
-    return [{str(name): value for name, value in row.items()} for row in plain.to_dict("records")]
+    for values in plain.itertuples(index=False, name=None):
+        yield dict(zip(map(str, frame.columns), values, strict=True))
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:

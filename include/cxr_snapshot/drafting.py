@@ -16,7 +16,7 @@ from cxr_snapshot.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.croissant import DescribedFile, croissant
 from cxr_snapshot.manifest import Copy, Draft, csv_bytes
 from cxr_snapshot.models import MANIFEST_COLUMNS, MANIFEST_SCHEMA
-from cxr_snapshot.normalising import DESCRIPTION
+from cxr_snapshot.normalising import DESCRIPTION, Pictures
 from cxr_snapshot.preview import draw_preview
 from cxr_snapshot.shards import write_shards
 from cxr_snapshot.storage import Store, blob_name, json_bytes, parquet_bytes
@@ -46,7 +46,9 @@ def build_draft(
         report: what the audit wrote, ``audit.json`` and ``audit.html``.
     """
     earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
-    shards = write_shards(store, manifest, folder, earlier)  # takes much memory, so while there are no tables yet
+    pictures = Pictures(store)
+    # Takes much memory, so while there are no tables yet.
+    shards = write_shards(store, pictures, manifest, folder, earlier)
     changes_json, changes_text = _changes(store, manifest, excluded, facts["revisions"], previous)
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
@@ -55,7 +57,7 @@ def build_draft(
         "excluded.csv": csv_bytes(excluded),
         "ATTRIBUTION.csv": attribution_csv(manifest),
         "changes.json": changes_json,
-        "preview.jpg": draw_preview(store, manifest),
+        "preview.jpg": draw_preview(pictures, manifest),
         **report,
     }
     made = {

@@ -78,7 +78,7 @@ class Pictures:
         self.store = store
         self._making = Semaphore(_THREADS)
         names = (name for name, _ in store.scan(f"_work/normalised/{RECIPE}/"))
-        self._kept = frozenset(PurePosixPath(name).stem for name in names)
+        self._kept = {PurePosixPath(name).stem for name in names}
 
     def load(self, sha256s: Iterable[str]) -> Iterator[bytes]:
         """Yield the pictures of blobs, in order.
@@ -95,6 +95,7 @@ class Pictures:
             return self.store.get(picture_name(sha256))
         picture = self._make(original)
         self.store.put(picture_name(sha256), picture)
+        self._kept.add(sha256)
         return picture
 
     def _load(self, sha256: str) -> bytes:

@@ -10,21 +10,19 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr_snapshot.models import CLASSES
 from cxr_snapshot.normalising import Pictures
-from cxr_snapshot.storage import Store
 
 PICTURES = 10  # in a row, at most
 _FEWEST_COLUMNS = 4  # so that titles have room
 _SIDE, _GAP, _TITLE = 112, 6, 26  # pixels
 
 
-def draw_preview(store: Store, manifest: pd.DataFrame) -> bytes:
+def draw_preview(pictures: Pictures, manifest: pd.DataFrame) -> bytes:
     """Return a JPEG with up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
 
     Args:
-        store: holds the blobs.
+        pictures: of the blobs.
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
-    pictures = Pictures(store)
     of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
     return contact_sheet(
         {

@@ -46,25 +46,28 @@ SHARD_SCHEMA = pa.schema(
 )
 
 
-def write_shards(store: Store, manifest: pd.DataFrame, folder: str, earlier: str | None = None) -> tuple[Copy, ...]:
+def write_shards(
+    store: Store, others: Pictures, manifest: pd.DataFrame, folder: str, earlier: str | None = None
+) -> tuple[Copy, ...]:
     """Write the shards as objects under the run's folder, named by content; those that are there are not written again.
 
     The order in a shard is that of the images' SHA-256, so that someone who streams it meets the classes mixed. A split
     without images has no shard.
 
     Args:
-        store: holds the blobs, and pictures that were made before; receives the shards.
+        store: holds the earlier snapshot; receives the shards.
+        others: gives the pictures that are in no shard of the earlier snapshot.
         manifest: columns of ``MANIFEST_SCHEMA``.
         folder: the run's folder.
         earlier: version of a snapshot with pictures of the same recipe. They are taken out of its shards of the same
-            split; the others are made now.
+            split.
 
     Returns:
         What to copy into the snapshot.
     """
     present = store.list(f"{folder}/data/")
     sums = read_sums(store, earlier, "data/") if earlier else {}
-    copies, others = [], Pictures(store)
+    copies = []
     progress = Progress("pictures put into shards", len(manifest))
     for split in TARGET:
         sha256s = manifest.loc[manifest["split"].eq(split), "sha256"].sort_values()

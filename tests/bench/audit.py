@@ -30,20 +30,18 @@ from upstream_simulator.phantom import draw  # noqa: E402
 
 IMAGES, FOLDER = 3000, "_work/runs/bench"
 SCRIPT = """
-import json, re, sys, time
-from pathlib import Path
+import json, sys, time
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.storage import Store
 from support import client_of
+from support_bench import peak_mb
 endpoint, bucket, folder = sys.argv[1:]
 store = Store(client_of(endpoint), bucket, "bench")
 ledger = store.get_table(f"{folder}/balanced.parquet")
 wall, cpu = time.perf_counter(), time.process_time()
 facts = {"revisions": {"covid": "1", "pneumonia": "2"}, "settings": {}, "splits": {}}
 write_report(store, ledger, [], facts=facts, previous=None, folder=folder)
-status = Path("/proc/self/status").read_text()  # getrusage would give the peak of the parent, if that is higher
-peak = int(re.search(r"VmHWM:\\s*(\\d+)", status)[1])
-print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, peak / 1024]))
+print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, peak_mb()]))
 """
 
 

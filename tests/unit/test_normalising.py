@@ -101,8 +101,10 @@ def test_equal_bytes_give_equal_bytes():
 def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: Store):
     bodies = [picture(number) for number in range(3)]
     sha256s = [put_blob(store, body) for body in bodies]
-    assert [Pictures(store).keep(sha256s[0], bodies[0]) for _ in range(2)] == [normalise(bodies[0])] * 2
+    pictures = Pictures(store)
+    assert [pictures.keep(sha256s[0], bodies[0]) for _ in range(2)] == [normalise(bodies[0])] * 2
     store.put(picture_name(sha256s[0]), b"kept as it is")
+    assert pictures.keep(sha256s[0], bodies[0]) == b"kept as it is"
     assert Pictures(store).keep(sha256s[0], bodies[0]) == b"kept as it is"
     assert list(Pictures(store).load(sha256s)) == [b"kept as it is", normalise(bodies[1]), normalise(bodies[2])]
     assert list(store.list("_work/normalised/")) == [picture_name(sha256s[0])]

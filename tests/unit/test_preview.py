@@ -7,7 +7,7 @@ from PIL import Image
 
 from cxr_snapshot.manifest import build_manifest
 from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import picture_name
+from cxr_snapshot.normalising import Pictures, picture_name
 from cxr_snapshot.preview import PICTURES, contact_sheet, draw_preview
 from cxr_snapshot.storage import Store
 from ledgers import ledger, picture, row
@@ -43,4 +43,4 @@ def test_the_pictures_with_the_lowest_hash_are_chosen(store: Store):
     expected = {
         f"{name}: {PICTURES + 2} images": [gray(int(sha256[:2], 16)) for sha256 in chosen[name]] for name in CLASSES
     }
-    assert draw_preview(store, manifest) == contact_sheet(expected)
+    assert draw_preview(Pictures(store), manifest) == contact_sheet(expected)

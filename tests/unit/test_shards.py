@@ -16,7 +16,7 @@ from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.manifest import Copy, build_manifest
 from cxr_snapshot.models import CLASSES, MANIFEST_COLUMNS
-from cxr_snapshot.normalising import picture_name
+from cxr_snapshot.normalising import Pictures, picture_name
 from cxr_snapshot.shards import SHARD_ROWS, shard_bytes, write_shards
 from cxr_snapshot.storage import Store
 from ledgers import ledger, picture, row
@@ -56,10 +56,10 @@ def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(stor
     rows = manifest("train", "test", "train", "train")
     for number, sha256 in enumerate(rows["sha256"]):
         store.put(picture_name(sha256), picture(number, "PNG"))
-    copies = write_shards(store, rows, "_work/runs/a")
+    copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
     assert [copy.target for copy in copies] == ["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"]
     before = store.list("_work/runs/a/")
-    assert write_shards(store, rows, "_work/runs/a") == copies
+    assert write_shards(store, Pictures(store), rows, "_work/runs/a") == copies
     assert store.list("_work/runs/a/") == before  # with the times of their last change
     for copy in copies:
         body = store.get(copy.source)
@@ -72,7 +72,7 @@ def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
     one = manifest("train")
     store.put(picture_name(one["sha256"][0]), PNG)
     many = pd.concat([one] * (SHARD_ROWS + 1), ignore_index=True)
-    copies = write_shards(store, many, "_work/runs/b")
+    copies = write_shards(store, Pictures(store), many, "_work/runs/b")
     assert [copy.target for copy in copies] == [
         "data/train-00000-of-00002.parquet",
         "data/train-00001-of-00002.parquet",
@@ -88,7 +88,7 @@ def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, mo
     publish_shards(store, rows.drop(index=[1, 4]))
     for sha256 in rows["sha256"][[1, 4]]:
         store.put(picture_name(sha256), f"made for {sha256}".encode())
-    copies = write_shards(store, rows, "_work/runs/b", "2026-11-22")
+    copies = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
     found = {row["sha256"]: row["image"]["bytes"].decode() for copy in copies for row in read(store, copy.source)}
     assert found == {sha256: f"made for {sha256}" for sha256 in rows["sha256"]}
 
@@ -99,10 +99,10 @@ def test_a_damaged_shard_is_not_used(store: Store, caplog: pytest.LogCaptureFixt
     [copy] = publish_shards(store, rows)
     store.put(f"2026-11-22/{copy.target}", b"damaged")
     with pytest.raises(MissingObjectError):
-        write_shards(store, rows, "_work/runs/b", "2026-11-22")
+        write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
     for sha256 in rows["sha256"]:
         store.put(picture_name(sha256), f"made for {sha256}".encode())
-    [again] = write_shards(store, rows, "_work/runs/b", "2026-11-22")
+    [again] = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
     assert again.sha256 == copy.sha256
     assert f"{copy.target} is not what SHA256SUMS says" in caplog.text
 
@@ -112,7 +112,7 @@ def publish_shards(store: Store, rows: pd.DataFrame) -> tuple[Copy, ...]:
     names = [picture_name(sha256) for sha256 in rows["sha256"]]
     for name, sha256 in zip(names, rows["sha256"], strict=True):
         store.put(name, f"made for {sha256}".encode())
-    copies = write_shards(store, rows, "_work/runs/a")
+    copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
     sums = sums_bytes({copy.target: copy.sha256 for copy in copies})
     store.put(f"2026-11-22/{SUMS}", sums)
     store.put(f"2026-11-22/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode() + b"\n")

@@ -16,7 +16,6 @@ from cxr_snapshot.models import CLASSES
 from cxr_snapshot.normalising import Pictures
 from cxr_snapshot.preview import PICTURES as MOST
 from cxr_snapshot.preview import contact_sheet
-from cxr_snapshot.storage import Store
 
 FEWEST_LETTERS = 4  # marks in a row from which a picture is a candidate for burnt-in text
 
@@ -87,23 +86,21 @@ def pick_texts(manifest: pd.DataFrame, looks: pd.DataFrame) -> list[dict[str, An
     return _records(most.groupby("class").head(MOST), ["file", "class", "sha256", "text_score"])
 
 
-def draw_duplicates(store: Store, pairs: Sequence[dict[str, Any]]) -> bytes:
+def draw_duplicates(pictures: Pictures, pairs: Sequence[dict[str, Any]]) -> bytes:
     """Return a sheet with the kept pictures above those left out."""
-    pictures = Pictures(store)
     rows = {"Kept": "kept_sha256", "Left out": "sha256"}
     return contact_sheet({title: list(pictures.load(pair[name] for pair in pairs)) for title, name in rows.items()})
 
 
-def draw_by_class(store: Store, picked: Sequence[dict[str, Any]], *, without_lungs: bool = False) -> bytes:
+def draw_by_class(pictures: Pictures, picked: Sequence[dict[str, Any]], *, without_lungs: bool = False) -> bytes:
     """Return a sheet with a row for each class that has pictures.
 
     Args:
-        store: holds the blobs.
+        pictures: of the blobs.
         picked: what to draw, each with ``class`` and ``sha256``.
         without_lungs: black out what the probe ``no_lungs`` does not see.
     """
     rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
-    pictures = Pictures(store)
     sheet = {name: list(pictures.load(row)) for name, row in rows.items() if row}
     if without_lungs:
         sheet = {name: [_blacked_out(body) for body in bodies] for name, bodies in sheet.items()}

@@ -37,11 +37,12 @@ _DECODED_SIDE = 256  # pixels; the decoder of JPEG may shrink as long as both si
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
 
 
-def load_looks(store: Store, sha256s: Iterable[str]) -> pd.DataFrame:
+def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.DataFrame:
     """Return the looks of these blobs, sorted by SHA-256; those that are new are made and kept, as are their pictures.
 
     Args:
-        store: holds the blobs, their normalised pictures and the looks of earlier runs.
+        store: holds the blobs and the looks of earlier runs.
+        pictures: keeps their pictures.
         sha256s: of the blobs.
 
     Returns:
@@ -53,7 +54,6 @@ def load_looks(store: Store, sha256s: Iterable[str]) -> pd.DataFrame:
     wanted = pd.Index(sorted(set(sha256s)))
     known = _load_tables(store)
     missing = wanted.difference(list(known["sha256"]))
-    pictures = Pictures(store)
     progress = Progress("images looked at", len(missing))
     rows = []
     for sha256, found in bounded_map(lambda sha256: _look(store, pictures, sha256), missing, threads=_THREADS):

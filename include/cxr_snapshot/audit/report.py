@@ -21,6 +21,7 @@ from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe,
 from cxr_snapshot.audit.words import WORST_FIRST, percent
 from cxr_snapshot.labels import modality, view_kind
 from cxr_snapshot.manifest import build_manifest
+from cxr_snapshot.normalising import Pictures
 from cxr_snapshot.storage import Store
 
 SCHEMA_VERSION = 1
@@ -56,7 +57,8 @@ def write_report(
     manifest, control, duplicates = build_manifest(ledger), control_images(ledger), examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     del ledger, manifest  # the probes need the memory
-    looks = load_looks(store, {*sample["sha256"], *control["sha256"]})
+    pictures = Pictures(store)
+    looks = load_looks(store, pictures, {*sample["sha256"], *control["sha256"]})
     probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION)
     probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION)
     picked = {
@@ -65,7 +67,7 @@ def write_report(
         "texts": examples.pick_texts(sample, looks),
     }
     report = _judged(described, checks, probes, before, base) | {"examples": picked, **facts}
-    sheets = _sheets(store, picked)
+    sheets = _sheets(pictures, picked)
     store.put_json(f"{folder}/{REPORT}", report)
     store.put(f"{folder}/{PAGE}", render_page(report, sheets))
     return summary(report)
@@ -172,15 +174,15 @@ def _judged(
     }
 
 
-def _sheets(store: Store, picked: Mapping[str, Any]) -> dict[str, bytes]:
+def _sheets(pictures: Pictures, picked: Mapping[str, Any]) -> dict[str, bytes]:
     """Return contact sheets as JPEG by name, of what there is."""
     sheets = {}
     if picked["duplicates"]:
-        sheets["duplicates"] = examples.draw_duplicates(store, picked["duplicates"])
+        sheets["duplicates"] = examples.draw_duplicates(pictures, picked["duplicates"])
     if picked["shortcuts"]:
-        sheets["shortcuts"] = examples.draw_by_class(store, picked["shortcuts"], without_lungs=True)
+        sheets["shortcuts"] = examples.draw_by_class(pictures, picked["shortcuts"], without_lungs=True)
     if picked["texts"]:
-        sheets["texts"] = examples.draw_by_class(store, picked["texts"])
+        sheets["texts"] = examples.draw_by_class(pictures, picked["texts"])
     return sheets
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import open_store
+from support_bench import peak_mb
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -69,7 +69,7 @@ def run(stage: str, arguments: dict[str, Any]) -> dict[str, Any]:
         "cpu": time.process_time(),
         "start_cpu": started,
         "copy_cpu": copies.cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
         "requests": counted.requests,
         "sent": counted.sent,
         "received": counted.received,

@@ -20,7 +20,7 @@ from cxr_snapshot.audit.probes import run_probes
 from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import normalise
+from cxr_snapshot.normalising import Pictures, normalise
 from cxr_snapshot.storage import Store
 from ledgers import ledger, picture, row, small_ledger
 
@@ -97,13 +97,13 @@ def test_a_deep_image_is_seen_as_its_stretched_self() -> None:
 def test_looks_are_made_once_and_kept(store: Store) -> None:
     table = small_ledger(store)
     sha256s = list(table["sha256"])
-    first = load_looks(store, sha256s[:3])
+    first = load_looks(store, Pictures(store), sha256s[:3])
     written = store.list("_work/looks/")
-    assert load_looks(store, sha256s[:3]).equals(first)
+    assert load_looks(store, Pictures(store), sha256s[:3]).equals(first)
     assert store.list("_work/looks/") == written
     with pytest.raises(MissingObjectError):
-        load_looks(store, ["0" * 64])
-    everything = load_looks(store, sha256s)
+        load_looks(store, Pictures(store), ["0" * 64])
+    everything = load_looks(store, Pictures(store), sha256s)
     assert list(everything["sha256"]) == sorted(sha256s)
     assert everything[everything["sha256"].isin(sha256s[:3])].reset_index(drop=True).equals(first)
 
