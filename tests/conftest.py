@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_environment import ROOT
+import support.airflow_environment  # noqa: F401 - before Airflow
 from cxr_snapshot.storage import Store
 from local_stack.stack import ministack
-from support import ServedUpstream, client_of
+from support.paths import ROOT
+from support.stores import client_of
+from support.upstreams import ServedUpstream
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_sample
 from upstream_simulator.server import UpstreamSimulator
 

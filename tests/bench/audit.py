@@ -23,9 +23,9 @@ from PIL import Image  # noqa: E402
 
 from cxr_snapshot.models import CLASSES, LEDGER_SCHEMA  # noqa: E402
 from cxr_snapshot.storage import Store, blob_name, bounded_map  # noqa: E402
-from ledgers import ledger, row  # noqa: E402
 from local_stack.stack import ministack  # noqa: E402
-from support import client_of  # noqa: E402
+from support.ledgers import ledger, row  # noqa: E402
+from support.stores import client_of  # noqa: E402
 from upstream_simulator.phantom import draw  # noqa: E402
 
 IMAGES, FOLDER = 3000, "_work/runs/bench"
@@ -33,8 +33,8 @@ SCRIPT = """
 import json, sys, time
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.storage import Store
-from support import client_of
-from support_bench import peak_mb
+from support.bench import peak_mb
+from support.stores import client_of
 endpoint, bucket, folder = sys.argv[1:]
 store = Store(client_of(endpoint), bucket, "bench")
 ledger = store.get_table(f"{folder}/balanced.parquet")

@@ -31,8 +31,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(
 from first_build import is_original  # noqa: E402
 
 from local_stack.stack import ministack  # noqa: E402
-from support import client_of  # noqa: E402
-from support_bench import KEYS, REAL, ROOT, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
+from support.bench import KEYS, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
+from support.paths import REAL_DATA, ROOT  # noqa: E402
+from support.stores import client_of  # noqa: E402
 from upstream_simulator.server import UpstreamSimulator  # noqa: E402
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def main() -> None:
     print(", ".join(f"{name} {number}" for name, number in versions.items()), f"; {os.cpu_count()} cores\n", sep="")
     with tempfile.TemporaryDirectory() as scratch:
         upstreams = [generated(COUNT)]
-        if REAL.exists():
+        if REAL_DATA.exists():
             upstreams.insert(0, real(Path(scratch) / "real", "step-5", "step-7"))
         for upstream in upstreams:
             measure(upstream, Path(scratch) / f"work-{upstream.name.split()[0]}")

@@ -16,7 +16,8 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
 
-from support_bench import KEYS, REAL, ROOT, Spent, Stopwatch, Upstream, generated, in_fresh_process, real  # noqa: E402
+from support.bench import KEYS, Spent, Stopwatch, Upstream, generated, in_fresh_process, real  # noqa: E402
+from support.paths import REAL_DATA, ROOT  # noqa: E402
 
 ROUNDS, THREADS, COUNT = 3, 16, 600
 READ = "read all back, in no sum"  # what it costs that stages share nothing but the store
@@ -234,7 +235,7 @@ def main() -> None:
         folders = [Path(scratch) / name for name in ("upstream", "real", "generated")]
         for folder in folders:
             folder.mkdir()
-        if REAL.exists():
+        if REAL_DATA.exists():
             report(real(folders[0], "step-8", "step-8"), folders[1])
         else:
             print("The real images are not at hand.\n")

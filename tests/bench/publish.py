@@ -35,8 +35,8 @@ from cxr_snapshot.normalising import DESCRIPTION  # noqa: E402
 from cxr_snapshot.settings import Settings  # noqa: E402
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile  # noqa: E402
 from cxr_snapshot.storage import CLIENT_CONFIG, THREADS, Store, blob_name, parquet_bytes  # noqa: E402
-from ledgers import AUDIT  # noqa: E402
 from local_stack.stack import ministack  # noqa: E402
+from support.ledgers import AUDIT  # noqa: E402
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

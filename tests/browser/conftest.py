@@ -14,12 +14,12 @@ import boto3
 import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from airflow_environment import ROOT
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.storage import Store
 from local_stack import airflow_home, stack
 from local_stack.__main__ import is_healthy
 from local_stack.processes import Child, fetch, free_port
+from support.paths import ROOT
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -12,9 +12,9 @@ import requests
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
 
-from airflow_environment import ROOT
 from cxr_snapshot.models import CLASSES
 from snapshot_pages_app.app import app
+from support.paths import ROOT
 
 if TYPE_CHECKING:
     from conftest import RunningAirflow

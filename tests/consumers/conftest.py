@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from airflow_environment import ROOT
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, run_stages
+from support.paths import ROOT
+from support.stages import run_stages
+from support.upstreams import ServedUpstream
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
 from upstream_simulator.server import UpstreamSimulator
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from airflow_environment import ROOT
 from cxr_snapshot.storage import Store
-from support import RunDag, ServedUpstream
+from support.dag_runs import RunDag
+from support.paths import ROOT
+from support.upstreams import ServedUpstream
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag

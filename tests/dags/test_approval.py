@@ -9,7 +9,9 @@ from pathlib import Path
 
 from cxr_snapshot.publishing import read_latest
 from cxr_snapshot.storage import Store
-from support import RunDag, ServedUpstream, run_stages, states
+from support.dag_runs import RunDag, states
+from support.stages import run_stages
+from support.upstreams import ServedUpstream
 
 
 def answer(option: str) -> str:

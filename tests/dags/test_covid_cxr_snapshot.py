@@ -8,7 +8,8 @@ import pytest
 
 from cxr_snapshot.publishing import read_latest
 from cxr_snapshot.storage import Store
-from support import RunDag, ServedUpstream, states, xcom
+from support.dag_runs import RunDag, states, xcom
+from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault
 
 if TYPE_CHECKING:

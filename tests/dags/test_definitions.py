@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from airflow_environment import ROOT
 from airflow_runtime import load_settings, time_travel
+from support.paths import ROOT
 
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from airflow_environment import ROOT
 from cxr_snapshot.publishing import is_version, read_latest
 from cxr_snapshot.storage import Store
-from support import ServedUpstream
-from support_airflow import RealAirflow, eventually
+from support.airflow import RealAirflow, eventually
+from support.paths import ROOT
+from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault
 
 DAG = "covid_cxr_snapshot"

@@ -10,13 +10,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from airflow_environment import ROOT
 from cxr_snapshot.storage import Store
 from local_stack import airflow_home
-from support import ServedUpstream
-from support_cluster import DAG_ID, Cluster, kill
-from support_s3_proxy import S3Proxy, S3Request
-from support_servers import postgres, redis
+from support.cluster import DAG_ID, Cluster, kill
+from support.paths import ROOT
+from support.s3_proxy import S3Proxy, S3Request
+from support.servers import postgres, redis
+from support.upstreams import ServedUpstream
 
 
 class Gate:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support import REAL_DATA, ServedUpstream
+from support.paths import REAL_DATA
+from support.upstreams import ServedUpstream
 from upstream_simulator.server import UpstreamSimulator
 
 

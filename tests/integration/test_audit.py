@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from airflow_environment import ROOT
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, balanced_plan, run_stages
-from support_publishers import copied_bucket
+from support.paths import ROOT
+from support.stages import balanced_plan, run_stages
+from support.stores import copied_bucket
+from support.upstreams import ServedUpstream
 
 AUDIT = """
 import json, sys
@@ -25,7 +26,7 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
-from support import client_of
+from support.stores import client_of
 endpoint, text, plan = sys.argv[1:]
 settings = Settings.load(json.loads(text), environ={})
 pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))

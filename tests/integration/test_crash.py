@@ -11,9 +11,10 @@ from pathlib import Path
 from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.publishing import SUCCESS, read_latest
 from cxr_snapshot.storage import Store
-from support import ServedUpstream
-from support_publishers import Task, copied_bucket, forkserver, prepared_plans, publisher, run_stage, started
-from support_s3_proxy import S3Proxy
+from support.publishers import Task, forkserver, prepared_plans, publisher, run_stage, started
+from support.s3_proxy import S3Proxy
+from support.stores import copied_bucket
+from support.upstreams import ServedUpstream
 
 OLD, NEW = "2026-11-22", "2026-11-23"  # the plans' own date is NEW
 

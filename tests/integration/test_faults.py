@@ -12,7 +12,8 @@ import pytest
 from cxr_snapshot.errors import GuardError, SourceError
 from cxr_snapshot.publishing import read_latest
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, run_stages
+from support.stages import run_stages
+from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault
 
 LASTING = [

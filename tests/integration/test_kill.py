@@ -12,8 +12,10 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, client_of, run_stages
-from support_publishers import forkserver
+from support.publishers import forkserver
+from support.stages import run_stages
+from support.stores import client_of
+from support.upstreams import ServedUpstream
 
 # Where each try dies: in which stage, and before which of that stage's requests for names that hold the given text. One
 # try goes on where the other left off, so that each stage also meets what a killed one left behind.

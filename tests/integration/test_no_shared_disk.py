@@ -16,11 +16,13 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, client_of, run_stages
+from support.stages import run_stages
+from support.stores import client_of
+from support.upstreams import ServedUpstream
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["support", "support_publishers"])
+context.set_forkserver_preload(["support.publishers"])
 
 
 def run_alone(

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
-from airflow_environment import ROOT
 from cxr_snapshot import catalog, retention
 from cxr_snapshot.storage import Store
 from cxr_snapshot.verification import verify
-from support import ServedUpstream, client_of, run_stages
-from support_s3_proxy import S3Proxy, S3Request
+from support.paths import ROOT
+from support.s3_proxy import S3Proxy, S3Request
+from support.stages import run_stages
+from support.stores import client_of
+from support.upstreams import ServedUpstream
 
 Need = tuple[str, str, str]  # action, key, prefix of a listing
 

@@ -10,8 +10,8 @@ from typing import Any
 from cxr_snapshot.publishing import read_pointer, version_key
 from cxr_snapshot.storage import Store
 from cxr_snapshot.verification import verify
-from support import ServedUpstream
-from support_publishers import Task, prepared_plans, run_protocol, started
+from support.publishers import Task, prepared_plans, run_protocol, started
+from support.upstreams import ServedUpstream
 
 PROCESSES, ROUNDS = 8, 20
 LOST = re.compile(

@@ -6,7 +6,8 @@ import uuid
 from pathlib import Path
 
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, run_stages
+from support.stages import run_stages
+from support.upstreams import ServedUpstream
 
 
 def test_from_the_record_on_an_empty_store(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:

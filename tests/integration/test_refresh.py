@@ -10,7 +10,9 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, client_of, run_stages
+from support.stages import run_stages
+from support.stores import client_of
+from support.upstreams import ServedUpstream
 
 
 def counted(store: Store) -> tuple[Store, Counter[str]]:

@@ -13,7 +13,10 @@ import pytest
 
 from cxr_snapshot.publishing import read_latest
 from cxr_snapshot.storage import Store
-from support import REAL_DATA, Outcome, ServedUpstream, read_csv, run_stages
+from support.paths import REAL_DATA
+from support.stages import Outcome, run_stages
+from support.stores import read_csv
+from support.upstreams import ServedUpstream
 
 WITHOUT_ROW = {  # images of the last step; one is there to catch those who take every image
     "MERS-CoV-1-s2.0-S0378603X1500248X-gr4e.jpg",

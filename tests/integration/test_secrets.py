@@ -14,7 +14,7 @@ import pytest
 
 from cxr_snapshot.errors import SnapshotError
 from cxr_snapshot.storage import CLIENT_CONFIG, Store
-from support import ServedUpstream
+from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault
 
 SECRETS = {

@@ -8,7 +8,8 @@ import pandas as pd
 
 from cxr_snapshot.labels import licence_kind
 from cxr_snapshot.storage import Store
-from support import ServedUpstream, balanced_plan
+from support.stages import balanced_plan
+from support.upstreams import ServedUpstream
 
 
 def balanced(sample: ServedUpstream, store: Store, folder: Path, **settings: object) -> pd.DataFrame:

@@ -9,7 +9,9 @@ import pytest
 from cxr_snapshot.errors import GuardError, SettingsError
 from cxr_snapshot.publishing import is_version, read_latest
 from cxr_snapshot.storage import Store
-from support import REAL_DATA, Outcome, ServedUpstream, run_stages
+from support.paths import REAL_DATA
+from support.stages import Outcome, run_stages
+from support.upstreams import ServedUpstream
 
 NOW = "2026-11-23T03:00:00+00:00"
 

@@ -17,7 +17,7 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import open_store
-from support_bench import peak_mb
+from support.bench import peak_mb
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

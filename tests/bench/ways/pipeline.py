@@ -16,7 +16,7 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.storage import Store
-from support import client_of
+from support.stores import client_of
 
 ADDRESS, BUCKET, CREATED, SETTINGS = sys.argv[1:]
 

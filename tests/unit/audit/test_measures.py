@@ -22,7 +22,7 @@ from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.models import CLASSES
 from cxr_snapshot.normalising import Pictures, normalise
 from cxr_snapshot.storage import Store
-from ledgers import ledger, picture, row, small_ledger
+from support.ledgers import ledger, picture, row, small_ledger
 
 COLUMNS = ("source", "url", "format", "mode", "width", "height", "view", "license", "age", "sex", "patient_id")
 

@@ -7,7 +7,7 @@ import pytest
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.storage import Store
-from ledgers import small_ledger
+from support.ledgers import small_ledger
 
 FACTS = {"revisions": {"covid": "1" * 40, "pneumonia": "2"}, "settings": {}, "splits": {}}
 

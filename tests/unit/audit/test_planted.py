@@ -14,7 +14,7 @@ from cxr_snapshot.audit.probes import CLASSES_QUESTION, cross_validate, features
 from cxr_snapshot.deduplication import MAX_DISTANCE
 from cxr_snapshot.linking import close_fingerprints
 from cxr_snapshot.splitting import split_report
-from planted import collection
+from support.planted import collection
 
 
 def checked(ledger: pd.DataFrame, views: str = "frontal") -> list[Check]:

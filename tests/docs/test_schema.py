@@ -1,0 +1,57 @@
+"""docs/schema.md must name every column and every key that is published."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from cxr_snapshot.cards import ATTRIBUTION_COLUMNS
+from cxr_snapshot.changes import KINDS
+from cxr_snapshot.drafting import SCHEMA_VERSION, build_draft, finish
+from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS
+from cxr_snapshot.storage import Store
+from support.ledgers import FACTS, REPORT, parted, small_ledger
+from support.paths import ROOT
+
+TEXT = (ROOT / "docs/schema.md").read_text()
+
+
+def first_cells(title: str) -> list[str]:
+    """Return the names in the first column of the tables of one section."""
+    section = re.search(rf"^## {re.escape(title)}$(.*?)(?=^## |\Z)", TEXT, flags=re.MULTILINE | re.DOTALL)
+    assert section, title
+    cells = re.findall(r"^\| (`[^|]*) \|", section[1], flags=re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+@pytest.mark.parametrize(
+    ("title", "names"),
+    [
+        ("`manifest.csv`, `manifest.parquet`", MANIFEST_COLUMNS),
+        ("`excluded.csv`", EXCLUDED_COLUMNS),
+        ("`data/*.parquet`", ("image", "label")),
+        ("`changes.json`", tuple(KINDS)),
+    ],
+)
+def test_every_column_is_described_once_and_in_order(title, names):
+    assert first_cells(title) == list(names)
+
+
+def test_the_columns_of_the_attribution_are_described():
+    section = TEXT.split("## `ATTRIBUTION.csv`")[1].split("\n## ")[0]
+    assert {name for name in ATTRIBUTION_COLUMNS if f"`{name}`" not in section} == set()
+
+
+def test_the_version_is_the_one_in_the_code():
+    assert f"This is schema version {SCHEMA_VERSION}," in TEXT
+
+
+def test_the_keys_of_snapshot_json_are_described(store: Store):
+    more = {"fingerprint": "f", "code_version": "1"}
+    draft = build_draft(
+        store, *parted(small_ledger(store)), FACTS | more, previous=None, folder="_work/runs/one", report=REPORT
+    )
+    snapshot = json.loads(finish(draft, "2026-11-23", "2026-11-23T03:00:00+00:00", "s3://b/", None)["snapshot.json"])
+    assert sorted(first_cells("`snapshot.json`")) == sorted(snapshot)

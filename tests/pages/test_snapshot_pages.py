@@ -1,0 +1,432 @@
+"""The snapshot pages: the app as Airflow mounts it, on a real store with published snapshots."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pytest
+import requests
+from airflow.api_fastapi.app import init_auth_manager
+from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+from airflow.api_fastapi.core_api.security import get_user
+from airflow.plugins_manager import get_fastapi_plugins, get_import_errors, get_plugin_info
+from airflow.utils.db import initdb
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA
+from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from support.paths import ROOT
+from support.stages import run_stages
+from support.upstreams import ServedUpstream
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
+from upstream_simulator.server import UpstreamSimulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PREFIX = "/covid-cxr-snapshots"
+OLD, NEW = "2026-11-22", "2026-11-23"
+HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:alert(3) {{ 7 * 7 }} ' onclick='x"""
+VIEWER = SimpleAuthManagerUser(username="viewer", role="VIEWER")
+STRANGER = SimpleAuthManagerUser(username="stranger", role=None)
+
+
+@pytest.fixture(scope="module")
+def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two snapshots of the sample, and the remains of a third."""
+    folder = tmp_path_factory.mktemp("published")
+    shutil.copytree(sample_folder, folder / "sample")
+    bucket = f"pages-{uuid.uuid4().hex}"
+    s3_client.create_bucket(Bucket=bucket)
+    store = Store(s3_client, bucket, "covid-cxr")
+    git_dir, kaggle_dir = folder / "sample" / GIT_NAME, folder / "sample" / KAGGLE_NAME
+    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
+        pipeline = upstream.pipeline(store, folder / "scratch")
+        run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
+        upstream.move_to_step(2)
+        run_stages(pipeline, "second", f"{NEW}T03:00:00+00:00")
+    store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
+    return store
+
+
+@pytest.fixture(scope="module")
+def mounted() -> FastAPI:
+    """A server with the plugin's app, found and mounted as Airflow does it."""
+    initdb()
+    init_auth_manager()
+    server = FastAPI()
+    for item in get_fastapi_plugins()[0]:
+        server.mount(item["url_prefix"], item["app"])
+    return server
+
+
+class Pages:
+    """A browser, as far as the pages need one: who is signed in, and which store the app opens, can be changed."""
+
+    def __init__(self, server: FastAPI, pages: Any) -> None:
+        self.client = TestClient(server, follow_redirects=False)
+        self.pages = pages
+
+    def sign_in(self, user: SimpleAuthManagerUser) -> None:
+        self.pages.app.dependency_overrides[get_user] = lambda: user
+
+    def use(self, store: Store) -> None:
+        self.pages.app.dependency_overrides[self.pages.open_store] = lambda: store
+
+    def get(self, path: str, status: int = 200, **headers: str) -> str:
+        answer = self.client.get(
+            PREFIX + path, headers={name.replace("_", "-"): text for name, text in headers.items()}
+        )
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    def addresses(self) -> list[str]:
+        """Return an address for each route of the app."""
+        values = {"version": NEW, "name": "manifest.csv"}
+        return [route.path.replace("{name:path}", "{name}").format(**values) for route in self.pages.app.routes]
+
+
+@pytest.fixture
+def anonymous(mounted: FastAPI) -> Iterator[Pages]:
+    from snapshot_pages_app import app as pages  # in Airflow's import path once Airflow is loaded
+
+    yield Pages(mounted, pages)
+    pages.app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def pages(anonymous: Pages, published: Store) -> Pages:
+    anonymous.sign_in(VIEWER)
+    anonymous.use(published)
+    return anonymous
+
+
+class Elements(HTMLParser):
+    """Collects the start tags of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def named(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def read_json(store: Store, name: str) -> dict[str, Any]:
+    return json.loads(store.get(name))
+
+
+class TestPlugin:
+    def test_airflow_loads_it_and_nothing_else_from_the_folder(self, mounted):
+        assert get_import_errors() == {}
+        loaded = [
+            plugin for plugin in get_plugin_info() if plugin["source"].__class__.__name__ == "PluginsDirectorySource"
+        ]
+        assert [plugin["name"] for plugin in loaded] == ["snapshot_pages"]
+
+    def test_is_in_the_menu_and_on_the_dag(self, mounted):
+        (plugin,) = [plugin for plugin in get_plugin_info() if plugin["name"] == "snapshot_pages"]
+        places = {view["destination"]: view for view in plugin["external_views"]}
+        assert places["nav"]["category"] == "browse"
+        assert set(places) == {"nav", "dag"}
+        assert {view["href"] for view in places.values()} == {f"{PREFIX[1:]}/"}
+
+    def test_tasks_that_load_plugins_do_not_pay_for_the_app(self):
+        code = "import sys, snapshot_pages; print({name.split('.')[0] for name in sys.modules})"
+        command = [sys.executable, "-c", code]
+        loaded = subprocess.run(command, cwd=ROOT / "plugins", capture_output=True, text=True, check=True).stdout
+        assert "'snapshot_pages'" in loaded
+        assert "'snapshot_pages_app'" not in loaded
+
+
+class TestAccess:
+    def test_every_route_refuses_anonymous_requests(self, anonymous, published):
+        anonymous.use(published)
+        assert len(anonymous.addresses()) >= 6
+        for address in anonymous.addresses():
+            page = anonymous.get(address, 401)
+            assert "Please sign in" in page
+            assert NEW not in page
+
+    def test_every_route_refuses_a_forged_token(self, anonymous, published):
+        anonymous.use(published)
+        for address in anonymous.addresses():
+            anonymous.get(address, 403, Authorization="Bearer forged")
+
+    def test_every_route_refuses_who_may_not_read_the_dag(self, anonymous, published):
+        anonymous.use(published)
+        anonymous.sign_in(STRANGER)
+        for address in anonymous.addresses():
+            assert "You may not see this" in anonymous.get(address, 403)
+
+    def test_refuses_before_it_looks_at_the_address(self, anonymous):
+        anonymous.get("/?page=nonsense", 401)
+
+    def test_every_answer_forbids_scripts_and_foreign_frames(self, pages):
+        for address in [*pages.addresses(), "/nowhere", "/?page=0"]:
+            headers = pages.client.get(PREFIX + address).headers
+            policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+            assert policy["default-src"] == "'none'"
+            assert policy["frame-ancestors"] == "'self'"
+            assert "script-src" not in policy
+            assert headers["x-content-type-options"] == "nosniff"
+
+
+class TestPages:
+    def test_list_shows_what_was_published(self, pages, published):
+        text = Elements(pages.get("/")).text
+        newest = read_json(published, f"{NEW}/snapshot.json")
+        assert text.index("2026-11-24") < text.index(NEW) < text.index(OLD)
+        assert f"{NEW} latest 2026-11-23 03:00 UTC " + " ".join(str(newest["counts"][name]) for name in CLASSES) in text
+        assert f"{OLD} complete" in text
+        assert "2026-11-24 incomplete" in text
+        assert f"commit {newest['revisions']['covid'][:10]}" in text
+
+    def test_list_links_to_complete_snapshots_only(self, pages):
+        links = [link["href"] for link in Elements(pages.get("/")).named("a")]
+        assert f"{PREFIX}/snapshots/{NEW}" in links
+        assert f"{PREFIX}/snapshots/2026-11-24" not in links
+
+    def test_page_after_the_last_leads_back(self, pages):
+        assert "There are only 1 pages" in pages.get("/?page=2")
+
+    def test_snapshot_counts_are_those_of_its_files(self, pages, published):
+        text = Elements(pages.get(f"/snapshots/{NEW}")).text
+        facts = read_json(published, f"{NEW}/snapshot.json")
+        manifest = published.get_table(f"{NEW}/manifest.parquet")
+        for name in CLASSES:
+            assert f"{name} {facts['counts'][name]} of {facts['candidates'][name]} candidates" in text
+        for rule, count in facts["excluded"].items():
+            assert f"{rule} : {count}" in text
+        for view, count in manifest.loc[manifest["class"].eq("COVID"), "view"].value_counts().items():
+            assert f"{view} {count}" in text
+        assert facts["content_digest"] in text
+        assert f"aws s3 sync {facts['uri']}" in text
+
+    def test_snapshot_lists_changes_and_leads_to_the_comparison(self, pages, published):
+        page = Elements(pages.get(f"/snapshots/{NEW}"))
+        changes = read_json(published, f"{NEW}/changes.json")
+        assert changes["counts"]["added"] > 0
+        assert f"Added: {changes['counts']['added']}" in page.text
+        assert f"{PREFIX}/compare?from={OLD}&to={NEW}" in [link["href"] for link in page.named("a")]
+
+    def test_latest_stands_for_the_newest(self, pages):
+        assert pages.get("/snapshots/latest") == pages.get(f"/snapshots/{NEW}")
+
+    def test_first_snapshot_says_that_it_is_the_first(self, pages):
+        assert "This is the first snapshot" in pages.get(f"/snapshots/{OLD}")
+
+    def test_preview_comes_through_the_app(self, pages, published):
+        answer = pages.client.get(f"{PREFIX}/snapshots/{NEW}/preview.jpg")
+        assert answer.content == published.get(f"{NEW}/preview.jpg")
+        assert answer.headers["content-type"] == "image/jpeg"
+
+    def test_every_listed_file_can_be_fetched(self, pages):
+        links = [str(link["href"]) for link in Elements(pages.get(f"/snapshots/{NEW}")).named("a")]
+        files = [link for link in links if "/files/" in link]
+        assert len(files) > 10
+        assert {pages.client.get(link).status_code for link in files} == {303}
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/snapshots/2026-11-24",  # not complete
+            "/snapshots/2020-01-01",
+            "/snapshots/_work",
+            "/snapshots/2026-11-24/preview.jpg",
+            f"/snapshots/{NEW}/files/no-such-file",
+            f"/snapshots/{NEW}/files/../../latest.json",
+            "/snapshots/_work/files/conditional-write-probe",
+            f"/compare?from={OLD}&to=2026-11-24",
+            "/nowhere",
+        ],
+    )
+    def test_what_is_not_there_is_a_page_that_leads_back(self, pages, path):
+        assert f'href="{PREFIX}/"' in pages.get(path, 404)
+
+    def test_comparison_is_the_same_in_both_orders_and_by_default(self, pages, published):
+        page = pages.get(f"/compare?from={OLD}&to={NEW}")
+        assert pages.get(f"/compare?from={NEW}&to={OLD}") == page
+        assert pages.get("/compare") == page
+        old, new = (read_json(published, f"{version}/snapshot.json") for version in (OLD, NEW))
+        text = Elements(page).text
+        for name in CLASSES:
+            assert (
+                f"{name} {old['counts'][name]} {new['counts'][name]} +{new['counts'][name] - old['counts'][name]}"
+                in text
+            )
+        changes = read_json(published, f"{NEW}/changes.json")["counts"]
+        assert f"Added: {changes['added']}" in text
+
+    def test_comparison_with_itself_asks_for_another(self, pages):
+        assert "Choose two different snapshots" in pages.get(f"/compare?from={NEW}&to={NEW}")
+
+    def test_airflow_may_live_under_a_path(self, pages, mounted):
+        page = TestClient(mounted, root_path="/airflow").get(f"/airflow{PREFIX}/").text
+        assert f'href="/airflow{PREFIX}/snapshots/{NEW}"' in page
+
+    def test_audit_is_summed_up_and_linked(self, pages, published):
+        text = Elements(pages.get(f"/snapshots/{NEW}"))
+        report = read_json(published, f"{NEW}/audit.json")
+        assert report["verdict"]["headline"] in text.text
+        assert report["checks"][0]["description"] in text.text
+        assert {"href": f"{PREFIX}/snapshots/{NEW}/audit.html"} in text.named("a")
+        answer = pages.client.get(f"{PREFIX}/snapshots/{NEW}/audit.html")
+        assert answer.content == published.get(f"{NEW}/audit.html")
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+
+    def test_pages_are_built_for_everybody(self, pages):
+        for path in ("/", "/compare", f"/snapshots/{NEW}", "/nowhere"):
+            page = Elements(pages.client.get(PREFIX + path).text)
+            assert len(page.named("h1")) == len(page.named("main")) == len(page.named("header")) == 1
+            assert page.named("html") == [{"lang": "en"}]
+            assert all("scope" in cell for cell in page.named("th"))
+            assert all(image.get("alt") for image in page.named("img"))
+
+
+class TestHostileContent:
+    @pytest.fixture
+    def hostile(self, published: Store, store: Store) -> Store:
+        """A copy of the two snapshots in which every text that is free to choose is hostile."""
+        for name in published.list(""):
+            if not name.startswith(("_work/", "2026-11-24")):
+                store.put(name, published.get(name))
+        for version in (OLD, NEW):
+            for name in ("snapshot.json", "changes.json", "audit.json"):
+                kept = {"version": version, "previous": OLD if version == NEW else None, "uri": "s3://x/y/"}
+                poisoned = _poison(read_json(published, f"{version}/{name}"))
+                store.put_json(f"{version}/{name}", poisoned | {key: kept[key] for key in kept if key in poisoned})
+            manifest = published.get_table(f"{version}/manifest.parquet")
+            free = ("view", "split", "source", "path", "finding", "url", "license", "patient_id", "file")
+            for column in free:
+                manifest[column] = manifest[column].fillna("") + (HOSTILE + version)
+            store.put_table(f"{version}/manifest.parquet", manifest, MANIFEST_SCHEMA)
+            excluded = pd.read_csv(io.BytesIO(published.get(f"{version}/excluded.csv")), dtype=str).fillna("")
+            changed = excluded.map(lambda text: text + HOSTILE)
+            changed["sha256"] = excluded["sha256"]
+            store.put(f"{version}/excluded.csv", changed.to_csv(index=False).encode())
+        return store
+
+    def test_is_shown_and_does_nothing(self, pages, hostile):
+        pages.use(hostile)
+        for path in ("/", f"/snapshots/{NEW}", f"/snapshots/{OLD}", "/compare"):
+            page = pages.get(path)
+            found = Elements(page)
+            assert HOSTILE in "".join(found.words)
+            assert not found.named("script")
+            assert len(found.named("img")) == path.startswith("/snapshots")
+            for tag, attributes in found.tags:
+                assert not [name for name in attributes if name.startswith("on")]
+                for name in ("href", "src", "action"):
+                    assert str(attributes.get(name, "#")).startswith((f"{PREFIX}/", "#")), tag
+
+
+def _poison(value: Any) -> Any:
+    """Return JSON data in which every text is hostile."""
+    if isinstance(value, dict):
+        return {name: _poison(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_poison(item) for item in value]
+    return HOSTILE if isinstance(value, str) else value
+
+
+class TestEmptyAndErrors:
+    def test_empty_store_says_how_to_get_the_first_snapshot(self, pages, store):
+        pages.use(store)
+        text = Elements(pages.get("/")).text
+        assert "There is no snapshot yet" in text
+        assert "covid_cxr_snapshot" in text
+        assert "Trigger" in text
+        assert store.uri("") in text
+
+    def test_comparison_needs_two(self, pages, store):
+        pages.use(store)
+        assert "This needs two complete snapshots" in pages.get("/compare")
+
+    def test_store_that_does_not_answer(self, pages):
+        import boto3
+
+        from local_stack.processes import free_port
+
+        client = boto3.client(
+            "s3",
+            endpoint_url=f"http://127.0.0.1:{free_port()}",
+            aws_access_key_id="test",
+            aws_secret_access_key="test-secret",
+            region_name="us-east-1",
+            config=CLIENT_CONFIG.merge(boto3.session.Config(retries={"total_max_attempts": 1})),
+        )
+        pages.use(Store(client, "some-bucket", "covid-cxr"))
+        for path in ("/", f"/snapshots/{NEW}", f"/snapshots/{NEW}/preview.jpg", "/compare"):
+            text = Elements(pages.get(path, 503)).text
+            assert "The store does not answer" in text
+            assert "Check that the store runs" in text
+
+    def test_bucket_that_does_not_exist(self, pages, s3_client):
+        pages.use(Store(s3_client, "no-such-bucket", "covid-cxr"))
+        text = Elements(pages.get("/", 502)).text
+        assert "bucket no-such-bucket does not exist. Create it or set CXR_BUCKET." in text
+
+    def test_pointer_that_is_damaged(self, pages, store):
+        pages.use(store)
+        store.put("latest.json", b"<b>not JSON</b>")
+        text = Elements(pages.get("/", 502)).text
+        assert "latest.json is not JSON" in text
+
+
+class TestStoreOfTheWebServer:
+    """The store is found as the tasks find it: in Airflow's variable and connection, else in the environment."""
+
+    def test_without_a_bucket_the_page_says_where_to_set_it(self, anonymous):
+        anonymous.sign_in(VIEWER)
+        text = Elements(anonymous.get("/", 503)).text
+        assert "no bucket: set CXR_BUCKET" in text
+        assert "Airflow variable cxr_snapshot" in text
+
+    def test_variable_and_connection_are_used(self, anonymous, published, monkeypatch):
+        extra = {"endpoint_url": published.client.meta.endpoint_url, "region_name": "us-east-1"}
+        connection = {"conn_type": "aws", "login": "test", "password": "test-secret", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps({"bucket": published.bucket}))
+        monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
+        anonymous.sign_in(VIEWER)
+        assert NEW in anonymous.get("/")
+
+    def test_environment_is_used_and_files_are_saved_by_a_signed_address(self, anonymous, published, monkeypatch):
+        monkeypatch.setenv("CXR_BUCKET", published.bucket)
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", published.client.meta.endpoint_url)
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        anonymous.sign_in(VIEWER)
+        links = [link["href"] for link in Elements(anonymous.get(f"/snapshots/{NEW}")).named("a")]
+        (link,) = [link for link in links if link and link.endswith("/files/manifest.csv")]
+        answer = anonymous.client.get(link)
+        assert answer.status_code == 303
+        assert "X-Amz-Signature=" in answer.headers["location"]
+        saved = requests.get(answer.headers["location"], timeout=10)
+        assert saved.text == published.get(f"{NEW}/manifest.csv").decode()
+        assert saved.headers["content-disposition"] == 'attachment; filename="manifest.csv"'

@@ -1,0 +1,301 @@
+"""The local stack: its words, its child processes and what the README and `make help` promise."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cxr_snapshot.settings import Settings
+from local_stack import airflow_home, environment, stack, summary
+from local_stack.__main__ import main
+from local_stack.download import download
+from local_stack.guard import session_members
+from local_stack.processes import Child, StackError, free_port
+from support.paths import ROOT
+
+SNAPSHOT = {
+    "version": "2026-11-23",
+    "uri": "s3://cxr-snapshots/covid-cxr/2026-11-23/",
+    "revisions": {"covid": "5b82952cea2f2a1db5e8e63da6f43d2456617fc0", "pneumonia": "2"},
+    "counts": {"COVID": 24, "NORMAL": 24, "PNEUMONIA": 24},
+    "candidates": {"COVID": 24, "NORMAL": 1341, "PNEUMONIA": 48},
+    "excluded": {"not_xray": 2, "mac_metadata": 1100, "duplicate_image": 2},
+    "audit": {"checks": 14, "passed": 13, "headline": "It teaches the source."},
+}
+
+# A command with a child that leaves its process group, as Airflow's scheduler does. It prints both process ids.
+FAMILY = """
+import os, sys, time
+child = os.fork()
+if child == 0:
+    os.setpgid(0, 0)
+    time.sleep(600)
+print(os.getpid(), child, flush=True)
+time.sleep(600)
+"""
+
+
+class TestSummary:
+    def test_of_a_new_snapshot(self):
+        assert summary.published(SNAPSHOT, seconds=61.4).splitlines() == [
+            "Published snapshot 2026-11-23",
+            "",
+            "  Address   s3://cxr-snapshots/covid-cxr/2026-11-23/",
+            "  Images    COVID                  24 of 24 candidates",
+            "            NORMAL                 24 of 1,341 candidates",
+            "            PNEUMONIA              24 of 48 candidates",
+            "  Sources   covid              commit 5b82952cea2f2a1db5e8e63da6f43d2456617fc0",
+            "            pneumonia          version 2",
+            "  Left out  mac_metadata        1,100",
+            "            duplicate_image         2",
+            "            not_xray                2",
+            "  Audit     13 of 14 checks passed; see audit.html",
+            "            It teaches the source.",
+            "  Took      1 min 1 s",
+        ]
+
+    def test_of_a_snapshot_that_left_nothing_out(self):
+        assert "  Left out  nothing\n" in summary.published(SNAPSHOT | {"excluded": {}}, seconds=1)
+
+    def test_of_a_run_without_news(self):
+        latest = {"version": "2026-11-23", "uri": "s3://b/p/2026-11-23/"}
+        assert summary.unchanged(latest, seconds=9.6) == (
+            "Nothing new since 2026-11-23 (s3://b/p/2026-11-23/); nothing published. Took 10 s."
+        )
+        assert summary.unchanged(None, seconds=0) == "Nothing published, and no snapshot exists yet. Took 0 s."
+
+    def test_names_a_command_that_works_for_the_store(self):
+        local = summary.how_to_read("s3://b/v/", "v", "http://127.0.0.1:1", local=True)
+        remote = summary.how_to_read("s3://b/v/", "v", "https://s3.example.org", local=False)
+        amazon = summary.how_to_read("s3://b/v/", "v", None, local=False)
+        assert "make download" in local
+        assert "127.0.0.1" not in local  # that server ends with the run
+        assert "aws s3 sync s3://b/v/ v --endpoint-url https://s3.example.org" in remote
+        assert amazon.endswith("aws s3 sync s3://b/v/ v")
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("environ", "local"),
+        [
+            ({}, True),
+            ({"CXR_BUCKET": "b"}, True),
+            ({"AWS_ACCESS_KEY_ID": "k"}, True),
+            ({"CXR_BUCKET": "b", "AWS_ACCESS_KEY_ID": "k"}, False),
+            ({"CXR_BUCKET": "b", "AWS_PROFILE": "p"}, False),
+            ({"CXR_BUCKET": "b", "AWS_ENDPOINT_URL_S3": "http://x"}, False),
+        ],
+    )
+    def test_chooses_the_store(self, environ, local):
+        assert environment.uses_local_store(environ) is local
+
+    @pytest.mark.parametrize(
+        ("environ", "remedy"),
+        [
+            ({"AWS_ENDPOINT_URL_S3": "http://x"}, "Set CXR_BUCKET"),
+            ({"AIRFLOW_CONN_CXR_S3": "aws://"}, "unset AIRFLOW_CONN_CXR_S3"),
+        ],
+    )
+    def test_refuses_half_a_store(self, environ, remedy):
+        with pytest.raises(StackError, match=remedy):
+            environment.uses_local_store(environ)
+
+    def test_keeps_real_keys_from_the_local_store_and_the_sample(self):
+        secret = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "KAGGLE_KEY"), "secret")
+        environ = environment.with_local_store(secret | {"CXR_PREFIX": "mine"}, "http://127.0.0.1:1")
+        environ = environment.with_sample(environ, {"github_api_url": "http://127.0.0.1:2"})
+        assert "secret" not in environ.values()
+        assert environ["CXR_PREFIX"] == "mine"
+        assert environ["CXR_GITHUB_API_URL"] == "http://127.0.0.1:2"
+
+    def test_airflow_secrets_are_private_long_enough_and_kept(self, tmp_path):
+        file = tmp_path / "secrets.json"
+        keys = airflow_home.load_secrets(file)
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert len(keys["jwt_secret"]) >= 64
+        assert airflow_home.load_secrets(file) == keys
+
+
+class TestProcesses:
+    def test_a_stopped_child_leaves_nothing_behind(self, tmp_path):
+        with Child("family", [sys.executable, "-c", FAMILY], env=os.environ, log=tmp_path / "log") as child:
+            members = family(child, tmp_path / "log")
+            assert alive(members) == members
+        assert alive(members) == []
+
+    def test_a_child_that_ignores_the_interrupt_is_killed(self, tmp_path):
+        stubborn = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN){FAMILY}"
+        command = [sys.executable, "-c", stubborn]
+        with Child("stubborn", command, env=os.environ, log=tmp_path / "log", grace=0.2) as child:
+            members = family(child, tmp_path / "log")
+        assert alive(members) == []
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+    def test_children_end_with_their_parent(self, tmp_path, number):
+        parent = f"""
+import os, sys
+from pathlib import Path
+from local_stack.processes import Child, unwind_on_signals
+
+unwind_on_signals()
+with Child("family", [sys.executable, "-c", {FAMILY!r}], env=os.environ, log=Path("log")) as child:
+    child.wait()
+"""
+        environ = os.environ | {"PYTHONPATH": str(ROOT / "include")}
+        with subprocess.Popen(
+            [sys.executable, "-c", parent], cwd=tmp_path, env=environ, stderr=subprocess.PIPE
+        ) as process:
+            wait_for(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
+            members = [int(pid) for pid in (tmp_path / "log").read_text().split()]
+            assert alive(members) == members
+            process.send_signal(number)
+            assert process.wait(10) in (-number, 128 + number)
+        wait_for(lambda: alive(members) == [])
+
+    def test_exit_status_is_passed_on(self, tmp_path):
+        with Child(
+            "three", [sys.executable, "-c", "raise SystemExit(3)"], env=os.environ, log=tmp_path / "log"
+        ) as child:
+            assert child.wait(10) == 3
+
+    def test_a_child_that_ends_early_is_reported_with_its_log(self, tmp_path):
+        command = [sys.executable, "-c", "raise SystemExit('the port is taken')"]
+        with (
+            Child("The server", command, env=os.environ, log=tmp_path / "log") as child,
+            pytest.raises(StackError, match=r"The server ended with exit status 1 .*\n    the port is taken"),
+        ):
+            child.wait_until(lambda: False, seconds=10)
+
+    def test_a_child_that_is_never_ready_is_reported(self, tmp_path):
+        command = [sys.executable, "-c", "import time; time.sleep(600)"]
+        with (
+            Child("The server", command, env=os.environ, log=tmp_path / "log") as child,
+            pytest.raises(StackError, match="The server was not ready after 0 seconds"),
+        ):
+            child.wait_until(lambda: False, seconds=0.2)
+
+    def test_a_taken_port_is_replaced(self):
+        import socket
+
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            assert free_port(port) not in (0, port)
+
+    def test_only_one_stack_runs_in_a_checkout(self, tmp_path):
+        busy = pytest.raises(stack.BusyError, match="running in this folder already")
+        with stack.only_one(tmp_path), busy, stack.only_one(tmp_path):
+            pass
+
+
+class TestDownload:
+    def test_copies_the_latest_snapshot_once(self, store, tmp_path):
+        files = {"images/COVID/a.jpg": b"a", "snapshot.json": b"{}"}
+        sums = "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in files.items()).encode()
+        files |= {"SHA256SUMS": sums, "_SUCCESS": hashlib.sha256(sums).hexdigest().encode()}
+        for name, body in files.items():
+            store.put(f"2026-11-23/{name}", body)
+        store.put_json("latest.json", {"version": "2026-11-23"})
+        folder, fetched = download(store, tmp_path)
+        assert folder == tmp_path / "2026-11-23"
+        assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == files.keys()
+        assert fetched == 2
+        assert download(store, tmp_path) == (folder, 0)
+
+    def test_says_that_there_is_none(self, store, tmp_path):
+        with pytest.raises(StackError, match="Run `make run` first"):
+            download(store, tmp_path)
+
+
+class TestWhatIsPromised:
+    def test_the_readme_lists_every_setting_with_its_default(self):
+        rows = re.findall(
+            r"^\| `(\w+)` \| `([A-Z_]+)` \| (.*?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+        )
+        listed = {name: default.strip("`") for name, _, default in rows}
+        wanted = {}
+        for item in dataclasses.fields(Settings):
+            has_value = item.default not in (dataclasses.MISSING, None)
+            wanted[item.name] = str(item.default) if has_value else listed.get(item.name)
+        assert listed == wanted
+
+    def test_the_readme_names_each_settings_variable(self):
+        rows = re.findall(r"^\| `(\w+)` \| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+        by_name = {
+            "views": "frontal+lateral",
+            "github_repo": "a/b",
+            "kaggle_dataset": "a/b",
+            "licences": "known-only",
+            "controls": "prefer-upstream",
+            "subtypes": "balanced",
+            "approval": "on",
+            "conditional_writes": "unavailable",
+            "verify": "all",
+            "archive": "zip",
+        }
+        by_type = {"int": "7", "float": "0.5", "Path": "/x"}
+        types = {item.name: str(item.type).removesuffix(" | None") for item in dataclasses.fields(Settings)}
+        for name, variable in rows:
+            other = "http://x" if name.endswith("_url") else "abc"
+            text = by_name.get(name) or by_type.get(types[name]) or other
+            settings = Settings.load(environ={"CXR_BUCKET": "bucket", variable: text})
+            assert str(getattr(settings, name)) == text, variable
+
+    def test_make_help_lists_every_target(self):
+        makefile = (ROOT / "Makefile").read_text()
+        targets = re.search(r"^\.PHONY: (.+)$", makefile, re.MULTILINE)[1].split()
+        shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert re.findall(r"^  make (\S+)", shown, re.MULTILINE) == targets
+
+    def test_an_old_python_is_refused_in_one_sentence(self, tmp_path):
+        old = tmp_path / "python3"
+        old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.1 && exit\nexit 1\n')
+        old.chmod(0o755)
+        for file in (ROOT / "Makefile", *ROOT.glob("requirements*.txt")):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+        done = subprocess.run(
+            ["make", "run", f"PYTHON={old}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode != 0
+        assert done.stderr.splitlines()[0] == (
+            f"This needs Python 3.11, 3.12 or 3.13, but {old} is Python 3.9.1. "
+            "Name another one: make run PYTHON=python3.12"
+        )
+
+    def test_live_upstreams_cannot_be_moved_on(self, capsys):
+        with pytest.raises(SystemExit):
+            main(["run", "--upstream", "live", "--advance"])
+        assert "only the sample upstream can be moved on" in capsys.readouterr().err
+
+
+def family(child: Child, log: Path) -> list[int]:
+    """Return the process ids that FAMILY printed."""
+    child.wait_until(lambda: log.read_text().endswith("\n"), seconds=10)
+    members = [int(pid) for pid in log.read_text().split()]
+    assert session_members(members[0]) == sorted(members)
+    return members
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Return those that run; a zombie does not."""
+    states = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
+    running = {int(pid) for pid, state in (line.split() for line in states.splitlines()) if not state.startswith("Z")}
+    return [pid for pid in pids if pid in running]
+
+
+def wait_for(condition, seconds: float = 10) -> None:
+    """Wait until ``condition()`` holds; fail the test if it never does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)

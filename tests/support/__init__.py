@@ -1,0 +1,1 @@
+"""What tests share: servers, upstreams, stores, processes and small made-up data."""

@@ -1,0 +1,49 @@
+"""The stages of a run, in this process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from cxr_snapshot.pipeline import Pipeline, Plan
+from cxr_snapshot.settings import INSPECT_SHARDS
+
+
+@dataclass
+class Outcome:
+    """What the stages of one run returned; ``None`` for those that had nothing to do."""
+
+    plan: Plan | None = None
+    ingested: dict[str, dict[str, Any]] = field(default_factory=dict)
+    filtered: dict[str, Any] | None = None
+    snapshot: dict[str, Any] | None = None
+
+
+def balanced_plan(pipeline: Pipeline, run_id: str = "run") -> Plan:
+    """Run the stages up to ``balance`` in this process."""
+    plan = pipeline.poll(run_id, "2026-11-23T03:00:00+00:00")
+    assert plan is not None
+    for source in pipeline.sources:
+        pipeline.ingest(plan, source)
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    pipeline.filter(plan)
+    pipeline.balance(plan)
+    return plan
+
+
+def run_stages(pipeline: Pipeline, run_id: str, created: str = "2026-11-23T03:00:00+00:00", **options: Any) -> Outcome:
+    """Run all stages in this process, in the DAG's order."""
+    plan = pipeline.poll(run_id, created, **options)
+    if plan is None:
+        return Outcome()
+    ingested = {source: pipeline.ingest(plan, source) for source in pipeline.sources}
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    filtered = pipeline.filter(plan)
+    pipeline.balance(plan)
+    pipeline.audit(plan)
+    snapshot = pipeline.publish(plan)
+    if snapshot:
+        pipeline.verify(snapshot["version"])
+    return Outcome(plan, ingested, filtered, snapshot)

@@ -1,0 +1,227 @@
+"""What is published, asked by functions and by the command line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cxr_snapshot import catalog
+from cxr_snapshot.__main__ import main
+from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
+from cxr_snapshot.storage import Store
+from support.paths import ROOT
+from support.publishers import prepared_plans
+from support.s3_proxy import S3Proxy
+from support.stores import client_of, copied_bucket
+from support.upstreams import ServedUpstream
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
+from upstream_simulator.server import UpstreamSimulator
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+OLD, NEW = "2026-11-22", "2026-11-23"
+Command = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two snapshots with different images, and one that was begun only; not to be changed."""
+    store = Store(s3_client, f"test-{uuid.uuid4().hex}", "covid-cxr")
+    s3_client.create_bucket(Bucket=store.bucket)
+    git_dir, kaggle_dir = sample_folder / GIT_NAME, sample_folder / KAGGLE_NAME
+    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
+        pipeline = upstream.pipeline(store, tmp_path_factory.mktemp("scratch"), max_per_class=4)
+        first, second = prepared_plans(pipeline, 2)
+        assert pipeline.publish({**first, "date": OLD})
+        assert pipeline.publish(second)
+    store.put("2026-11-24/manifest.csv", b"")
+    store.put("other/_SUCCESS", b"")
+    return store
+
+
+@pytest.fixture
+def damaged(published: Store) -> Store:
+    """A copy in which the manifest of the newest snapshot is not what it was."""
+    copy = copied_bucket(published)
+    copy.put(f"{NEW}/manifest.csv", b"damaged")
+    return copy
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Return what runs the command line on a store and returns exit status, output and errors."""
+
+    def run(store: Store, *arguments: str) -> tuple[int, str, str]:
+        for name, value in environ_of(store).items():
+            monkeypatch.setenv(name, value)
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        return int(ended.value.code or 0), *capsys.readouterr()
+
+    return run
+
+
+def environ_of(store: Store) -> dict[str, str]:
+    return {
+        "CXR_BUCKET": store.bucket,
+        "AWS_ENDPOINT_URL_S3": store.client.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "COLUMNS": "200",
+    }
+
+
+def test_list_and_show(published):
+    assert [(item["version"], item["latest"]) for item in catalog.list_snapshots(published)] == [
+        (OLD, False),
+        (NEW, True),
+    ]
+    shown = catalog.show(published, "latest")
+    assert published.get_json(f"{NEW}/snapshot.json").items() <= shown.items()
+    assert shown["files"] == len(published.list(f"{NEW}/"))
+    assert catalog.resolve(published, OLD) == OLD
+    for name in ("2026-11-24", "2026-11-25", "other", "../x"):
+        with pytest.raises(MissingObjectError, match=f"no complete snapshot. The newest are: {NEW}, {OLD}."):
+            catalog.resolve(published, name)
+
+
+def test_an_empty_store(store):
+    assert catalog.list_snapshots(store) == []
+    with pytest.raises(MissingObjectError, match="nothing was published yet"):
+        catalog.resolve(store, "latest")
+
+
+def test_diff_agrees_with_the_published_changes(published):
+    report = catalog.diff(published, OLD, "latest")
+    assert (report["old"], report["new"]) == (OLD, NEW)
+    assert report["counts"]["added"] == report["counts"]["removed"] > 0
+    changes = published.get_json(f"{NEW}/changes.json")
+    for kind in ("added", "removed", "relabelled", "moved"):
+        names = {entry["file"] for entry in changes[kind]}
+        assert {entry["file"] for entry in report[kind]} == names, kind
+    assert set(catalog.diff(published, NEW, NEW)["counts"].values()) == {0}
+
+
+class TestDownload:
+    def test_all_files_once(self, published, tmp_path):
+        seen: list[tuple[int, int]] = []
+        folder = tmp_path / "new" / "folder"
+        files = len(published.list(f"{NEW}/"))
+        assert catalog.download(published, NEW, folder, lambda done, total: seen.append((done, total))) == files - 2
+        assert seen[-1][0] == seen[-1][1]
+        subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
+        assert sum(file.is_file() for file in folder.rglob("*")) == files
+        assert catalog.download(published, NEW, folder) == 0
+
+    def test_goes_on_after_an_interruption(self, published, tmp_path):
+        with S3Proxy(published.client.meta.endpoint_url) as proxy:
+            weak = Store(client_of(proxy.url), published.bucket, published.prefix)
+            catalog.download(weak, NEW, tmp_path / "whole")
+            begun = tmp_path / "begun"
+            catalog.download(weak, NEW, begun)
+            (begun / "_SUCCESS").unlink()
+            (begun / "manifest.csv").unlink()
+            (begun / "README.md").write_bytes(b"half of")
+            proxy.start_again()
+            assert catalog.download(weak, NEW, begun) == 2
+            fetched = [r.key.rsplit("/", 1)[1] for r in proxy.requests if r.method == "GET" and r.key]
+            assert sorted(set(fetched)) == ["README.md", "SHA256SUMS", "_SUCCESS", "manifest.csv"]
+        subprocess.run(["diff", "-r", "whole", "begun"], cwd=tmp_path, check=True)
+
+    def test_leaves_other_folders_alone(self, published, tmp_path):
+        (tmp_path / "mine").write_text("mine")
+        with pytest.raises(DownloadError, match="Choose an empty folder"):
+            catalog.download(published, NEW, tmp_path)
+        catalog.download(published, OLD, tmp_path / "old")
+        with pytest.raises(DownloadError, match="not of snapshot 2026-11-23"):
+            catalog.download(published, NEW, tmp_path / "old")
+        with pytest.raises(DownloadError, match="cannot write to"):
+            catalog.download(published, NEW, tmp_path / "mine")
+
+    def test_damaged_file(self, damaged, tmp_path):
+        with pytest.raises(VerificationError, match=r"manifest\.csv is damaged"):
+            catalog.download(damaged, NEW, tmp_path / "new")
+        assert not (tmp_path / "new" / "manifest.csv").exists()
+        assert not (tmp_path / "new" / "_SUCCESS").exists()
+
+    def test_missing_file(self, damaged, tmp_path):
+        damaged.delete([f"{NEW}/manifest.csv"])
+        with pytest.raises(MissingObjectError, match=r"lacks 1 files .* such as manifest\.csv"):
+            catalog.download(damaged, NEW, tmp_path / "new")
+
+    def test_a_list_of_checksums_cannot_lead_out_of_the_folder(self, store, tmp_path):
+        sums = f"{hashlib.sha256(b'x').hexdigest()}  ../evil\n".encode()
+        store.put(f"{NEW}/SHA256SUMS", sums)
+        store.put(f"{NEW}/_SUCCESS", hashlib.sha256(sums).hexdigest().encode())
+        store.put(f"{NEW}/../evil", b"x")
+        with pytest.raises(VerificationError, match="outside of the snapshot"):
+            catalog.download(store, NEW, tmp_path / "new")
+        assert not (tmp_path / "evil").exists()
+
+
+class TestCommand:
+    def test_every_command_in_json(self, command, published, tmp_path):
+        def asked(*arguments: str) -> Any:
+            status, output, errors = command(published, *arguments, "--json")
+            assert (status, errors) == (0, "")
+            return json.loads(output)
+
+        assert [item["version"] for item in asked("list")] == [OLD, NEW]
+        assert asked("show", "latest")["content_digest"] == catalog.show(published, NEW)["content_digest"]
+        assert asked("diff", OLD, NEW)["counts"]["added"] > 0
+        assert asked("verify", NEW, "--all")["read_back"] == asked("show", NEW)["files"] - 2
+        assert asked("download", "latest", str(tmp_path / "x"))["fetched"] > 12
+        plan = asked("prune", "--keep", "1")
+        assert (plan["kept"], plan["deleted"], plan["done"]) == ([NEW], [OLD], False)
+
+    def test_every_command_in_words(self, command, published, tmp_path):
+        for arguments, words in (
+            (["list"], f"{NEW} (latest)"),
+            (["show", OLD], "content_digest"),
+            (["diff", OLD, NEW], f"{OLD} to {NEW}: added "),
+            (["verify", NEW], f"{NEW} is whole"),
+            (["download", NEW, str(tmp_path / "x")], "every file checked"),
+            (["prune", "--keep", "1"], f"To delete: {OLD}.\nNothing was deleted. Add --yes to delete this."),
+        ):
+            status, output, errors = command(published, *arguments)
+            assert status == 0, errors
+            assert words in output
+
+    def test_problems_and_wrong_usage(self, command, damaged):
+        for arguments, expected, words in (
+            (["show", "2020-01-01"], 1, "is no complete snapshot"),
+            (["verify", NEW], 1, "manifest.csv is not what SHA256SUMS says"),
+            (["prune", "--keep", "0"], 2, "not in the range"),
+            (["prune"], 2, "--keep"),
+            (["nonsense"], 2, "nonsense"),
+        ):
+            status, output, errors = command(damaged, *arguments)
+            assert (status, output) == (expected, "")
+            assert words in errors
+
+    def test_prune(self, command, damaged):
+        status, output, _ = command(damaged, "prune", "--keep", "1", "--yes")
+        assert status == 0
+        assert f"Deleted: {OLD}." in output
+        assert catalog.versions(damaged) == [NEW]
+
+    def test_as_a_program(self, published):
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "include")}
+        line = [sys.executable, "-m", "cxr_snapshot", "show", "latest", "--json"]
+        shown = subprocess.run(line, env=environ | environ_of(published), capture_output=True, text=True, check=True)
+        assert json.loads(shown.stdout)["version"] == NEW
+        lost = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
+        assert (lost.returncode, lost.stdout) == (2, "")
+        assert "set CXR_BUCKET" in lost.stderr

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
+from cxr_snapshot.manifest import build_manifest
+from cxr_snapshot.normalising import DESCRIPTION
+from support.ledgers import AUDIT, FACTS, FIGURES, ledger, picture, row
+
+ROWS = [
+    row(1, "COVID", picture(1), license="CC BY-NC-ND", age=70.0),
+    row(2, "COVID", picture(2, "WEBP"), license=None, age=31.0, split="test"),
+    row(3, "NORMAL", picture(3)),
+    row(4, "PNEUMONIA", picture(4)),
+]
+MANIFEST = build_manifest(ledger(*ROWS))
+NAMED = FACTS | {
+    "audit": AUDIT | {"checks": 14, "passed": 13, "figures": FIGURES | {"border_pictures": None}},
+    "pictures": DESCRIPTION,
+    "version": "2026-11-03",
+    "uri": "s3://bucket/covid-cxr/2026-11-03/",
+}
+
+
+@pytest.fixture(scope="module")
+def card() -> str:
+    return dataset_card(MANIFEST, NAMED).decode()
+
+
+def test_the_warning_stands_before_everything_else(card: str):
+    body = card.split("---\n", 2)[2]
+    title, warning = body.strip().split("\n\n")[:2]
+    assert title.endswith("snapshot 2026-11-03")
+    assert "children of 1 to 5 years" in warning
+    assert "Class, source and age group are the same thing" in warning
+
+
+def test_the_warning_is_measured_when_controls_come_from_the_same_collection():
+    adult = row(5, "NORMAL", picture(5), source="covid")
+    text = limits(build_manifest(ledger(*ROWS, adult)))
+    assert text.startswith("2 of 3 `NORMAL` and `PNEUMONIA` images show children")
+    assert "almost the same thing" in text
+
+
+def test_the_front_matter_lists_the_splits_that_have_shards(card: str):
+    front = card.split("---\n", 2)[1]
+    assert front.count("- split: ") == 2
+    assert "path: data/train-*.parquet" in front
+    assert "path: data/test-*.parquet" in front
+    assert "license: other" in front
+
+
+def test_the_card_tells_what_the_audit_found(card: str):
+    section = card.split("## What the audit found")[1].split("\n## ", maxsplit=1)[0]
+    assert "**It teaches the source.** 13 of 14 checks passed." in section
+    assert "| border strip and corners | 80 % | not measured |" in section
+    assert "`audit.html`" in section
+
+
+def test_counts_ages_and_licences_are_those_of_the_manifest(card: str):
+    assert "| `COVID` | 2 | 1 | 1 | 2 |" in card
+    assert "`COVID` 31 to 70 years, median 50.5, known for 2 images; `NORMAL` not stated" in card
+    assert "| (none stated) | 1 |" in card
+    assert "1 images forbid derivatives, and 1 name no licence" in card
+
+
+def test_the_card_says_which_files_keras_does_not_see(card: str):
+    assert "Keras passes over 1 original files" in card
+    without = dataset_card(build_manifest(ledger(*(row for row in ROWS if row["format"] != "WEBP"))), NAMED)
+    assert b"Keras passes over" not in without
+
+
+def test_the_card_tells_how_to_load_it_in_five_tools(card: str):
+    for call in (
+        "aws s3 sync s3://bucket/covid-cxr/2026-11-03/ covid-cxr-2026-11-03",
+        "sha256sum -c",
+        'load_dataset("parquet"',
+        "pd.read_parquet(",
+        "ImageFolder(",
+        "image_dataset_from_directory(",
+    ):
+        assert call in card, call
+
+
+def test_both_collections_are_cited(card: str):
+    assert "arXiv:2006.11988" in card
+    assert "10.1016/j.cell.2018.02.010" in card
+
+
+def test_attribution_has_a_row_for_each_image_and_marks_what_may_not_be_changed():
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(attribution_csv(MANIFEST).decode()))}
+    assert set(rows) == set(MANIFEST["file"])
+    flags = {name.rsplit("__")[-1]: found["no_derivatives"] for name, found in rows.items()}
+    assert flags == {"1.jpg": "yes", "2.webp": "unknown", "3.jpg": "no", "4.jpg": "no"}
+    first = rows["images/COVID/covid__1.jpg"]
+    assert (first["url"], first["doi"], first["license"]) == ("https://example.org/a,b", "10.1000/1", "CC BY-NC-ND")
+    assert "ieee8023/covid-chestxray-dataset" in first["source_title"]
+
+
+def test_splits_without_images_are_not_counted():
+    assert split_counts(MANIFEST) == {
+        "train": {"COVID": 1, "NORMAL": 1, "PNEUMONIA": 1},
+        "test": {"COVID": 1, "NORMAL": 0, "PNEUMONIA": 0},
+    }

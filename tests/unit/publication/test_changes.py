@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.changes import KINDS, changes_markdown, changes_report, compare
+from cxr_snapshot.manifest import build_manifest
+from cxr_snapshot.models import EXCLUDED_COLUMNS
+from support.ledgers import ledger, picture, row
+
+BODIES = [picture(number) for number in range(6)]
+NOTHING: dict[str, list[Any]] = {kind: [] for kind in KINDS}
+
+
+def tables(*rows: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return manifest and excluded rows."""
+    whole = ledger(*rows)
+    return build_manifest(whole), whole.loc[whole["rule"].notna(), list(EXCLUDED_COLUMNS)]
+
+
+def changes(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    return compare(*tables(*old), *tables(*new))
+
+
+def covid(number: int, **others: Any) -> dict[str, Any]:
+    return row(number, "COVID", BODIES[number], **others)
+
+
+def test_in_the_first_snapshot_every_image_is_added():
+    found = compare(None, None, *tables(covid(1), covid(2)))
+    assert [entry["reason"] for entry in found.pop("added")] == ["first snapshot"] * 2
+    assert found == {kind: [] for kind in KINDS if kind != "added"}
+
+
+def test_equal_snapshots_differ_in_nothing_and_provenance_does_not_count():
+    assert changes([covid(1)], [covid(1, revision="f" * 40, metadata_line=77)]) == NOTHING
+
+
+def test_an_added_image_was_unknown_or_excluded():
+    left_out = covid(2, rule="not_drawn", reason="Not drawn.", evidence="1 of 2")
+    added = changes([covid(1), left_out], [covid(1), covid(2), covid(3)])["added"]
+    assert [(entry["file"], entry["reason"]) for entry in added] == [
+        ("images/COVID/covid__2.jpg", "was excluded as not_drawn"),
+        ("images/COVID/covid__3.jpg", "new in the upstream"),
+    ]
+
+
+def test_a_removed_image_carries_the_rule_that_excludes_it_now():
+    excluded = covid(2, rule="not_drawn", reason="Not drawn.", evidence="1 of 2")
+    [entry] = changes([covid(1), covid(2)], [covid(1), excluded])["removed"]
+    assert (entry["rule"], entry["reason"], entry["evidence"]) == ("not_drawn", "Not drawn.", "1 of 2")
+    assert (entry["file"], entry["split"]) == ("images/COVID/covid__2.jpg", "train")
+
+
+def test_a_removed_image_under_another_path_is_found_by_its_bytes():
+    elsewhere = covid(2, path="images/other.jpg", rule="duplicate_image", reason="Twice.", evidence="of 1")
+    assert changes([covid(1), covid(2)], [covid(1), elsewhere])["removed"][0]["rule"] == "duplicate_image"
+
+
+def test_a_removed_image_whose_row_is_still_there():
+    no_file = covid(2, rule="missing_file", reason="No file.", sha256=None, in_upstream=False)
+    [entry] = changes([covid(1), covid(2)], [covid(1), no_file])["removed"]
+    assert (entry["rule"], entry["reason"]) == ("missing_file", "No file.")
+    assert "evidence" not in entry
+
+
+def test_a_removed_image_that_left_no_trace():
+    [entry] = changes([covid(1), covid(2)], [covid(1)])["removed"]
+    assert (entry["rule"], entry["evidence"]) == ("missing_file", "no row names it any more")
+
+
+def test_new_bytes_under_an_old_name_are_one_image_less_and_one_more():
+    found = changes([covid(2)], [row(2, "COVID", BODIES[3])])
+    assert found["removed"][0]["rule"] == "replaced"
+    assert found["added"][0]["reason"] == "new in the upstream"
+
+
+def test_relabelled_names_the_old_class_and_is_not_renamed_as_well():
+    old = row(1, "NORMAL", BODIES[1])
+    new = row(1, "PNEUMONIA", BODIES[1], path=old["path"])
+    found = changes([old], [new])
+    [entry] = found["relabelled"]
+    assert (entry["class"], entry["old_class"], entry["old_finding"]) == ("PNEUMONIA", "NORMAL", "NORMAL")
+    assert found["renamed"] == []
+
+
+def test_renamed_and_moved_and_updated_are_told_apart():
+    old = covid(1, group="covid:2", split="train")
+    found = changes([old], [covid(1, path="images/new.jpg", group="covid:1", split="test", age=None)])
+    assert found["renamed"][0]["old_file"] == "images/COVID/covid__1.jpg"
+    assert found["moved"][0]["old_split"] == "train"
+    assert "merged into covid:1" in found["moved"][0]["reason"]
+    columns = found["updated"][0]["columns"]
+    assert columns["age"] == {"from": 41.0, "to": None}
+    assert set(columns) == {"age", "path", "group"}
+
+
+def test_the_report_counts_and_the_text_says_it_all():
+    previous = {"version": "2026-11-22", "revisions": {"covid": "0" * 40}}
+    many = [covid(number, finding="COVID-19, ARDS") for number in (1, 2)]
+    gone = covid(4, rule="other_finding", reason="Not|COVID.", evidence="finding:\nSARS")
+    found = changes([covid(1), covid(2), covid(4)], [*many, covid(3), gone])
+    report = changes_report(found, previous, {"covid": "1" * 40})
+    assert report["counts"] == {"added": 1, "removed": 1, "relabelled": 0, "moved": 0, "renamed": 0, "updated": 2}
+    assert report["revisions"] == {"covid": {"from": "0" * 40, "to": "1" * 40}}
+    text = changes_markdown(report)
+    assert "Compared with 2026-11-22." in text
+    assert "| images/COVID/covid__4.jpg | other_finding; Not\\|COVID.; finding: SARS |" in text
+    assert "| finding: COVID-19 → COVID-19, ARDS | 2 |" in text
+    assert "## Moved" not in text
+
+
+def test_a_long_list_is_cut_in_the_text_only():
+    rows = [covid(1, sha256=f"{number:064x}", path=f"images/{number}.jpg") for number in range(60)]
+    found = compare(*tables(covid(2)), *tables(*rows))
+    report = changes_report(found, {"version": "2026-11-22", "revisions": {}}, {"covid": "1"})
+    assert len(report["added"]) == 60
+    assert "10 more are in changes.json." in changes_markdown(report)
+
+
+def test_the_first_snapshot_says_so():
+    report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
+    assert report["previous"] is None
+    assert changes_markdown(report) == "This is the first snapshot; all its 1 images are new.\n"

@@ -1,0 +1,225 @@
+"""The publish protocol, one property at a time. Kills and races are in files of their own."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from cxr_snapshot.drafting import SCHEMA_VERSION
+from cxr_snapshot.errors import PublishConflictError, StorageError, VerificationError
+from cxr_snapshot.manifest import Copy, Draft, csv_bytes
+from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, conform
+from cxr_snapshot.normalising import DESCRIPTION
+from cxr_snapshot.publishing import CLAIM_LIFETIME, publish, read_latest, read_pointer
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.storage import Store, parquet_bytes
+from cxr_snapshot.verification import SAMPLE, verify
+from support.ledgers import AUDIT
+from support.s3_proxy import S3Proxy
+from support.stores import client_of
+
+DAY, CREATED = "2026-11-23", "2026-11-23T03:00:00+00:00"
+
+
+def make_draft(store: Store, text: str, images: int = 6) -> Draft:
+    """Return a draft whose blobs are in the store; another ``text`` gives another content."""
+    rows, copies = [], []
+    for number in range(images):
+        body = f"{text} {number:04d}".encode()
+        sha256 = hashlib.sha256(body).hexdigest()
+        store.put(f"_work/blobs/sha256/{sha256}", body)
+        file = f"images/COVID/{number:04d}.png"
+        rows.append({"file": file, "sha256": sha256, "bytes": len(body), "class": "COVID", "format": "PNG"})
+        copies.append(Copy(f"_work/blobs/sha256/{sha256}", file, sha256, len(body)))
+    manifest = conform(pd.DataFrame(rows), MANIFEST_SCHEMA)
+    tables = {"manifest.csv": csv_bytes(manifest), "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA)}
+    zero = dict.fromkeys(CLASSES, 0)
+    facts: dict[str, Any] = {"schema_version": SCHEMA_VERSION, "content_digest": text, "manifest_sha256": text}
+    facts |= {"revisions": {"covid": "a" * 40, "pneumonia": "2"}, "fingerprint": text, "code_version": "test"}
+    facts |= {
+        "settings": Settings(bucket="any").selection(),
+        "pictures": DESCRIPTION,
+        "counts": zero,
+        "candidates": zero,
+        "excluded": {},
+        "audit": AUDIT,
+    }
+    return Draft(manifest, tuple(copies), tables, facts, "None.\n")
+
+
+@pytest.fixture
+def draft(store: Store) -> Draft:
+    return make_draft(store, "first")
+
+
+class TestVersions:
+    def test_one_for_each_content_of_a_day(self, store, draft):
+        first = publish(store, draft, DAY, CREATED, None)
+        second = publish(store, make_draft(store, "second"), DAY, CREATED, DAY)
+        third = publish(store, draft, DAY, CREATED, "2026-11-23.1")
+        versions = [item["version"] for item in (first, second, third)]
+        assert versions == [DAY, "2026-11-23.1", "2026-11-23.2"]
+        assert read_latest(store)[0] == third
+        for version in versions:
+            verify(store, version)
+
+    def test_the_same_twice_changes_nothing(self, store, draft):
+        first = publish(store, draft, DAY, CREATED, None)
+        before = store.list("")
+        assert publish(store, draft, DAY, "2026-11-23T09:00:00+00:00", None) == first
+        assert store.list("") == before
+
+    def test_latest_never_moves_back(self, store, draft):
+        newest = publish(store, draft, DAY, CREATED, None)
+        older = publish(store, make_draft(store, "older"), "2026-11-20", CREATED, None)
+        assert older["version"] == "2026-11-20"
+        assert read_latest(store)[0] == newest
+
+    def test_a_draft_that_was_compared_with_an_older_snapshot(self, store, draft):
+        publish(store, draft, DAY, CREATED, None)
+        with pytest.raises(PublishConflictError, match=r"2026-11-23 was published since this run compared .* nothing"):
+            publish(store, make_draft(store, "late"), DAY, CREATED, None)
+
+    def test_latest_that_names_nothing(self, store, draft):
+        store.put_json("latest.json", {"version": "yesterday"})
+        with pytest.raises(StorageError, match=r"latest\.json names no version"):
+            publish(store, draft, DAY, CREATED, None)
+        store.put_json("latest.json", {"version": "2026-11-01"})
+        with pytest.raises(StorageError, match=r"2026-11-01/snapshot\.json is missing"):
+            read_latest(store)
+
+
+class OldClaims(Store):
+    """A store in which every object is older than a claim lives."""
+
+    def age(self, name: str) -> float | None:
+        return None if super().age(name) is None else CLAIM_LIFETIME + 1
+
+
+class TestClaims:
+    def test_of_another_publisher_at_work(self, store, draft):
+        store.put_json(f"_work/claims/{DAY}.json", {"digest": "other", "created": CREATED, "previous": None})
+        with pytest.raises(PublishConflictError, match=r"is publishing other content as s3://\S+/2026-11-23/ since \d"):
+            publish(store, draft, DAY, CREATED, None)
+        assert store.folders() == ("_work",)
+        assert read_pointer(store) == (None, None)
+
+    def test_of_a_dead_publisher_keeps_its_name(self, store, draft):
+        store.put_json(f"_work/claims/{DAY}.json", {"digest": "other", "created": CREATED, "previous": None})
+        store.put(f"{DAY}/manifest.csv", b"begun")
+        patient = OldClaims(store.client, store.bucket, store.prefix)
+        assert publish(patient, draft, DAY, CREATED, None)["version"] == "2026-11-23.1"
+        assert store.get(f"{DAY}/manifest.csv") == b"begun"
+        verify(store, "2026-11-23.1")
+
+    def test_work_that_was_begun_is_continued_with_its_own_time(self, store, draft):
+        whole = publish(store, draft, DAY, CREATED, None)
+        wanted = {name: item.etag for name, item in store.list(f"{DAY}/").items()}
+        store.delete(["latest.json", f"{DAY}/_SUCCESS", f"{DAY}/{draft.copies[0].target}"])
+        store.put(f"{DAY}/{draft.copies[1].target}", b"X" * draft.copies[1].size)
+        store.put(f"{DAY}/manifest.csv", b"X" * len(draft.tables["manifest.csv"]))
+        with S3Proxy(store.client.meta.endpoint_url) as proxy:
+            shown = Store(client_of(proxy.url), store.bucket, store.prefix)
+            assert publish(shown, draft, DAY, "2026-11-23T09:00:00+00:00", None) == whole
+            written = {
+                r.key.removeprefix(f"{store.prefix}/") for r in proxy.requests if r.method == "PUT" and r.status == 200
+            }
+        targets = {f"{DAY}/{copy.target}" for copy in draft.copies[:2]}
+        assert written == targets | {f"{DAY}/manifest.csv", f"{DAY}/_SUCCESS", "latest.json"}
+        assert {name: item.etag for name, item in store.list(f"{DAY}/").items()} == wanted
+
+
+@pytest.mark.parametrize("name", ["_work/claims/2026-11-23.json", "2026-11-23/_SUCCESS", "latest.json"])
+def test_a_lost_answer_to_a_conditional_write_is_read_back(store: Store, draft: Draft, name: str) -> None:
+    with S3Proxy(store.client.meta.endpoint_url) as proxy:
+        key, lost = store.key(name), iter(["lost"])
+        proxy.faults = lambda request: next(lost, None) if (request.method, request.key) == ("PUT", key) else None
+        shown = Store(client_of(proxy.url), store.bucket, store.prefix)
+        snapshot = publish(shown, draft, DAY, CREATED, None)
+        puts = [(r.fault, r.status) for r in proxy.requests if (r.method, r.key) == ("PUT", key)]
+    assert puts == [("lost", 200), (None, 412)]
+    assert read_latest(store)[0] == snapshot
+    verify(store, DAY)
+
+
+class Ignorant(Store):
+    """A store that overwrites whatever the condition, as some do."""
+
+    ignores = "only_if_absent"
+
+    def put(self, name: str, body: bytes, **conditions: Any) -> None:
+        conditions.pop(self.ignores, None)
+        super().put(name, body, **conditions)
+
+
+class TestStoresWithoutConditionalWrites:
+    @pytest.mark.parametrize(("ignores", "header"), [("only_if_absent", "If-None-Match"), ("only_if_etag", "If-Match")])
+    def test_are_found_out(self, store, draft, ignores, header):
+        ignorant = Ignorant(store.client, store.bucket, store.prefix)
+        ignorant.ignores = ignores
+        with pytest.raises(StorageError, match=f"ignored {header} .* CXR_CONDITIONAL_WRITES=unavailable"):
+            publish(ignorant, draft, DAY, CREATED, None)
+        assert store.folders() == ("_work",)
+
+    def test_work_when_the_setting_says_so(self, store, draft, caplog):
+        plain = Store(store.client, store.bucket, store.prefix, conditional_writes=False)
+        with caplog.at_level(logging.WARNING):
+            publish(plain, draft, DAY, CREATED, None)
+        assert "Let only one run work" in caplog.text
+        assert publish(plain, make_draft(store, "second"), DAY, CREATED, DAY)["version"] == "2026-11-23.1"
+        assert read_pointer(store)[0] == "2026-11-23.1"
+        verify(store, DAY)
+        verify(store, "2026-11-23.1")
+
+
+class TestVerification:
+    def test_counts(self, store):
+        publish(store, make_draft(store, "many", images=SAMPLE + 8), DAY, CREATED, None)
+        objects = len(store.list(f"{DAY}/"))
+        tables = objects - SAMPLE - 8 - 2
+        assert verify(store, DAY)["read_back"] == SAMPLE + tables
+        found = verify(store, DAY, all_images=True)
+        assert found["read_back"] == SAMPLE + 8 + tables
+        assert found["objects"] == objects
+        assert found["bytes"] == sum(item.size for item in store.list(f"{DAY}/").values())
+
+    def test_what_is_wrong_is_named(self, store, draft):
+        publish(store, draft, DAY, CREATED, None)
+        image, size = draft.copies[0].target, draft.copies[0].size
+        for name, body, words in (
+            (image, b"X" * size, f"{image} is not what SHA256SUMS says"),
+            (image, b"X", f"{image} has 1 bytes, not {size} bytes"),
+            ("manifest.csv", b"X", "manifest.csv is not what SHA256SUMS says"),
+            ("README.md", b"X", "README.md is not what SHA256SUMS says"),
+            ("more.txt", b"X", "1 files not in SHA256SUMS, such as more.txt"),
+            ("SHA256SUMS", b"X", "SHA256SUMS is not what _SUCCESS says"),
+            (image, None, f"1 files missing, such as {image}"),
+            ("_SUCCESS", None, "_SUCCESS is missing, so this is no snapshot"),
+        ):
+            target = f"{DAY}/{name}"
+            before = store.get(target) if store.exists(target) else None
+            store.put(target, body) if body is not None else store.delete([target])
+            with pytest.raises(VerificationError, match=words):
+                verify(store, DAY)
+            store.put(target, before) if before is not None else store.delete([target])
+        verify(store, DAY)
+
+    def test_an_image_outside_of_the_sample_is_read_back_only_when_all_are(self, store):
+        draft = make_draft(store, "many", images=SAMPLE + 1)
+        publish(store, draft, DAY, CREATED, None)
+        last = max(draft.copies, key=lambda copy: copy.sha256)
+        store.put(f"{DAY}/{last.target}", b"X" * last.size)
+        verify(store, DAY)
+        with pytest.raises(VerificationError, match=last.target):
+            verify(store, DAY, all_images=True)
+
+
+def test_equal_drafts_have_equal_digests(store: Store, draft: Draft) -> None:
+    assert make_draft(store, "first").digest == draft.digest
+    assert make_draft(store, "second").digest != draft.digest
+    assert replace(draft, copies=draft.copies[1:]).digest != draft.digest

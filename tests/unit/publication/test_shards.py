@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from cxr_snapshot import shards
+from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.manifest import Copy, build_manifest
+from cxr_snapshot.models import CLASSES, MANIFEST_COLUMNS
+from cxr_snapshot.normalising import Pictures, picture_name
+from cxr_snapshot.shards import SHARD_ROWS, shard_bytes, write_shards
+from cxr_snapshot.storage import Store
+from support.ledgers import ledger, picture, row
+
+PNG = picture(0, "PNG")
+
+
+def manifest(*splits: str) -> pd.DataFrame:
+    rows = [row(number, CLASSES[number % 3], picture(number), split=split) for number, split in enumerate(splits)]
+    return build_manifest(ledger(*rows))
+
+
+def test_a_shard_has_picture_label_and_all_columns_of_the_manifest():
+    rows = manifest("train", "train", "train")
+    table = pq.read_table(io.BytesIO(shard_bytes(rows, pa.array([PNG] * 3))))
+    assert table.column_names == ["image", "label", *MANIFEST_COLUMNS]
+    assert table["image"].to_pylist() == [{"bytes": PNG, "path": file} for file in rows["file"]]
+    assert [CLASSES[label] for label in table["label"].to_pylist()] == list(rows["class"])
+    assert table["sha256"].to_pylist() == list(rows["sha256"])
+
+
+def test_the_metadata_names_every_column_for_hugging_face():
+    schema = pq.read_schema(io.BytesIO(shard_bytes(manifest("train"), pa.array([PNG]))))
+    features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+    assert list(features) == schema.names
+    assert features["image"] == {"_type": "Image"}
+    assert features["label"]["names"] == list(CLASSES)
+
+
+def test_the_same_rows_give_the_same_bytes():
+    assert shard_bytes(manifest("train", "test"), pa.array([PNG, PNG])) == shard_bytes(
+        manifest("train", "test"), pa.array([PNG, PNG])
+    )
+
+
+def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(store: Store):
+    rows = manifest("train", "test", "train", "train")
+    for number, sha256 in enumerate(rows["sha256"]):
+        store.put(picture_name(sha256), picture(number, "PNG"))
+    copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
+    assert [copy.target for copy in copies] == ["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"]
+    before = store.list("_work/runs/a/")
+    assert write_shards(store, Pictures(store), rows, "_work/runs/a") == copies
+    assert store.list("_work/runs/a/") == before  # with the times of their last change
+    for copy in copies:
+        body = store.get(copy.source)
+        assert (hashlib.sha256(body).hexdigest(), len(body)) == (copy.sha256, copy.size)
+    train = pq.read_table(io.BytesIO(store.get(copies[0].source)))
+    assert train["sha256"].to_pylist() == sorted(rows.loc[rows["split"].eq("train"), "sha256"])
+
+
+def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
+    one = manifest("train")
+    store.put(picture_name(one["sha256"][0]), PNG)
+    many = pd.concat([one] * (SHARD_ROWS + 1), ignore_index=True)
+    copies = write_shards(store, Pictures(store), many, "_work/runs/b")
+    assert [copy.target for copy in copies] == [
+        "data/train-00000-of-00002.parquet",
+        "data/train-00001-of-00002.parquet",
+    ]
+    found = [pq.ParquetFile(io.BytesIO(store.get(copy.source))).metadata for copy in copies]
+    assert [file.num_rows for file in found] == [shards.SHARD_ROWS, 1]
+    assert found[0].row_group(0).num_rows == 100
+
+
+def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 2)
+    rows = manifest(*["train"] * 5, "test")
+    publish_shards(store, rows.drop(index=[1, 4]))
+    for sha256 in rows["sha256"][[1, 4]]:
+        store.put(picture_name(sha256), f"made for {sha256}".encode())
+    copies = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+    found = {row["sha256"]: row["image"]["bytes"].decode() for copy in copies for row in read(store, copy.source)}
+    assert found == {sha256: f"made for {sha256}" for sha256 in rows["sha256"]}
+
+
+def test_a_damaged_shard_is_not_used(store: Store, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.WARNING, "cxr_snapshot")
+    rows = manifest("train", "train")
+    [copy] = publish_shards(store, rows)
+    store.put(f"2026-11-22/{copy.target}", b"damaged")
+    with pytest.raises(MissingObjectError):
+        write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+    for sha256 in rows["sha256"]:
+        store.put(picture_name(sha256), f"made for {sha256}".encode())
+    [again] = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+    assert again.sha256 == copy.sha256
+    assert f"{copy.target} is not what SHA256SUMS says" in caplog.text
+
+
+def publish_shards(store: Store, rows: pd.DataFrame) -> tuple[Copy, ...]:
+    """Make a snapshot of nothing but shards; forget the pictures that they hold."""
+    names = [picture_name(sha256) for sha256 in rows["sha256"]]
+    for name, sha256 in zip(names, rows["sha256"], strict=True):
+        store.put(name, f"made for {sha256}".encode())
+    copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
+    sums = sums_bytes({copy.target: copy.sha256 for copy in copies})
+    store.put(f"2026-11-22/{SUMS}", sums)
+    store.put(f"2026-11-22/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode() + b"\n")
+    for copy in copies:
+        store.copy(copy.source, f"2026-11-22/{copy.target}")
+    store.delete(names)
+    return copies
+
+
+def read(store: Store, name: str) -> list[dict[str, Any]]:
+    return pq.read_table(io.BytesIO(store.get(name))).to_pylist()

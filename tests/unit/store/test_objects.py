@@ -1,0 +1,210 @@
+"""The store against a real S3 server, with a proxy between them that fails on order."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+
+from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
+from cxr_snapshot.s3_errors import PreconditionFailedError
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.storage import Store, bounded_map, open_store, read_time
+from support.s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
+from support.stages import run_stages
+from support.stores import client_of
+from support.upstreams import ServedUpstream
+
+BODY = bytes(range(256)) * 1024
+
+
+@pytest.fixture
+def proxy(store: Store) -> Iterator[S3Proxy]:
+    with S3Proxy(store.client.meta.endpoint_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def shaky(store: Store, proxy: S3Proxy) -> Store:
+    """The same bucket, seen through the proxy."""
+    return Store(client_of(proxy.url), store.bucket, store.prefix)
+
+
+def fail(proxy: S3Proxy, *faults: str | None) -> None:
+    """Let the next requests have these faults, in order, and later ones none."""
+    script = iter(faults)
+    proxy.faults = lambda _: next(script, None)
+
+
+class TestReading:
+    @pytest.mark.parametrize("fault", FAULTS)
+    def test_a_fault_that_passes_is_not_noticed(self, store, shaky, proxy, fault, tmp_path):
+        store.put("a", BODY)
+        fail(proxy, fault)
+        assert shaky.get("a") == BODY
+        fail(proxy, fault)
+        assert shaky.sha256("a") == hashlib.sha256(BODY).hexdigest()
+        fail(proxy, fault)
+        assert shaky.save("a", tmp_path / "a") == hashlib.sha256(BODY).hexdigest()
+        assert (tmp_path / "a").read_bytes() == BODY
+        assert [request.fault for request in proxy.requests].count(fault) == 3
+
+    def test_a_404_is_believed_at_once_when_the_listing_agrees(self, shaky, proxy):
+        with pytest.raises(MissingObjectError, match=r"s3://\S+/covid-cxr/a does not exist"):
+            shaky.get("a")
+        assert [request.method for request in proxy.requests] == ["GET", "GET"]
+        assert shaky.get_json("a") is None
+        assert shaky.age("a") is None
+
+    def test_a_404_that_lasts_although_the_object_is_listed(self, store, shaky, proxy):
+        store.put("a", BODY)
+        proxy.faults = lambda request: "404" if request.key else None
+        with pytest.raises(StorageUnavailableError, match="is in the store's listing, but"):
+            shaky.get("a")
+
+    def test_a_body_that_always_breaks_off(self, store, shaky, proxy):
+        store.put("a", BODY)
+        proxy.faults = lambda _: "cut"
+        with pytest.raises(StorageUnavailableError, match=r"could not read s3://\S+/a: .*Check that the store runs"):
+            shaky.get("a")
+
+
+class TestWriting:
+    @pytest.mark.parametrize("fault", ["503", "500", "reset", "lost"])
+    def test_a_fault_that_passes_is_not_noticed(self, store, shaky, proxy, fault):
+        fail(proxy, fault)
+        shaky.put("a", BODY)
+        fail(proxy, fault)
+        shaky.copy("a", "b")
+        fail(proxy, fault)
+        shaky.delete(["a"])
+        assert store.get("b") == BODY
+        assert not store.exists("a")
+
+    def test_the_source_of_a_copy_that_seems_missing_for_a_moment(self, store, shaky, proxy):
+        store.put("a", BODY)
+        fail(proxy, "404")
+        shaky.copy("a", "b")
+        assert store.get("b") == BODY
+
+    def test_the_source_of_a_copy_that_is_missing(self, shaky):
+        with pytest.raises(MissingObjectError, match="/a does not exist"):
+            shaky.copy("a", "b")
+
+    def test_damaged_bytes_are_refused(self, store):
+        with pytest.raises(StorageError, match="could not write"):
+            store.put("a", BODY, sha256="0" * 64)
+        assert not store.exists("a")
+
+    @pytest.mark.parametrize("conditional", [True, False])
+    def test_conditions(self, store, conditional):
+        store = Store(store.client, store.bucket, store.prefix, conditional_writes=conditional)
+        with pytest.raises(PreconditionFailedError):
+            store.put("a", b"2", only_if_etag='"0123"')
+        store.put("a", b"1", only_if_absent=True)
+        with pytest.raises(PreconditionFailedError):
+            store.put("a", b"2", only_if_absent=True)
+        body, etag = store.get_with_etag("a")
+        assert body == b"1"
+        store.put("a", b"2", only_if_etag=etag)
+        with pytest.raises(PreconditionFailedError):
+            store.put("a", b"3", only_if_etag=etag)
+        assert store.get("a") == b"2"
+
+    def test_without_conditional_writes_no_condition_is_sent(self, store, proxy):
+        headers: list[str] = []
+        client = client_of(proxy.url)
+        client.meta.events.register("before-send.s3", lambda request, **_: headers.extend(map(str, request.headers)))
+        Store(client, store.bucket, store.prefix, conditional_writes=False).put("a", b"1", only_if_absent=True)
+        assert headers
+        assert not [name for name in headers if name.lower().startswith("if-")]
+
+
+class TestListing:
+    def test_folders_existence_and_deletion_of_many(self, store):
+        names = [f"2026-11-23/{number}" for number in range(1005)] + ["_work/a", "latest.json"]
+        for _ in bounded_map(lambda name: store.put(name, b""), names):
+            pass
+        assert store.folders() == ("2026-11-23", "_work")
+        assert len(store.list("2026-11-23/")) == 1005
+        assert store.exists("latest.json")
+        assert not store.exists("latest")
+        store.delete(names[:1005])
+        assert list(store.list("")) == ["_work/a", "latest.json"]
+
+    def test_an_empty_prefix(self, store):
+        root = Store(store.client, store.bucket, "")
+        root.put("2026-11-23/a", b"a")
+        assert root.folders() == ("2026-11-23",)
+        assert list(root.list("")) == ["2026-11-23/a"]
+        assert root.uri("a") == f"s3://{store.bucket}/a"
+
+
+class TestErrors:
+    def test_no_bucket(self, store):
+        with pytest.raises(
+            StorageError, match=r"bucket nowhere-to-be-found does not exist\. Create it or set CXR_BUCKET"
+        ):
+            Store(store.client, "nowhere-to-be-found", "").put("a", b"")
+
+    def test_nobody_answers(self):
+        quick = Config(retries={"total_max_attempts": 1}, connect_timeout=1)
+        keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+        client = boto3.client("s3", endpoint_url="http://127.0.0.1:9", config=quick, **keys)
+        with pytest.raises(StorageUnavailableError, match="Check that the store runs and AWS_ENDPOINT_URL_S3 names it"):
+            Store(client, "bucket", "").get("a")
+
+    def test_settings_decide_on_conditional_writes(self, store):
+        for choice, expected in (("required", True), ("unavailable", False)):
+            settings = Settings.load({"bucket": store.bucket, "conditional_writes": choice}, environ={})
+            assert open_store(settings, store.client).conditional_writes is expected
+        with pytest.raises(SettingsError, match="one of required, unavailable"):
+            Settings.load({"bucket": store.bucket, "conditional_writes": "maybe"}, environ={})
+
+
+def test_every_fifth_request_fails(sample: ServedUpstream, store: Store, proxy: S3Proxy, tmp_path: Path) -> None:
+    calm_bucket = f"{store.bucket}-calm"
+    store.client.create_bucket(Bucket=calm_bucket)
+    calm_store = Store(store.client, calm_bucket, store.prefix)
+    calm = run_stages(sample.pipeline(calm_store, tmp_path / "calm", max_per_class=4), "run").snapshot
+    assert calm is not None
+
+    proxy.faults = RandomFaults(seed=5, share=0.2)
+    shaky = Store(client_of(proxy.url), store.bucket, store.prefix)
+    pipeline = sample.pipeline(shaky, tmp_path / "shaky", max_per_class=4, verify="all")
+    snapshot = run_stages(pipeline, "run").snapshot
+    assert snapshot is not None
+
+    done = [request.fault for request in proxy.requests]
+    assert set(FAULTS) <= set(done)
+    assert 0.15 < sum(fault is not None for fault in done) / len(done) < 0.25
+    ours, theirs = _contents(store), _contents(calm_store)
+    assert ours.keys() == theirs.keys()
+    assert {name for name in ours if ours[name] != theirs[name]} <= _naming_the_bucket(calm["version"])
+
+
+def _contents(store: Store) -> dict[str, str]:
+    return {name: item.etag for name, item in store.list("").items()}
+
+
+def _naming_the_bucket(version: str) -> set[str]:
+    """Return the names of objects that hold the snapshot's address, or a checksum of such."""
+    files = ("snapshot.json", "README.md", "croissant.json", "CHANGES.md", "SHA256SUMS", "_SUCCESS")
+    return {"latest.json", *(f"{version}/{name}" for name in files)}
+
+
+def test_the_faults_of_the_proxy_depend_on_seed_and_request_only() -> None:
+    requests = [S3Request("PUT", "bucket", f"key-{number % 50}", {}, None, 1) for number in range(200)]
+    first, second = RandomFaults(1, 0.2), RandomFaults(1, 0.2)
+    assert sorted(map(str, map(first, requests))) == sorted(map(str, map(second, reversed(requests))))
+    assert [RandomFaults(2, 0.2)(request) for request in requests] != [RandomFaults(1, 0.2)(r) for r in requests]
+
+
+@pytest.mark.parametrize("text", ["2026-11-24T21:46:44.000Z", "Tue, 24 Nov 2026 21:46:44 GMT", "20261124T214644Z"])
+def test_times_of_listings_headers_and_stranger_ones_are_read(text: str) -> None:
+    assert read_time(text) == datetime(2026, 11, 24, 21, 46, 44, tzinfo=UTC)
