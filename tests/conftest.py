@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import support.airflow_environment  # noqa: F401 - before Airflow
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from local_stack.stack import ministack
 from support.paths import ROOT
 from support.stores import client_of

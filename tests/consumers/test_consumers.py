@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from cxr_snapshot.models import CLASSES, MANIFEST_COLUMNS
+from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 
 from .conftest import Published, RunTool
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
-from cxr_snapshot.publishing import read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.versions import read_latest
+from cxr_snapshot.store.objects import Store
 from support.dag_runs import RunDag, states
 from support.stages import run_stages
 from support.upstreams import ServedUpstream

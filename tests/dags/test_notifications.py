@@ -16,7 +16,7 @@ import pytest
 
 from airflow_notify import SnapshotNotifier
 from cxr_snapshot.errors import SettingsError
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 
 pytestmark = pytest.mark.usefixtures("dag_bag")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from support.rules_doc import DOCUMENT, STEPS, UPDATE, with_table
 from support.upstreams import ServedUpstream

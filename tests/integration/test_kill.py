@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
 from support.stages import run_stages
 from support.stores import client_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from pathlib import Path
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
 from support.upstreams import ServedUpstream
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cxr_snapshot.publishing import read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.versions import read_latest
+from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from support.stages import Outcome, run_stages
 from support.stores import read_csv

@@ -24,8 +24,9 @@ from airflow.utils.db import initdb
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from cxr_snapshot.store.client import CLIENT_CONFIG
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.paths import ROOT
 from support.stages import run_stages
 from support.upstreams import ServedUpstream

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 import pandas as pd
 
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from cxr_snapshot.store.client import CLIENT_CONFIG
+from cxr_snapshot.store.objects import Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

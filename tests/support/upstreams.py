@@ -9,7 +9,7 @@ from pathlib import Path
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from upstream_simulator.server import UpstreamSimulator
 
 

@@ -5,9 +5,9 @@ import io
 
 import pytest
 
-from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
-from cxr_snapshot.manifest import build_manifest
-from cxr_snapshot.normalising import DESCRIPTION
+from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.publication.cards import attribution_csv, dataset_card, limits, split_counts
+from cxr_snapshot.selection.manifest import build_manifest
 from support.ledgers import AUDIT, FACTS, FIGURES, ledger, picture, row
 
 ROWS = [

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_snapshot.http import BadAnswerError
+from cxr_snapshot.sources.http import BadAnswerError
 from cxr_snapshot.sources.kaggle import Download, Target, check_download, md5_of_header
 
 MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
