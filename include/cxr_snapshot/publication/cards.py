@@ -12,7 +12,6 @@ from cxr_snapshot.audit.words import percent
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.sources import about
 from cxr_snapshot.sources.words import licence_kind
-from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.tables import CLASSES
 
 _USES = """\
@@ -36,14 +35,14 @@ ATTRIBUTION_COLUMNS = ("file", "source", "source_title", "path", "url", "doi", "
 _NO_DERIVATIVES = {"no-derivatives": "yes", "derivatives": "no", None: "unknown"}
 
 
-def attribution_csv(manifest: pd.DataFrame) -> bytes:
-    """Return ``ATTRIBUTION.csv``: for each image where it is from and under which licence.
+def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the content of ``ATTRIBUTION.csv``: for each image where it is from and under which licence.
 
     ``no_derivatives`` is ``yes``, ``no``, or ``unknown`` where upstream names no licence.
     """
     titles = manifest["source"].map(lambda name: about(name).reference)
     table = manifest.assign(source_title=titles, no_derivatives=_no_derivatives(manifest))
-    return csv_bytes(table[list(ATTRIBUTION_COLUMNS)])
+    return table[list(ATTRIBUTION_COLUMNS)]
 
 
 def _no_derivatives(manifest: pd.DataFrame) -> pd.Series:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.inspection.pictures import DESCRIPTION, Pictures
-from cxr_snapshot.publication.cards import attribution_csv, dataset_card, limits, split_counts
+from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
 from cxr_snapshot.publication.parts import Copy, Draft
@@ -50,21 +50,26 @@ def build_draft(
     pictures = Pictures(store)
     # Takes much memory, so while there are no tables yet.
     shards = write_shards(store, pictures, manifest, folder, earlier)
-    changes_json, changes_text = _changes(store, manifest, excluded, facts["revisions"], previous)
+    attributed, splits = attribution(manifest), split_counts(manifest)
+    preview = draw_preview(pictures, manifest)
+    found = compare(*_earlier_tables(store, previous), manifest, excluded)
+    changes = changes_report(found, previous, facts["revisions"])
+    changes_text, changes_json = changes_markdown(changes), json_bytes(changes)
+    del found, changes  # a first snapshot has an entry for each image
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
         "manifest.csv": manifest_csv,
         "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
         "excluded.csv": csv_bytes(excluded),
-        "ATTRIBUTION.csv": attribution_csv(manifest),
+        "ATTRIBUTION.csv": csv_bytes(attributed),
         "changes.json": changes_json,
-        "preview.jpg": draw_preview(pictures, manifest),
+        "preview.jpg": preview,
         **report,
     }
     made = {
         "manifest_sha256": _sha256(manifest_csv),
         "schema_version": SCHEMA_VERSION,
-        "splits": split_counts(manifest),
+        "splits": splits,
         "pictures": DESCRIPTION,
         "audit": summary(json.loads(report[REPORT])),
     }
@@ -98,20 +103,14 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
     }
 
 
-def _changes(
-    store: Store,
-    manifest: pd.DataFrame,
-    excluded: pd.DataFrame,
-    revisions: dict[str, str],
-    previous: dict[str, Any] | None,
-) -> tuple[bytes, str]:
-    """Return ``changes.json``, and ``CHANGES.md`` without its title, with the previous tables from the store."""
-    old, old_excluded = None, None
-    if previous is not None:
-        old = store.get_table(f"{previous['version']}/manifest.parquet")
-        old_excluded = pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
-    report = changes_report(compare(old, old_excluded, manifest, excluded), previous, revisions)
-    return json_bytes(report), changes_markdown(report)
+def _earlier_tables(
+    store: Store, previous: Mapping[str, Any] | None
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return manifest and excluded records of the previous snapshot."""
+    if previous is None:
+        return None, None
+    manifest = store.get_table(f"{previous['version']}/manifest.parquet")
+    return manifest, pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
 
 
 def _is_shard(copy: Copy) -> bool:
