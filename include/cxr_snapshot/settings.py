@@ -133,9 +133,8 @@ class Settings:
         for name in ("github_token", "kaggle_key", "kaggle_token"):
             secret = getattr(self, name)
             if secret is not None and not re.fullmatch(r"[\x21-\x7e]+", secret):  # what can stand in a header
-                raise SettingsError(
-                    f"setting {name} ({_variable(name)}) holds characters that no such key has. {_COPY}"
-                )
+                where = f"setting {name} ({_variable(name)})"
+                raise SettingsError(f"{where} holds characters that no such key has. Copy it from where it was made.")
         _require(self.http_timeout > 0, "http_timeout", self.http_timeout, "seconds above 0")
         _require(self.http_attempts >= 1, "http_attempts", self.http_attempts, "a whole number of at least 1")
         _require(self.http_max_wait >= 0, "http_max_wait", self.http_max_wait, "seconds of at least 0")
