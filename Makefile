@@ -6,7 +6,6 @@ UPSTREAM ?= sample
 WORKERS ?= 2
 N ?= 1000 10000
 COMPOSE = docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
-UV := uv==0.13.9
 
 VENV := .local/venv
 STORE_VENV := .local/ministack-venv
@@ -15,12 +14,19 @@ COMPARE_VENV := .local/compare-venv
 PY := $(VENV)/bin/python
 
 stamp = $(shell $(1) | cksum | tr -d ' ')
-VENV_READY := $(VENV)/.made-$(call stamp,{ pwd; echo '$(UV)'; })
+VENV_READY := $(VENV)/.made-$(call stamp,{ pwd; cat requirements-uv.txt; })
 RUN_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt)
 DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.txt)
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
 TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
 COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.txt)
+SYNC := $(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --require-hashes --python
+
+# A lock file holds the newest versions of its day; `make lock` on another day gives the same files.
+DAY := 2026-09-18T00:00:00Z
+DAY_OF_TOOLS := 2026-11-20T00:00:00Z
+LOCK := $(PY) -m uv pip compile --quiet --system-certs --upgrade --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make lock' --exclude-newer
 
 APT_INSTALL := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 SERVERS := postgresql redis-server
@@ -32,7 +38,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test test-distributed fuzz lint bench bench-scale secrets up down logs clean
+.PHONY: help run ui download test test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -64,6 +70,15 @@ lint: $(DEV_READY) ## check style and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+lock: $(VENV_READY) ## make all lock files anew from requirements*.in
+	@$(LOCK) $(DAY) requirements.in --output-file requirements.txt
+	@$(LOCK) $(DAY) requirements-distributed.in --constraints requirements.txt --output-file requirements-distributed.txt
+	@$(LOCK) $(DAY) requirements-dev.in --constraints requirements-distributed.txt --output-file requirements-dev.txt
+	@for name in consumers compare; do \
+	  $(LOCK) $(DAY) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
+	@for name in ministack uv; do \
+	  $(LOCK) $(DAY_OF_TOOLS) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
+
 bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
 	@$(PY) tests/bench/run.py $(ARGS)
 
@@ -93,17 +108,17 @@ $(VENV_READY):
 	  exit 1; }
 	@echo "Installing into .local; the first time takes a minute or two ..."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
 	@touch $@
 
 $(RUN_READY): | $(VENV_READY)
 	@rm -f $(VENV)/.synced-*
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements.txt
+	@$(SYNC) $(PY) requirements.txt
 	@touch $@
 
 # requirements-dev.txt holds all of requirements.txt: what `make run` needs stays as it is.
 $(DEV_READY): | $(RUN_READY)
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements-dev.txt
+	@$(SYNC) $(PY) requirements-dev.txt
 	@touch $@
 
 # Programs whose dependencies do not fit Airflow's: the S3 server, the tools of those who read snapshots, and another
@@ -116,5 +131,5 @@ $(COMPARE_READY): VENV_OF = $(COMPARE_VENV)
 $(COMPARE_READY): LOCK_OF = requirements-compare.txt
 $(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): | $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(VENV_OF)
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(VENV_OF)/bin/python $(LOCK_OF)
+	@$(SYNC) $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@
