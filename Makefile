@@ -1,7 +1,8 @@
-# Everything that is made lies in .local. An environment is updated when the content of its lock file changes, and made
-# again when the folder was moved: stamp files bear checksums in their names.
+# Everything that is made lies in .local. Stamp files bear checksums in their names: an environment is updated when the
+# content of its lock file changes, and all are made again when the folder was moved, or Python or uv is another one.
 
-PYTHON ?= python3
+# The environment's own Python once there is one: PYTHON=... is needed the first time only.
+PYTHON ?= $(or $(wildcard $(PY)),python3)
 UPSTREAM ?= sample
 WORKERS ?= 2
 N ?= 1000 10000
@@ -14,7 +15,8 @@ COMPARE_VENV := .local/compare-venv
 PY := $(VENV)/bin/python
 
 stamp = $(shell $(1) | cksum | tr -d ' ')
-VENV_READY := $(VENV)/.made-$(call stamp,{ pwd; cat requirements-uv.txt; })
+WHICH_PYTHON := -I -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version)' 2>/dev/null
+VENV_READY := $(VENV)/.made-$(call stamp,{ pwd -P; $(PYTHON) $(WHICH_PYTHON); cat requirements-uv.txt; })
 RUN_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt)
 DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.txt)
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
@@ -111,13 +113,14 @@ $(VENV_READY):
 	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
 	@touch $@
 
-$(RUN_READY): | $(VENV_READY)
+# What is made again makes again all that stands below: to make $(VENV) again deletes what was in it.
+$(RUN_READY): $(VENV_READY)
 	@rm -f $(VENV)/.synced-*
 	@$(SYNC) $(PY) requirements.txt
 	@touch $@
 
 # requirements-dev.txt holds all of requirements.txt: what `make run` needs stays as it is.
-$(DEV_READY): | $(RUN_READY)
+$(DEV_READY): $(RUN_READY)
 	@$(SYNC) $(PY) requirements-dev.txt
 	@touch $@
 
@@ -129,7 +132,7 @@ $(TOOLS_READY): VENV_OF = $(TOOLS_VENV)
 $(TOOLS_READY): LOCK_OF = requirements-consumers.txt
 $(COMPARE_READY): VENV_OF = $(COMPARE_VENV)
 $(COMPARE_READY): LOCK_OF = requirements-compare.txt
-$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): | $(VENV_READY)
+$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(VENV_OF)
 	@$(SYNC) $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@
