@@ -23,6 +23,7 @@ STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt
 TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
 COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.txt)
 SYNC := $(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --require-hashes --python
+PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed
 
 # A lock file holds the newest versions of its day; `make lock` on another day gives the same files.
 DAY := 2026-09-18T00:00:00Z
@@ -40,7 +41,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
+.PHONY: help run ui download test test-all test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -54,9 +55,13 @@ ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT
 download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots
 	@$(PY) -m local_stack download
 
-test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name" is passed on to pytest
+test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
+	@$(PYTEST) -m "not long" --ignore tests/consumers --ignore tests/browser $(ARGS)
+
+test-all: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run every test there is, with consumers' tools, a browser, test-distributed and fuzz
 	@command -v chromium >/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) chromium fonts-dejavu-core; }
-	@$(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed $(ARGS)
+	@$(PYTEST) $(ARGS)
+	@$(MAKE) --no-print-directory fuzz test-distributed ARGS=
 
 test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery workers and kill one; needs postgresql and redis-server
 	@{ $(HAS_SERVERS); } >/dev/null 2>&1 || [ -z "$$CI" ] || { $(APT_INSTALL) $(SERVERS); }
@@ -67,10 +72,11 @@ test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery worke
 fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
 	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
 
-lint: $(DEV_READY) ## check style and types
+lint: $(DEV_READY) ## check style, types and who imports whom
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@PYTHONPATH=include:plugins $(VENV)/bin/lint-imports --no-cache --no-logo
 
 lock: $(VENV_READY) ## make all lock files anew from requirements*.in
 	@$(LOCK) $(DAY) requirements.in --output-file requirements.txt
