@@ -1,0 +1,90 @@
+"""Describes a picture so that its copies can be found: also those that were cropped, lettered or saved again.
+
+A description is made once for each image, from its upright gray pixels, and holds two things: the picture in 64 x 64
+pixels, and up to ``KEYPOINTS`` small places in it that another copy shows too (ORB: corners of bones, vessels, tubes
+and letters, each with 256 comparisons of the pixels around it). ``cxr_snapshot.selection.copies`` compares them.
+
+On one machine and with one version of OpenCV the same pixels give the same bytes. Other processors round a few sums
+differently, which moves single places or bits, and no verdict: see docs/decisions/0007-lookalikes.md.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+RECIPE = "orb.1"  # a change of what is described, or how, must give a new one
+SIDE = 64  # pixels of the small picture
+KEYPOINTS = 256  # places at most
+DESCRIPTOR_BYTES = 32  # of each place
+
+_WORKING_SIDE = 320  # pixels: places are looked for in a picture with the area of such a square
+_CELLS = 8  # each way: places are taken from all cells in turn, so that letters do not use them up
+_PLAIN = 48  # bits: a place this close to a straight edge looks like thousands of others
+
+# A copy is upright, so that a place's own direction says nothing; levels reach a scale of 1 : 2.
+_ORB = cv2.ORB.create(nfeatures=3 * KEYPOINTS, fastThreshold=5, nlevels=5, scaleFactor=1.2, edgeThreshold=16)
+cv2.setNumThreads(1)  # the work on one picture is too little to share
+
+
+class Features(NamedTuple):
+    """What is kept of one picture; at most 13,312 bytes."""
+
+    small: bytes  # SIDE x SIDE gray pixels, row by row, whatever the picture's shape
+    places: bytes  # x and y of each place as two little-endian uint16, in 1/65536 of width and height
+    descriptors: bytes  # DESCRIPTOR_BYTES of each place
+
+
+def describe(pixels: npt.NDArray[np.uint8]) -> Features:
+    """Describe one picture.
+
+    Args:
+        pixels: rows of 8-bit gray pixels, upright; of any size.
+    """
+    height, width = pixels.shape
+    scale = _WORKING_SIDE / (height * width) ** 0.5
+    size = (max(round(width * scale), SIDE // 2), max(round(height * scale), SIDE // 2))
+    # Pillow computes in whole numbers, the same everywhere. OpenCV takes five times as long for a large picture.
+    image = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
+    working = np.asarray(image)
+    found = _ORB.detect(working)
+    for keypoint in found:
+        keypoint.angle = 0.0
+    found, described = _ORB.compute(working, found)
+    if not found:
+        return Features(small.tobytes(), b"", b"")
+    descriptors = np.asarray(described, dtype=np.uint8)
+    telling = _bits_from(descriptors, _plain()).min(axis=1) > _PLAIN
+    places = (np.array([keypoint.pt for keypoint in found])[telling] / size * 65536).astype("<u2")
+    chosen = _spread(places, np.array([keypoint.response for keypoint in found])[telling])
+    return Features(small.tobytes(), places[chosen].tobytes(), descriptors[telling][chosen].tobytes())
+
+
+def _spread(places: npt.NDArray[np.uint16], strengths: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    """Return which places to keep: the strongest of every cell, then the second of every cell, and so on."""
+    column, row = (places // (65536 // _CELLS)).T
+    order = np.lexsort((-strengths, row, column))
+    cells = (column.astype(np.intp) * _CELLS + row)[order]
+    rank = np.arange(len(cells)) - np.searchsorted(cells, cells)
+    return order[np.lexsort((-strengths[order], rank))][:KEYPOINTS]
+
+
+def _bits_from(descriptors: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+    """Return in how many bits each of ``descriptors`` (rows) differs from each of ``others`` (columns)."""
+    one, other = (np.ascontiguousarray(each).view(np.uint64) for each in (descriptors, others))
+    return np.bitwise_count(one[:, None] ^ other).sum(axis=2, dtype=np.uint16)
+
+
+@cache
+def _plain() -> npt.NDArray[np.uint8]:
+    """Return how straight edges of 32 directions are described."""
+    y, x = np.mgrid[-SIDE:SIDE, -SIDE:SIDE]
+    centre = cv2.KeyPoint(SIDE, SIDE, 31, 0)
+    edges = [np.clip(128 + 2 * (x * np.cos(a) + y * np.sin(a)), 0, 255) for a in np.linspace(0, 2 * np.pi, 33)[:-1]]
+    return np.concatenate([_ORB.compute(edge.astype(np.uint8), [centre])[1] for edge in edges])

@@ -1,0 +1,276 @@
+"""Decides which pictures are copies of one another: proposes pairs cheaply, then looks at the pixels of each.
+
+A pair is *proposed* when the 256-bit perceptual hashes differ in at most 64 bits, or when enough small places of the
+two look alike, which survives a crop. What *decides* is a second look: either hashes so close that nothing but copies
+was ever seen there, or places that lie in the same geometry in both pictures while the fine detail of what they share
+agrees nearly everywhere. Each must show more than half of the other, so that two chests in one figure are not linked
+through it. Nothing here knows of classes or patients. What was measured: docs/decisions/0007-lookalikes.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, SIDE, Features
+
+Pair = tuple[int, int]
+Numbers = npt.NDArray[np.int64]
+Gray = npt.NDArray[np.float64]
+
+# What proposes.
+PROPOSED_BITS = 64  # of 256, at most
+_PROPOSED_PLACES = 12  # of 256 that look alike, at least
+_MOVED = 0.25  # of the side: how far a place may lie from its like, at most
+_ALIKE = 40  # bits of 256 in which the descriptions of two places differ, at most
+_NEIGHBOURS = 100  # where more places share a word, each is compared with this many before and after it
+_AT_ONCE = 1 << 18  # places; 30 MB
+
+# What decides. The margins stand in docs/decisions/0007-lookalikes.md.
+CERTAIN_BITS = 28
+CERTAIN_CORRELATION = 0.9  # two blank pictures have equal hashes and correlate by 0
+MIN_AGREEING = 15  # places
+MIN_DETAIL = 0.92
+MIN_SHARED = 0.5
+_MATCHING = 48  # bits; what matches wrongly is outvoted by the geometry
+_TOLERANCE = 0.006  # of the side
+_WINDOW = 9  # pixels of the small picture
+_FLAT = 2.0  # variance of gray levels; a window with less has no detail to compare
+
+
+class Picture(NamedTuple):
+    """What is known of one picture."""
+
+    phash: str  # 64 hex digits
+    features: Features
+
+
+class Verdict(NamedTuple):
+    """Whether two pictures are copies, and what was measured."""
+
+    copy: bool
+    bits: int  # of 256 in which the perceptual hashes differ
+    correlation: float  # of the small pictures as they are, -1 to 1
+    matching: int  # places of the one that look like a place of the other
+    agreeing: int  # of them, those that one move, turn and stretch brings onto each other
+    # The rest is 0 where fewer than ``MIN_AGREEING`` places agree.
+    detail: float  # correlation of fine detail that three quarters of what both show reach, -1 to 1
+    shared: float  # share of the one that the other shows too, and the reverse: the smaller of both
+    scale: float  # at which the one shows what the other does, relative to width and height; 1 or less
+    degrees: float  # by which one is turned
+
+    def evidence(self) -> str:
+        """Say in English what was measured."""
+        hashes = f"{self.bits} of 256 bits apart, pictures correlate by {self.correlation:.2f}"
+        places = f"{self.agreeing} of {self.matching} places agree"
+        if not self.scale:
+            return f"{hashes}; {places}, too few to compare detail"
+        return f"{hashes}; {places}, detail correlates by {self.detail:.2f} in {self.shared:.0%} of the picture"
+
+
+class _Fit(NamedTuple):
+    """How one picture lies in another. Places are shares of width and height."""
+
+    matching: int
+    agreeing: int
+    matrix: npt.NDArray[np.float64]  # 2 x 3: from the one to the other
+
+
+def close_pairs(fingerprints: Sequence[str], new: Sequence[bool]) -> set[Pair]:
+    """Return the pairs that the perceptual hash proposes.
+
+    Args:
+        fingerprints: 64 hex digits each.
+        new: which of them were never compared with the others; pairs of two that are not new are left out.
+
+    Returns:
+        Positions in ``fingerprints``, the lower one first.
+    """
+    words = np.frombuffer(bytes.fromhex("".join(fingerprints)), dtype=np.uint64).reshape(-1, 4)
+    pairs = set()
+    for one in map(int, np.flatnonzero(new)):
+        bits = np.bitwise_count(words ^ words[one]).sum(axis=1, dtype=np.uint16)
+        close = np.flatnonzero(bits <= PROPOSED_BITS).tolist()
+        pairs |= {(min(one, other), max(one, other)) for other in close if other != one}
+    return pairs
+
+
+def similar_pairs(pictures: Sequence[Features], new: Sequence[bool]) -> set[Pair]:
+    """Return the pairs that small places propose: those that share so many that one may be a crop of the other.
+
+    Two places are compared when one of the eight words of their descriptions is equal, so that the time is for what
+    is alike, and not for all pairs. A pair is proposed or not whatever the other pictures are, unless over a hundred
+    places share a word.
+
+    Args:
+        pictures: descriptions of different pictures.
+        new: which of them were never compared with the others; pairs of two that are not new are left out.
+
+    Returns:
+        Positions in ``pictures``, the lower one first.
+    """
+    counts = [len(each.descriptors) // DESCRIPTOR_BYTES for each in pictures]
+    owner = np.repeat(np.arange(len(pictures)), counts)
+    places = np.frombuffer(b"".join(each.places for each in pictures), dtype="<u2").reshape(-1, 2).astype(np.int32)
+    words = np.frombuffer(b"".join(each.descriptors for each in pictures), dtype=np.uint32).reshape(-1, 8)
+    is_new = np.repeat(np.asarray(new, dtype=bool), counts)
+    alike = [np.empty((2, 0), dtype=np.int64)]
+    for one, other in (pair for word in words.T for pair in _equal(word, is_new)):
+        found = (owner[one] != owner[other]) & (is_new[one] | is_new[other])
+        found[found] = (np.abs(places[one[found]] - places[other[found]]) <= _MOVED * 65536).all(axis=1)
+        differing = np.bitwise_count(words[one[found]] ^ words[other[found]]).sum(axis=1, dtype=np.uint16)
+        found[found] = differing <= _ALIKE
+        alike.append(np.sort([one[found], other[found]], axis=0))
+    one, other = np.concatenate(alike, axis=1)
+    pairs = owner[one] * len(pictures) + owner[other]
+    votes, back = _votes(pairs, one), _votes(pairs, other)
+    chosen = [pair for pair, number in votes.items() if min(number, back[pair]) >= _PROPOSED_PLACES]
+    return {divmod(pair, len(pictures)) for pair in chosen}
+
+
+def confirm(pictures: Sequence[Picture], pairs: Collection[Pair], links: Collection[Pair] = ()) -> dict[Pair, Verdict]:
+    """Decide on proposed pairs and return those that are copies.
+
+    The closest hashes come first. Two pictures that copies link already are not compared any more: which pictures are
+    linked is the same in any order, and a picture that is there a thousand times takes a thousand looks.
+
+    Args:
+        pictures: all pictures that the pairs name.
+        pairs: positions of what is to be compared.
+        links: pairs that were confirmed before.
+    """
+    head = list(range(len(pictures)))
+
+    def chain(position: int) -> int:
+        while head[position] != position:
+            head[position] = position = head[head[position]]
+        return position
+
+    for one, other in links:
+        head[chain(one)] = chain(other)
+    copies = {}
+    for one, other in sorted(pairs, key=lambda pair: (_bits(*(pictures[each] for each in pair)), pair)):
+        if chain(one) != chain(other) and (verdict := decide(pictures[one], pictures[other])).copy:
+            head[chain(one)] = chain(other)
+            copies[one, other] = verdict
+    return copies
+
+
+def decide(one: Picture, other: Picture) -> Verdict:
+    """Look at the pixels of two pictures; which of them comes first makes no difference."""
+    first, second = sorted((one, other))
+    bits = _bits(first, second)
+    gray, other_gray = _small(first), _small(second)
+    correlation = _correlation(gray, other_gray)
+    fit = _fit(first.features, second.features)
+    detail, shared, scale, degrees = 0.0, 0.0, 0.0, 0.0
+    if fit.agreeing >= MIN_AGREEING:
+        detail, shared = _detail(gray, other_gray, fit.matrix)
+        (a, b), (c, d) = fit.matrix[:, :2]
+        size = float(abs(a * d - b * c) ** 0.5)
+        scale = min(size, 1 / size)
+        degrees = float(np.degrees(np.arctan2(max(-b * c, 0) ** 0.5, max(a * d, 0) ** 0.5)))  # whatever the shape
+    certain = bits <= CERTAIN_BITS and correlation >= CERTAIN_CORRELATION
+    seen = detail >= MIN_DETAIL and shared > MIN_SHARED
+    return Verdict(certain or seen, bits, correlation, fit.matching, fit.agreeing, detail, shared, scale, degrees)
+
+
+def _bits(one: Picture, other: Picture) -> int:
+    return (int(one.phash, 16) ^ int(other.phash, 16)).bit_count()
+
+
+def _small(picture: Picture) -> Gray:
+    return np.frombuffer(picture.features.small, dtype=np.uint8).reshape(SIDE, SIDE).astype(np.float64)
+
+
+def _equal(word: npt.NDArray[np.uint32], is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield pairs of positions at which words are equal; each new position meets all others that have its word."""
+    candidates = np.flatnonzero(np.isin(word, word[is_new]))
+    order = candidates[np.argsort(word[candidates], kind="stable")]
+    in_order, left = word[order], np.arange(len(order))
+    for distance in range(1, _NEIGHBOURS + 1):
+        left = left[left < len(order) - distance]
+        left = left[in_order[left] == in_order[left + distance]]
+        for start in range(0, len(left), _AT_ONCE):
+            part = left[start : start + _AT_ONCE]
+            yield order[part], order[part + distance]
+
+
+def _votes(pairs: Numbers, places: Numbers) -> dict[int, int]:
+    """Return how many different places vote for each pair."""
+    distinct = np.unique(np.stack([pairs, places]), axis=1)
+    voted, votes = np.unique(distinct[0], return_counts=True)
+    return dict(zip(voted.tolist(), votes.tolist(), strict=True))
+
+
+def _correlation(one: Gray, other: Gray) -> float:
+    """Return how two pictures correlate as they are; 0 where one of them is blank."""
+    spread = one.std() * other.std()
+    return float(((one - one.mean()) * (other - other.mean())).mean() / spread) if spread else 0.0
+
+
+def _fit(one: Features, other: Features) -> _Fit:
+    """Find the geometry that most of the matching places agree on."""
+    nothing = np.zeros((2, 3))
+    (places, words), (other_places, other_words) = _decoded(one), _decoded(other)
+    if not len(words) or not len(other_words):
+        return _Fit(0, 0, nothing)
+    bits = np.zeros((len(words), len(other_words)), dtype=np.uint16)
+    for word, other_word in zip(words.T, other_words.T, strict=True):
+        bits += np.bitwise_count(word[:, None] ^ other_word)
+    nearest, back = bits.argmin(axis=1), bits.argmin(axis=0)
+    rows = np.arange(len(words))
+    matching = rows[(back[nearest] == rows) & (bits[rows, nearest] <= _MATCHING)]
+    if len(matching) < MIN_AGREEING:
+        return _Fit(len(matching), 0, nothing)
+    matrix, agrees = cv2.estimateAffine2D(
+        places[matching], other_places[nearest[matching]], ransacReprojThreshold=_TOLERANCE, maxIters=1000
+    )
+    if matrix is None or abs(np.linalg.det(matrix[:, :2])) < MIN_SHARED / 2:  # no picture is shown that small
+        return _Fit(len(matching), 0, nothing)
+    return _Fit(len(matching), int(agrees.sum()), np.asarray(matrix))
+
+
+def _decoded(features: Features) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint64]]:
+    """Return the places, 0 to 1 each way, and their descriptions in four words each."""
+    places = np.asarray(np.frombuffer(features.places, dtype="<u2").reshape(-1, 2) / 65536, dtype=np.float32)
+    return places, np.asarray(np.frombuffer(features.descriptors, dtype=np.uint64).reshape(-1, 4))
+
+
+def _detail(one: Gray, other: Gray, matrix: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """Return how fine detail correlates in what both pictures show, and how much of them that is."""
+    back = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    laid, inside = _laid(other, matrix)
+    laid_back, inside_back = _laid(one, back)
+    shared = float(min(inside.mean(), inside_back.mean()))
+    if inside.mean() <= inside_back.mean():  # the one with more around has the coarser pixels: detail that both hold
+        return _lower_quartile(one, laid, inside), shared
+    return _lower_quartile(other, laid_back, inside_back), shared
+
+
+def _laid(picture: Gray, matrix: npt.NDArray[np.float64]) -> tuple[Gray, npt.NDArray[np.bool_]]:
+    """Return ``picture`` as it lies in the frame that ``matrix`` starts from, and where in that frame it is."""
+    middle = np.array([0.5, 0.5]) / SIDE  # the place of a pixel is its middle
+    pixels = np.column_stack([matrix[:, :2], (matrix[:, :2] @ middle + matrix[:, 2]) * SIDE - 0.5])
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid = cv2.warpAffine(picture, pixels, (SIDE, SIDE), flags=how, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid), np.asarray(cv2.warpAffine(np.ones_like(picture), pixels, (SIDE, SIDE), flags=how)) > 0.5
+
+
+def _lower_quartile(one: Gray, other: Gray, inside: npt.NDArray[np.bool_]) -> float:
+    """Return the correlation that three quarters of all small windows reach; 0 where there is nothing to compare."""
+
+    def mean(values: Gray) -> Gray:
+        return np.asarray(cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT))
+
+    variance, other_variance = (mean(each**2) - mean(each) ** 2 for each in (one, other))
+    full = mean(inside.astype(np.float64)) > 0.999  # a window over the edge is not
+    full &= (variance > _FLAT) & (other_variance > _FLAT)
+    if not full.any():
+        return 0.0
+    products = mean(one * other) - mean(one) * mean(other)
+    return float(np.percentile(products[full] / np.sqrt(variance[full] * other_variance[full]), 25))
