@@ -28,7 +28,7 @@ _CELLS = 8  # each way: places are taken from all cells in turn, so that letters
 _PLAIN = 48  # bits: a place this close to a straight edge looks like thousands of others
 
 # A copy is upright, so that a place's own direction says nothing; levels reach a scale of 1 : 2.
-_ORB = cv2.ORB.create(nfeatures=3 * KEYPOINTS, fastThreshold=5, nlevels=5, scaleFactor=1.2, edgeThreshold=16)
+_ORB = cv2.ORB.create(nfeatures=3000, fastThreshold=5, nlevels=5, scaleFactor=1.2, edgeThreshold=16)
 cv2.setNumThreads(1)  # the work on one picture is too little to share
 
 
@@ -52,33 +52,44 @@ def describe(pixels: npt.NDArray[np.uint8]) -> Features:
     # Pillow computes in whole numbers, the same everywhere. OpenCV takes five times as long for a large picture.
     image = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     small = image.resize((SIDE, SIDE), Image.Resampling.BOX)
-    working = np.asarray(image)
-    found = _ORB.detect(working)
-    for keypoint in found:
-        keypoint.angle = 0.0
-    found, described = _ORB.compute(working, found)
+    described, places = _places(np.asarray(image))
+    telling = np.flatnonzero(differing_bits(described, _plain()).min(axis=1) > _PLAIN)[:KEYPOINTS]
+    return Features(small.tobytes(), places[telling].tobytes(), described[telling].tobytes())
+
+
+def _places(picture: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
+    """Return twice as many places as are kept, with their descriptions: the best first, from all over the picture."""
+    found = _ORB.detect(picture)
     if not found:
-        return Features(small.tobytes(), b"", b"")
-    descriptors = np.asarray(described, dtype=np.uint8)
-    telling = _bits_from(descriptors, _plain()).min(axis=1) > _PLAIN
-    places = (np.array([keypoint.pt for keypoint in found])[telling] / size * 65536).astype("<u2")
-    chosen = _spread(places, np.array([keypoint.response for keypoint in found])[telling])
-    return Features(small.tobytes(), places[chosen].tobytes(), descriptors[telling][chosen].tobytes())
+        return np.empty((0, DESCRIPTOR_BYTES), dtype=np.uint8), np.empty((0, 2), dtype=np.uint16)
+    points = np.asarray(cv2.KeyPoint.convert(found))
+    places = (points / picture.shape[::-1] * 65536).astype("<u2")
+    chosen = _spread(places, np.array([keypoint.response for keypoint in found]))[: 2 * KEYPOINTS]
+    picked = [found[position] for position in chosen]
+    for rank, keypoint in enumerate(picked):
+        keypoint.angle, keypoint.class_id = 0.0, rank
+    kept, described = _ORB.compute(picture, picked)  # orders them anew
+    ranks = np.array([keypoint.class_id for keypoint in kept])
+    order = np.argsort(ranks)
+    return np.asarray(described, dtype=np.uint8)[order], places[chosen[ranks[order]]]
 
 
 def _spread(places: npt.NDArray[np.uint16], strengths: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Return which places to keep: the strongest of every cell, then the second of every cell, and so on."""
+    """Order places so that the strongest of every cell come first, then the second of every cell, and so on."""
     column, row = (places // (65536 // _CELLS)).T
     order = np.lexsort((-strengths, row, column))
     cells = (column.astype(np.intp) * _CELLS + row)[order]
     rank = np.arange(len(cells)) - np.searchsorted(cells, cells)
-    return order[np.lexsort((-strengths[order], rank))][:KEYPOINTS]
+    return order[np.lexsort((-strengths[order], rank))]
 
 
-def _bits_from(descriptors: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
+def differing_bits(descriptors: npt.NDArray[np.uint8], others: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint16]:
     """Return in how many bits each of ``descriptors`` (rows) differs from each of ``others`` (columns)."""
-    one, other = (np.ascontiguousarray(each).view(np.uint64) for each in (descriptors, others))
-    return np.bitwise_count(one[:, None] ^ other).sum(axis=2, dtype=np.uint16)
+    words, other_words = (np.ascontiguousarray(each).view(np.uint64).T for each in (descriptors, others))
+    bits = np.zeros((len(descriptors), len(others)), dtype=np.uint16)
+    for word, other_word in zip(words, other_words, strict=True):
+        bits += np.bitwise_count(word[:, None] ^ other_word)
+    return bits
 
 
 @cache

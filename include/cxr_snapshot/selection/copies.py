@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, SIDE, Features
+from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, SIDE, Features, differing_bits
 
 Pair = tuple[int, int]
 Numbers = npt.NDArray[np.int64]
@@ -34,11 +34,12 @@ _AT_ONCE = 1 << 18  # places; 30 MB
 CERTAIN_BITS = 28
 CERTAIN_CORRELATION = 0.9  # two blank pictures have equal hashes and correlate by 0
 MIN_AGREEING = 15  # places
-MIN_DETAIL = 0.92
+MIN_DETAIL = 0.85
 MIN_SHARED = 0.5
 _MATCHING = 48  # bits; what matches wrongly is outvoted by the geometry
 _TOLERANCE = 0.006  # of the side
-_WINDOW = 9  # pixels of the small picture
+_WINDOW = 7  # pixels of the small picture
+_EXCEPT = 15  # percent of the windows, which may hold letters
 _FLAT = 2.0  # variance of gray levels; a window with less has no detail to compare
 
 
@@ -58,7 +59,7 @@ class Verdict(NamedTuple):
     matching: int  # places of the one that look like a place of the other
     agreeing: int  # of them, those that one move, turn and stretch brings onto each other
     # The rest is 0 where fewer than ``MIN_AGREEING`` places agree.
-    detail: float  # correlation of fine detail that three quarters of what both show reach, -1 to 1
+    detail: float  # correlation of fine detail that 85 % of what both show reach, -1 to 1
     shared: float  # share of the one that the other shows too, and the reverse: the smaller of both
     scale: float  # at which the one shows what the other does, relative to width and height; 1 or less
     degrees: float  # by which one is turned
@@ -216,14 +217,12 @@ def _correlation(one: Gray, other: Gray) -> float:
 def _fit(one: Features, other: Features) -> _Fit:
     """Find the geometry that most of the matching places agree on."""
     nothing = np.zeros((2, 3))
-    (places, words), (other_places, other_words) = _decoded(one), _decoded(other)
-    if not len(words) or not len(other_words):
+    (places, descriptors), (other_places, other_descriptors) = _decoded(one), _decoded(other)
+    if not len(places) or not len(other_places):
         return _Fit(0, 0, nothing)
-    bits = np.zeros((len(words), len(other_words)), dtype=np.uint16)
-    for word, other_word in zip(words.T, other_words.T, strict=True):
-        bits += np.bitwise_count(word[:, None] ^ other_word)
+    bits = differing_bits(descriptors, other_descriptors)
     nearest, back = bits.argmin(axis=1), bits.argmin(axis=0)
-    rows = np.arange(len(words))
+    rows = np.arange(len(places))
     matching = rows[(back[nearest] == rows) & (bits[rows, nearest] <= _MATCHING)]
     if len(matching) < MIN_AGREEING:
         return _Fit(len(matching), 0, nothing)
@@ -235,10 +234,10 @@ def _fit(one: Features, other: Features) -> _Fit:
     return _Fit(len(matching), int(agrees.sum()), np.asarray(matrix))
 
 
-def _decoded(features: Features) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint64]]:
-    """Return the places, 0 to 1 each way, and their descriptions in four words each."""
+def _decoded(features: Features) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """Return the places, 0 to 1 each way, and their descriptions."""
     places = np.asarray(np.frombuffer(features.places, dtype="<u2").reshape(-1, 2) / 65536, dtype=np.float32)
-    return places, np.asarray(np.frombuffer(features.descriptors, dtype=np.uint64).reshape(-1, 4))
+    return places, np.frombuffer(features.descriptors, dtype=np.uint8).reshape(-1, DESCRIPTOR_BYTES)
 
 
 def _detail(one: Gray, other: Gray, matrix: npt.NDArray[np.float64]) -> tuple[float, float]:
@@ -248,8 +247,8 @@ def _detail(one: Gray, other: Gray, matrix: npt.NDArray[np.float64]) -> tuple[fl
     laid_back, inside_back = _laid(one, back)
     shared = float(min(inside.mean(), inside_back.mean()))
     if inside.mean() <= inside_back.mean():  # the one with more around has the coarser pixels: detail that both hold
-        return _lower_quartile(one, laid, inside), shared
-    return _lower_quartile(other, laid_back, inside_back), shared
+        return _nearly_everywhere(one, laid, inside), shared
+    return _nearly_everywhere(other, laid_back, inside_back), shared
 
 
 def _laid(picture: Gray, matrix: npt.NDArray[np.float64]) -> tuple[Gray, npt.NDArray[np.bool_]]:
@@ -261,8 +260,8 @@ def _laid(picture: Gray, matrix: npt.NDArray[np.float64]) -> tuple[Gray, npt.NDA
     return np.asarray(laid), np.asarray(cv2.warpAffine(np.ones_like(picture), pixels, (SIDE, SIDE), flags=how)) > 0.5
 
 
-def _lower_quartile(one: Gray, other: Gray, inside: npt.NDArray[np.bool_]) -> float:
-    """Return the correlation that three quarters of all small windows reach; 0 where there is nothing to compare."""
+def _nearly_everywhere(one: Gray, other: Gray, inside: npt.NDArray[np.bool_]) -> float:
+    """Return the correlation that nearly all small windows reach; 0 where there is nothing to compare."""
 
     def mean(values: Gray) -> Gray:
         return np.asarray(cv2.boxFilter(values, -1, (_WINDOW, _WINDOW), borderType=cv2.BORDER_CONSTANT))
@@ -273,4 +272,4 @@ def _lower_quartile(one: Gray, other: Gray, inside: npt.NDArray[np.bool_]) -> fl
     if not full.any():
         return 0.0
     products = mean(one * other) - mean(one) * mean(other)
-    return float(np.percentile(products[full] / np.sqrt(variance[full] * other_variance[full]), 25))
+    return float(np.percentile(products[full] / np.sqrt(variance[full] * other_variance[full]), _EXCEPT))
