@@ -146,7 +146,7 @@ def propose(pictures: Sequence[Picture], new: Sequence[bool]) -> set[Pair]:
     return close | similar_pairs([each.features for each in pictures], new)
 
 
-def measure(grays: Sequence[np.ndarray], originals: Sequence[Picture]) -> None:
+def measure(files: Sequence[bytes], originals: Sequence[Picture]) -> None:
     """Print how many copies are found, by change, and all wrong pairs."""
     count = len(originals)
     pairs = propose(originals, [True] * count)
@@ -164,7 +164,7 @@ def measure(grays: Sequence[np.ndarray], originals: Sequence[Picture]) -> None:
     print("| changed | found | not proposed | least agreeing places | least detail | most bits | wrong pairs |")
     print("|---|---|---|---|---|---|---|")
     for name, change in CHANGES.items():
-        pictures = [*originals, *(described(change(gray)) for gray in grays)]
+        pictures = [*originals, *(described(change(decoded(body))) for body in files)]
         pairs = propose(pictures, [False] * count + [True] * count)
         verdicts = [decide(pictures[number], pictures[number + count]) for number in range(count)]
         found = sum(verdict.copy and (number, number + count) in pairs for number, verdict in enumerate(verdicts))
@@ -190,35 +190,37 @@ def grouped(count: int, links: Iterable[Pair]) -> list[int]:
     return group
 
 
-def time_them(files: Sequence[bytes], originals: Sequence[Picture]) -> None:
+def time_them(files: Sequence[bytes]) -> None:
     """Print what describing and comparing cost."""
-    started = time.process_time()
-    grays = [decoded(body) for body in files]
-    decoding = time.process_time() - started
-    features = [describe(gray) for gray in grays]
-    describing = time.process_time() - started - decoding
+    features, pixels, decoding, describing = [], 0, 0.0, 0.0
+    for body in files:
+        started = time.process_time()
+        gray = decoded(body)
+        between = time.process_time()
+        features.append(describe(gray))
+        decoding, describing = decoding + between - started, describing + time.process_time() - between
+        pixels += gray.size
     size = sum(len(part) for each in features for part in each) / len(features)
-    pixels = sum(gray.size for gray in grays) / len(grays) / 1e6
-    print(f"\nAn image of {pixels:.1f} million pixels on average; milliseconds of processor time:")
+    print(f"\nAn image of {pixels / len(files) / 1e6:.1f} million pixels on average; milliseconds of processor time:")
     decoding, describing = (1000 * seconds / len(files) for seconds in (decoding, describing))
     print(f"decoding {decoding:.1f}, describing {describing:.1f}. The description has {size:,.0f} bytes.\n")
     print("| pictures | new | pairs by hash | seconds | pairs by places | seconds | deciding, seconds |")
     print("|---|---|---|---|---|---|---|")
     for total in SIZES:
-        pictures = many(grays, total)
+        pictures = many(files, total)
         for new in (len(pictures), NEW):
             print(f"| {len(pictures):,} | {new:,} | {' | '.join(spent(pictures, new))} |", flush=True)
 
 
-def many(grays: Sequence[np.ndarray], total: int) -> list[Picture]:
+def many(files: Sequence[bytes], total: int) -> list[Picture]:
     """Return as many different pictures: each one, then its quarters, turned and mirrored in all eight ways."""
-    return [described(gray) for gray in islice(different(grays), total)]
+    return [described(gray) for gray in islice(different(files), total)]
 
 
-def different(grays: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+def different(files: Sequence[bytes]) -> Iterator[np.ndarray]:
     for part in ((0, 0, 1), (0, 0, 2), (0, 1, 2), (1, 0, 2), (1, 1, 2)):  # row and column, of so many
         for turns, step in product(range(4), (1, -1)):
-            for gray in grays:
+            for gray in map(decoded, files):
                 height, width = gray.shape[0] // part[2], gray.shape[1] // part[2]
                 top, left = part[0] * height, part[1] * width
                 yield np.rot90(gray[top : top + height, left : left + width][:, ::step], turns)
@@ -240,10 +242,8 @@ def spent(pictures: Sequence[Picture], new: int) -> list[str]:
 def main() -> None:
     """Print both tables."""
     files = list(all_files())
-    grays = [decoded(body) for body in files]
-    originals = [described(gray) for gray in grays]
-    measure(grays, originals)
-    time_them(files, originals)
+    measure(files, [described(decoded(body)) for body in files])
+    time_them(files)
 
 
 if __name__ == "__main__":
