@@ -43,7 +43,9 @@ _SCAN, _END = b"\xda", b"\xd9"
 _JPEG_MODES = {"L": ("GRAY", "L"), "RGB": ("RGB", "RGB"), "CMYK": ("CMYK", "CMYK;I")}
 
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_BYTES comes close after it
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_BYTES is the limit here
+# Each image lies in one piece. Pieces of 16 MB, as Pillow makes them else, are kept for the thread that frees them.
+Image.core.set_block_size(2**27)  # type: ignore[attr-defined]
 
 
 class DefectError(Exception):
