@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def dag_bag() -> DagBag:
+def dag_bag(migrated: None) -> DagBag:
     from airflow.dag_processing.dagbag import DagBag
-    from airflow.utils.db import initdb
 
-    initdb()
     return DagBag(str(ROOT / "dags"))
 
 

@@ -16,6 +16,7 @@ from support.cluster import DAG_ID, Cluster, kill
 from support.paths import ROOT
 from support.s3_proxy import S3Proxy, S3Request
 from support.servers import postgres, redis
+from support.stores import new_store
 from support.upstreams import ServedUpstream
 
 
@@ -64,9 +65,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
 
 
 def test_a_worker_that_dies_in_inspect_changes_no_byte(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    bucket = f"{store.bucket}-calm"
-    store.client.create_bucket(Bucket=bucket)
-    calm = Store(store.client, bucket, store.prefix)
+    calm = new_store(store.client)
     address = store.client.meta.endpoint_url
     run_in_one_process(tmp_path / "calm", environment(sample, calm, address))
 

@@ -69,4 +69,4 @@ def test_shrunken_class_stops_the_run_until_it_is_accepted(
     assert read_latest(store)[0] == first
     accepted = run_stages(sample.pipeline(store, tmp_path), "third", accept_shrink=True).snapshot
     assert accepted is not None
-    assert accepted["counts"]["COVID"] < first["counts"]["COVID"]
+    assert accepted["candidates"]["COVID"] < first["candidates"]["COVID"]

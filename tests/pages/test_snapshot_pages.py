@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,7 +18,6 @@ from airflow.api_fastapi.app import init_auth_manager
 from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.plugins_manager import get_fastapi_plugins, get_import_errors, get_plugin_info
-from airflow.utils.db import initdb
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
@@ -28,9 +25,8 @@ from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA
 from cxr_snapshot.storage import CLIENT_CONFIG, Store
 from support.paths import ROOT
 from support.stages import run_stages
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import new_store
+from support.upstreams import served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -45,15 +41,9 @@ STRANGER = SimpleAuthManagerUser(username="stranger", role=None)
 @pytest.fixture(scope="module")
 def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots of the sample, and the remains of a third."""
-    folder = tmp_path_factory.mktemp("published")
-    shutil.copytree(sample_folder, folder / "sample")
-    bucket = f"pages-{uuid.uuid4().hex}"
-    s3_client.create_bucket(Bucket=bucket)
-    store = Store(s3_client, bucket, "covid-cxr")
-    git_dir, kaggle_dir = folder / "sample" / GIT_NAME, folder / "sample" / KAGGLE_NAME
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
-        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
-        pipeline = upstream.pipeline(store, folder / "scratch")
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(sample_folder, folder) as upstream:
+        pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=None)
         run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
         upstream.move_to_step(2)
         run_stages(pipeline, "second", f"{NEW}T03:00:00+00:00")
@@ -62,9 +52,8 @@ def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="module")
-def mounted() -> FastAPI:
+def mounted(migrated: None) -> FastAPI:
     """A server with the plugin's app, found and mounted as Airflow does it."""
-    initdb()
     init_auth_manager()
     server = FastAPI()
     for item in get_fastapi_plugins()[0]:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +20,8 @@ from cxr_snapshot.storage import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans
 from support.s3_proxy import S3Proxy
-from support.stores import client_of, copied_bucket
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import client_of, copied_bucket, new_store
+from support.upstreams import served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -36,12 +33,9 @@ Command = Callable[..., tuple[int, str, str]]
 @pytest.fixture(scope="module")
 def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots with different images, and one that was begun only; not to be changed."""
-    store = Store(s3_client, f"test-{uuid.uuid4().hex}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
-    git_dir, kaggle_dir = sample_folder / GIT_NAME, sample_folder / KAGGLE_NAME
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
-        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
-        pipeline = upstream.pipeline(store, tmp_path_factory.mktemp("scratch"), max_per_class=4)
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(sample_folder, folder) as upstream:
+        pipeline = upstream.pipeline(store, folder / "scratch")
         first, second = prepared_plans(pipeline, 2)
         assert pipeline.publish({**first, "date": OLD})
         assert pipeline.publish(second)
