@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from airflow_notify import SnapshotNotifier
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.storage import Store
 
