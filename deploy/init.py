@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import connect
+from cxr_snapshot.store.client import connect
 from local_stack.airflow_home import write_private
 
 if TYPE_CHECKING:

@@ -44,8 +44,8 @@ class SnapshotNotifier(BaseNotifier):
     def _notice(self, context: Context, settings: Settings) -> Notice | None:
         from airflow_runtime import pipeline
         from cxr_snapshot import notices
-        from cxr_snapshot.publishing import read_pointer
-        from cxr_snapshot.storage import parse_json
+        from cxr_snapshot.publication.versions import read_pointer
+        from cxr_snapshot.store.encoding import parse_json
 
         instance = context["ti"]
         link = instance.log_url

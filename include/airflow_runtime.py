@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cxr_snapshot.pipeline import Pipeline
     from cxr_snapshot.settings import Settings
-    from cxr_snapshot.storage import Store
+    from cxr_snapshot.store.objects import Store
 
 S3_CONNECTION = "cxr_s3"
 GITHUB_CONNECTION = "cxr_github"
@@ -39,7 +39,7 @@ def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
     from cxr_snapshot.errors import SnapshotError
     from cxr_snapshot.pipeline import Pipeline
     from cxr_snapshot.sources import build_sources
-    from cxr_snapshot.storage import open_store
+    from cxr_snapshot.store.client import open_store
 
     try:
         settings = load_settings({**_credentials(), **(overrides or {})})
@@ -110,7 +110,7 @@ def store_for_pages() -> Store:
     """
     from botocore.config import Config
 
-    from cxr_snapshot.storage import CLIENT_CONFIG, open_store
+    from cxr_snapshot.store.client import CLIENT_CONFIG, open_store
 
     retries: Any = {"mode": "standard", "total_max_attempts": 2}
     hasty = Config(retries=retries, connect_timeout=5, read_timeout=20, signature_version="s3v4")
@@ -119,7 +119,7 @@ def store_for_pages() -> Store:
 
 def s3_client(config: Config | None = None) -> Any:
     """Return a client from the connection ``cxr_s3``, or else from the environment as boto3 reads it."""
-    from cxr_snapshot.storage import CLIENT_CONFIG, connect
+    from cxr_snapshot.store.client import CLIENT_CONFIG, connect
 
     config = config or CLIENT_CONFIG
     if find_connection(S3_CONNECTION) is None:

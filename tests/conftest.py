@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from local_stack.stack import ministack
 from support.airflow_environment import DATABASE, HOME, migrated_database  # before Airflow is imported
 from support.paths import ROOT

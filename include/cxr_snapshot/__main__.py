@@ -18,12 +18,15 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from cxr_snapshot import catalog, retention
-from cxr_snapshot.changes import KINDS
+from cxr_snapshot.catalog import reading as catalog
+from cxr_snapshot.catalog import retention
+from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
+from cxr_snapshot.publication.changes import KINDS
+from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import Store, open_store
-from cxr_snapshot.verification import verify as read_back
+from cxr_snapshot.store.client import open_store
+from cxr_snapshot.store.objects import Store
 
 app = typer.Typer(
     add_completion=False,
@@ -101,7 +104,7 @@ def download(
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task(name, total=None)
-        fetched = catalog.download(
+        fetched = download_snapshot(
             store, name, folder, lambda done, total: bar.update(task, completed=done, total=total)
         )
     if as_json:

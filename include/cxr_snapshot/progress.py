@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 log = logging.getLogger(__name__)
 
@@ -56,3 +56,8 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def listed(values: Mapping[str, object]) -> str:
+    """Return names and values in one line, such as ``COVID 24, NORMAL 24``."""
+    return ", ".join(f"{name} {value}" for name, value in values.items())

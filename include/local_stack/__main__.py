@@ -18,7 +18,7 @@ from local_stack import airflow_home, environment, stack, summary
 from local_stack.processes import Child, StackError, fetch, free_port, unwind_on_signals
 
 if TYPE_CHECKING:
-    from cxr_snapshot.storage import Store
+    from cxr_snapshot.store.objects import Store
 
 ROOT = Path(__file__).parents[2]
 DAG_ID = "covid_cxr_snapshot"
@@ -137,7 +137,7 @@ def _check_dag_is_there() -> None:
 
 def _store() -> Store:
     from cxr_snapshot.settings import Settings
-    from cxr_snapshot.storage import open_store
+    from cxr_snapshot.store.client import open_store
 
     return open_store(Settings.load())
 

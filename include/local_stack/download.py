@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from local_stack.processes import StackError
 
 if TYPE_CHECKING:
-    from cxr_snapshot.storage import Store
+    from cxr_snapshot.store.objects import Store
 
 
 def download(store: Store, snapshots: Path) -> tuple[Path, int]:
@@ -23,13 +23,13 @@ def download(store: Store, snapshots: Path) -> tuple[Path, int]:
 
     Raises:
         StackError: there is no snapshot.
-        SnapshotError: as :func:`cxr_snapshot.catalog.download`.
+        SnapshotError: as :func:`cxr_snapshot.catalog.download.download`.
     """
-    from cxr_snapshot import catalog
-    from cxr_snapshot.publishing import LATEST, read_pointer
+    from cxr_snapshot.catalog.download import download as fetch
+    from cxr_snapshot.publication.versions import LATEST, read_pointer
 
     version, _ = read_pointer(store)
     if version is None:
         raise StackError(f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first.")
     target = snapshots / version
-    return target, catalog.download(store, version, target)
+    return target, fetch(store, version, target)

@@ -182,7 +182,7 @@ def _use(environ: Mapping[str, str]) -> None:
 
 
 def _create_bucket(bucket: str) -> None:
-    from cxr_snapshot.storage import connect
+    from cxr_snapshot.store.client import connect
 
     client = connect()
     if bucket not in [item["Name"] for item in client.list_buckets()["Buckets"]]:

@@ -14,9 +14,9 @@ from starlette.exceptions import HTTPException
 
 from airflow_runtime import store_for_pages
 from cxr_snapshot.audit import PAGE
-from cxr_snapshot.catalog import resolve
+from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
 from snapshot_pages_app.reading import download_address, list_snapshots, load_snapshot
 from snapshot_pages_app.rendering import render

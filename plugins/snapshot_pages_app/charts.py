@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cxr_snapshot.models import CLASSES
-from cxr_snapshot.splitting import TARGET
+from cxr_snapshot.selection.splits import TARGET
+from cxr_snapshot.tables import CLASSES
 
 NOT_STATED = "not stated"
 _MOST = 12  # bars of one chart; the rest is one more bar

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_snapshot.catalog import diff, resolve, versions
-from cxr_snapshot.publishing import version_key
-from cxr_snapshot.storage import Store
+from cxr_snapshot.catalog.reading import diff, resolve, versions
+from cxr_snapshot.publication.versions import version_key
+from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.reading import load_facts
 
 

@@ -11,13 +11,15 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot.audit import REPORT
-from cxr_snapshot.cards import limits
-from cxr_snapshot.catalog import resolve
-from cxr_snapshot.checksums import SUCCESS
+from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.filtering import REASONS
-from cxr_snapshot.publishing import is_version, read_pointer, version_key
-from cxr_snapshot.storage import Store, StoredObject, bounded_map, parse_json
+from cxr_snapshot.publication.cards import limits
+from cxr_snapshot.publication.checksums import SUCCESS
+from cxr_snapshot.publication.versions import is_version, read_pointer, version_key
+from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.store.encoding import parse_json
+from cxr_snapshot.store.objects import Store, StoredObject
+from cxr_snapshot.store.parallel import bounded_map
 from snapshot_pages_app.charts import Chart, draw_charts
 
 PER_PAGE = 30  # snapshots on a page of the list

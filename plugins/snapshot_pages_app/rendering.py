@@ -11,8 +11,8 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from cxr_snapshot.changes import KINDS, describe
-from cxr_snapshot.models import CLASSES
+from cxr_snapshot.publication.changes import KINDS, describe
+from cxr_snapshot.tables import CLASSES
 
 
 def render(

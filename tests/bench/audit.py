@@ -21,8 +21,9 @@ sys.path[:0] = [str(ROOT / "include"), str(ROOT / "tests")]
 import numpy as np  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from cxr_snapshot.models import CLASSES, LEDGER_SCHEMA  # noqa: E402
-from cxr_snapshot.storage import Store, blob_name, bounded_map  # noqa: E402
+from cxr_snapshot.store.objects import Store, blob_name  # noqa: E402
+from cxr_snapshot.store.parallel import bounded_map  # noqa: E402
+from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA  # noqa: E402
 from local_stack.stack import ministack  # noqa: E402
 from support.ledgers import ledger, row  # noqa: E402
 from support.stores import client_of  # noqa: E402
@@ -32,7 +33,7 @@ IMAGES, FOLDER = 3000, "_work/runs/bench"
 SCRIPT = """
 import json, sys, time
 from cxr_snapshot.audit.report import write_report
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.bench import peak_mb
 from support.stores import client_of
 endpoint, bucket, folder = sys.argv[1:]

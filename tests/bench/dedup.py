@@ -16,7 +16,7 @@ SIZES = (1_000, 10_000, 100_000)
 SCRIPT = """
 import resource, sys, time
 import numpy as np
-from cxr_snapshot.linking import close_fingerprints
+from cxr_snapshot.selection.linking import close_fingerprints
 count = int(sys.argv[1])
 rng = np.random.default_rng(0)
 bits = rng.integers(0, 2, (count, 256), dtype=np.uint8)

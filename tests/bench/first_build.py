@@ -36,7 +36,8 @@ def build(address: str, bucket: str, settings: dict[str, Any]) -> dict[str, Spen
         from cxr_snapshot.pipeline import Pipeline
         from cxr_snapshot.settings import INSPECT_SHARDS, Settings
         from cxr_snapshot.sources import build_sources
-        from cxr_snapshot.storage import CLIENT_CONFIG, Store
+        from cxr_snapshot.store.client import CLIENT_CONFIG
+        from cxr_snapshot.store.objects import Store
     with clock("connect"):
         store = Store(boto3.client("s3", endpoint_url=address, config=CLIENT_CONFIG, **KEYS), bucket, "bench")
         loaded = Settings.load(settings | {"bucket": bucket, "prefix": "bench"}, environ={})

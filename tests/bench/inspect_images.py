@@ -20,7 +20,7 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
-from cxr_snapshot import inspection
+from cxr_snapshot.inspection import decoding as inspection
 from upstream_simulator.phantom import draw
 
 REAL = Path(__file__).parents[3] / "shared/real-data"

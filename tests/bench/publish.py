@@ -27,14 +27,17 @@ sys.path[:0] = [str(ROOT / "include"), str(ROOT / "tests")]
 import boto3  # noqa: E402
 import pandas as pd  # noqa: E402
 
-from cxr_snapshot import publishing  # noqa: E402
-from cxr_snapshot.ingest import ingest, load_inventory  # noqa: E402
-from cxr_snapshot.manifest import Copy, Draft, csv_bytes  # noqa: E402
-from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, conform  # noqa: E402
-from cxr_snapshot.normalising import DESCRIPTION  # noqa: E402
+from cxr_snapshot.ingestion.ingest import ingest, load_inventory  # noqa: E402
+from cxr_snapshot.inspection.pictures import DESCRIPTION  # noqa: E402
+from cxr_snapshot.publication import protocol  # noqa: E402
+from cxr_snapshot.publication.parts import Copy, Draft  # noqa: E402
 from cxr_snapshot.settings import Settings  # noqa: E402
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile  # noqa: E402
-from cxr_snapshot.storage import CLIENT_CONFIG, THREADS, Store, blob_name, parquet_bytes  # noqa: E402
+from cxr_snapshot.store.client import CLIENT_CONFIG  # noqa: E402
+from cxr_snapshot.store.encoding import csv_bytes, parquet_bytes  # noqa: E402
+from cxr_snapshot.store.objects import Store, blob_name  # noqa: E402
+from cxr_snapshot.store.parallel import THREADS  # noqa: E402
+from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, conform  # noqa: E402
 from local_stack.stack import ministack  # noqa: E402
 from support.ledgers import AUDIT  # noqa: E402
 
@@ -123,7 +126,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
         "audit": AUDIT,
     }
     draft = Draft(manifest, copies, tables, facts, "None.\n")
-    publishing.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
+    protocol.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
 
 
 class Spent(NamedTuple):

@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from local_stack import airflow_home, stack
 from local_stack.__main__ import is_healthy
 from local_stack.processes import Child, fetch, free_port

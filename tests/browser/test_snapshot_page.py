@@ -12,12 +12,14 @@ import requests
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
 
-from cxr_snapshot.models import CLASSES
+from cxr_snapshot.tables import CLASSES
 from snapshot_pages_app.app import app
 from support.paths import ROOT
 
 if TYPE_CHECKING:
     from conftest import RunningAirflow
+
+pytestmark = pytest.mark.long
 
 DAG = "covid_cxr_snapshot"
 PREFIX = "/covid-cxr-snapshots"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.stages import run_stages
 from support.stores import new_store

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.dag_runs import RunDag
 from support.paths import ROOT
 from support.upstreams import ServedUpstream

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cxr_snapshot.publishing import read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.versions import read_latest
+from cxr_snapshot.store.objects import Store
 from support.dag_runs import RunDag, states, xcom
 from support.stages import run_stages
 from support.upstreams import ServedUpstream

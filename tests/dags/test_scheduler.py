@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from cxr_snapshot.publishing import is_version, read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.versions import is_version, read_latest
+from cxr_snapshot.store.objects import Store
 from support.airflow import RealAirflow, eventually
 from support.paths import ROOT
 from support.upstreams import ServedUpstream

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from local_stack import airflow_home
 from support.cluster import DAG_ID, Cluster, kill
 from support.paths import ROOT

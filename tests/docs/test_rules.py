@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cxr_snapshot.filtering import RULES
+from cxr_snapshot.selection.rules import RULES
 from cxr_snapshot.settings import CONTROL_CHOICES, LICENCE_CHOICES, VIEW_CHOICES
 from support.rules_doc import DOCUMENT, STEPS, UPDATE, counts_of, with_table
 

@@ -7,11 +7,11 @@ import re
 
 import pytest
 
-from cxr_snapshot.cards import ATTRIBUTION_COLUMNS
-from cxr_snapshot.changes import KINDS
-from cxr_snapshot.drafting import SCHEMA_VERSION, build_draft, finish
-from cxr_snapshot.models import EXCLUDED_COLUMNS, MANIFEST_COLUMNS
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.cards import ATTRIBUTION_COLUMNS
+from cxr_snapshot.publication.changes import KINDS
+from cxr_snapshot.publication.draft import SCHEMA_VERSION, build_draft, finish
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import EXCLUDED_COLUMNS, MANIFEST_COLUMNS
 from support.ledgers import FACTS, REPORT, parted, small_ledger
 from support.paths import ROOT
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from cxr_snapshot.filtering import REASONS
-from cxr_snapshot.inspection import inspect_image
-from cxr_snapshot.models import INSPECTION_SCHEMA, conform
+from cxr_snapshot.inspection.decoding import inspect_image
+from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.tables import INSPECTION_SCHEMA, conform
 from fuzz import mutations
 from upstream_simulator.phantom import draw
 

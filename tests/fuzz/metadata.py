@@ -8,10 +8,10 @@ from random import Random
 import pandas as pd
 
 from cxr_snapshot.errors import MetadataError
-from cxr_snapshot.filtering import filter_records
-from cxr_snapshot.metadata import METADATA_SCHEMA, REMEDY, irregularities, read_metadata
-from cxr_snapshot.models import INSPECTION_SCHEMA, INVENTORY_SCHEMA, conform
-from cxr_snapshot.records import METADATA_PATH, covid_records
+from cxr_snapshot.selection.rules import filter_records
+from cxr_snapshot.sources.covid import FORM, METADATA, covid_records, read_metadata
+from cxr_snapshot.sources.sheets import REMEDY, irregularities
+from cxr_snapshot.tables import INSPECTION_SCHEMA, INVENTORY_SCHEMA, conform
 from fuzz import mutations
 from upstream_simulator.covid_sample import history
 
@@ -104,14 +104,14 @@ def check(random: Random) -> str:
     except MetadataError as error:
         assert REMEDY in str(error)
         return "refused"
-    assert list(table) == METADATA_SCHEMA.names
+    assert list(table) == FORM.schema.names
     assert table["metadata_line"].is_monotonic_increasing
     assert table["metadata_line"].is_unique
     irregular = table["problem"].notna()
     assert table.loc[irregular, "patient_id":].isna().all(axis=None)
     assert len(irregularities(table)) >= irregular.sum() - table["problem"].eq("blank_row").sum()
     records = covid_records(files, table)
-    assert sorted(records.loc[records["in_upstream"], "path"]) == sorted(files["path"][files["path"] != METADATA_PATH])
+    assert sorted(records.loc[records["in_upstream"], "path"]) == sorted(files["path"][files["path"] != METADATA])
     assert sorted(records["metadata_line"].dropna()) == table["metadata_line"].tolist()
     if random.random() < 0.2:
         _check_filter(records)
@@ -135,7 +135,7 @@ def originals() -> list[tuple[pd.DataFrame, bytes]]:
     """Return the inventory and the metadata of each state of the sample."""
     found = []
     for commit in history(seed=0):
-        paths = [path for path in commit.files if path == METADATA_PATH or path.startswith("images/")]
+        paths = [path for path in commit.files if path == METADATA or path.startswith("images/")]
         rows = [{"path": path, "bytes": len(commit.files[path]), "sha256": f"sha256 of {path}"} for path in paths]
-        found.append((conform(pd.DataFrame(rows), INVENTORY_SCHEMA), commit.files[METADATA_PATH]))
+        found.append((conform(pd.DataFrame(rows), INVENTORY_SCHEMA), commit.files[METADATA]))
     return found

@@ -13,7 +13,7 @@ import pytest
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.pipeline import Plan
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.stages import balanced_plan
 from support.stores import copied_bucket
@@ -25,7 +25,7 @@ import json, sys
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stores import client_of
 endpoint, text, plan = sys.argv[1:]
 settings = Settings.load(json.loads(text), environ={})

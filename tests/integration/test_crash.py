@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from cxr_snapshot.pipeline import Plan
-from cxr_snapshot.publishing import SUCCESS, read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.protocol import SUCCESS
+from cxr_snapshot.publication.versions import read_latest
+from cxr_snapshot.store.objects import Store
 from support.publishers import Task, forkserver, prepared_plans, publisher, run_stage, started
 from support.s3_proxy import S3Proxy
 from support.stores import copied_bucket

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cxr_snapshot.errors import GuardError, SourceError
-from cxr_snapshot.publishing import read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.versions import read_latest
+from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
 from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault

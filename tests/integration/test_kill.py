@@ -13,7 +13,7 @@ import pytest
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
 from support.stages import run_stages
 from support.stores import client_of, new_store

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from cxr_snapshot import catalog, retention
-from cxr_snapshot.storage import Store
-from cxr_snapshot.verification import verify
+from cxr_snapshot.catalog import reading as catalog
+from cxr_snapshot.catalog import retention
+from cxr_snapshot.publication.verification import verify
+from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.s3_proxy import S3Proxy, S3Request
 from support.stages import run_stages

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from cxr_snapshot.publishing import read_pointer, version_key
-from cxr_snapshot.storage import Store
-from cxr_snapshot.verification import verify
+from cxr_snapshot.publication.verification import verify
+from cxr_snapshot.publication.versions import read_pointer, version_key
+from cxr_snapshot.store.objects import Store
 from support.publishers import Task, prepared_plans, run_protocol, started
 from support.upstreams import ServedUpstream
 

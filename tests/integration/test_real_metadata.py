@@ -9,10 +9,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxr_snapshot.filtering import filter_records
-from cxr_snapshot.metadata import irregularities, read_metadata
-from cxr_snapshot.models import INSPECTION_SCHEMA, INVENTORY_SCHEMA, conform
-from cxr_snapshot.records import METADATA_PATH, covid_records
+from cxr_snapshot.selection.rules import filter_records
+from cxr_snapshot.sources.covid import METADATA_PATH, covid_records, irregularities, read_metadata
+from cxr_snapshot.tables import INSPECTION_SCHEMA, INVENTORY_SCHEMA, conform
 from support.paths import REAL_DATA
 
 pytestmark = pytest.mark.skipif(not REAL_DATA.exists(), reason="the real upstream states are not at hand")

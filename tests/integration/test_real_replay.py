@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from cxr_snapshot.publishing import read_latest
+from cxr_snapshot.publication.versions import read_latest
 from support.nights import Nights, replay
 from support.paths import REAL_DATA
 from support.rules_doc import DOCUMENT, STEPS, UPDATE, counts_of, with_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
 from support.stores import new_store
 from support.upstreams import ServedUpstream

@@ -9,7 +9,7 @@ from typing import Any
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
 from support.stores import client_of
 from support.upstreams import ServedUpstream

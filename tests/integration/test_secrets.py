@@ -13,7 +13,8 @@ import boto3
 import pytest
 
 from cxr_snapshot.errors import SnapshotError
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from cxr_snapshot.store.client import CLIENT_CONFIG
+from cxr_snapshot.store.objects import Store
 from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr_snapshot.labels import licence_kind
-from cxr_snapshot.storage import Store
+from cxr_snapshot.sources.words import licence_kind
+from cxr_snapshot.store.objects import Store
 from support.stages import balanced_plan
 from support.upstreams import ServedUpstream
 

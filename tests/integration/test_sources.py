@@ -25,8 +25,10 @@ from cxr_snapshot.errors import (
 )
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import UpstreamFile
-from cxr_snapshot.sources.github import LOOK_AHEAD, THREADS, GithubSource
-from cxr_snapshot.sources.kaggle import CHUNK, KaggleSource
+from cxr_snapshot.sources.covid import CovidCollection
+from cxr_snapshot.sources.github import LOOK_AHEAD, THREADS
+from cxr_snapshot.sources.kaggle import CHUNK
+from cxr_snapshot.sources.pneumonia import PneumoniaCollection
 from upstream_simulator.faults import Fault
 from upstream_simulator.server import RecordedRequest, UpstreamSimulator
 
@@ -93,11 +95,11 @@ class World:
         fast = {"bucket": "abc", "scratch_dir": self.scratch, "http_attempts": 3, "http_max_wait": 30.0}
         return Settings(**{**fast, **self.sim.settings(), **changes})
 
-    def github(self, **changes: Any) -> GithubSource:
-        return GithubSource(self.settings(**changes), sleep=self.sleeps.append)
+    def github(self, **changes: Any) -> CovidCollection:
+        return CovidCollection(self.settings(**changes), sleep=self.sleeps.append)
 
-    def kaggle(self, **changes: Any) -> KaggleSource:
-        return KaggleSource(self.settings(**changes), sleep=self.sleeps.append)
+    def kaggle(self, **changes: Any) -> PneumoniaCollection:
+        return PneumoniaCollection(self.settings(**changes), sleep=self.sleeps.append)
 
     def asked(self, part: str = "") -> list[RecordedRequest]:
         return [request for request in list(self.sim.requests) if part in request.path]
@@ -145,7 +147,7 @@ def wanted(state: dict[str, bytes]) -> dict[str, bytes]:
     return {path: body for path, body in state.items() if path != "README.md"}
 
 
-def everything(source: GithubSource | KaggleSource) -> list[UpstreamFile]:
+def everything(source: CovidCollection | PneumoniaCollection) -> list[UpstreamFile]:
     listing = source.files(source.resolve(), known=())
     files = list(listing.files)
     assert len(files) == listing.total
@@ -244,7 +246,7 @@ def test_few_bodies_are_fetched_ahead(tmp_path: Path) -> None:
     write_commits(tmp_path / "covid.git", (images | {"metadata.csv": b"x"},))
     (tmp_path / "kaggle").mkdir()
     with start(tmp_path) as sim:
-        source = GithubSource(Settings(bucket="abc", **sim.settings()))
+        source = CovidCollection(Settings(bucket="abc", **sim.settings()))
         known = {file.upstream_hash for file in everything(source) if file.path == "metadata.csv"}
         sim.requests.clear()
         files = source.files(source.resolve(), known).files
@@ -383,7 +385,7 @@ def test_the_zip_is_listed_whole_and_then_deleted(world: World) -> None:
         ("chest_xray/train/PNEUMONIA/a.jpeg", None),
     ]
     assert all(file.body == (None if file.ignored else ZIPPED[file.path]) for file in files)
-    assert list(world.scratch.iterdir()) == []
+    assert list((world.scratch / "downloads").iterdir()) == []
 
 
 def test_a_zip_that_was_not_read_to_its_end_is_used_again(world: World) -> None:
@@ -505,7 +507,7 @@ def test_a_later_task_goes_on_with_what_an_earlier_one_left(world: World) -> Non
     world.sim.faults.add(Fault("cut", STORAGE))
     with pytest.raises(UpstreamUnavailableError):
         everything(world.kaggle(http_attempts=1))
-    (part,) = world.scratch.glob("*.part")
+    (part,) = (world.scratch / "downloads").glob("*.part")
     kept = part.stat().st_size
     assert kept >= CHUNK
     assert len(everything(world.kaggle())) == len(ZIPPED)
@@ -544,7 +546,7 @@ def test_a_zip_that_is_damaged_upstream_is_refused_and_not_kept(own_world: World
     with pytest.raises(UpstreamCorruptError) as caught:
         everything(own_world.kaggle())
     _assert_helpful(caught.value, "pneumonia", own_world.sim.url, "Run again")
-    assert list((own_world.scratch).iterdir()) == []
+    assert list((own_world.scratch / "downloads").iterdir()) == []
 
 
 # Both: slow answers, with a server of their own, because it still works on them when the client has given up

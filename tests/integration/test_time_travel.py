@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from cxr_snapshot.errors import GuardError, SettingsError
-from cxr_snapshot.publishing import is_version, read_latest
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.versions import is_version, read_latest
+from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from support.stages import Outcome, run_stages
 from support.upstreams import ServedUpstream

@@ -14,28 +14,24 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import requests
-from airflow.api_fastapi.app import init_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from airflow.plugins_manager import get_fastapi_plugins, get_import_errors, get_plugin_info
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
-from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA
-from cxr_snapshot.storage import CLIENT_CONFIG, Store
+from cxr_snapshot.store.client import CLIENT_CONFIG
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.paths import ROOT
 from support.stages import run_stages
 from support.stores import new_store
 from support.upstreams import served_sample
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from mypy_boto3_s3 import S3Client
+
+    from support.pages import Pages
 
 PREFIX = "/covid-cxr-snapshots"
 OLD, NEW = "2026-11-22", "2026-11-23"
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:alert(3) {{ 7 * 7 }} ' onclick='x"""
-VIEWER = SimpleAuthManagerUser(username="viewer", role="VIEWER")
-STRANGER = SimpleAuthManagerUser(username="stranger", role=None)
 
 
 @pytest.fixture(scope="module")
@@ -53,51 +49,24 @@ def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def mounted(migrated: None) -> FastAPI:
-    """A server with the plugin's app, found and mounted as Airflow does it."""
-    init_auth_manager()
-    server = FastAPI()
-    for item in get_fastapi_plugins()[0]:
-        server.mount(item["url_prefix"], item["app"])
-    return server
+    """A server with the plugin's app."""
+    from support.pages import mounted_plugins  # imports Airflow's web server, which not every worker needs
 
-
-class Pages:
-    """A browser, as far as the pages need one: who is signed in, and which store the app opens, can be changed."""
-
-    def __init__(self, server: FastAPI, pages: Any) -> None:
-        self.client = TestClient(server, follow_redirects=False)
-        self.pages = pages
-
-    def sign_in(self, user: SimpleAuthManagerUser) -> None:
-        self.pages.app.dependency_overrides[get_user] = lambda: user
-
-    def use(self, store: Store) -> None:
-        self.pages.app.dependency_overrides[self.pages.open_store] = lambda: store
-
-    def get(self, path: str, status: int = 200, **headers: str) -> str:
-        answer = self.client.get(
-            PREFIX + path, headers={name.replace("_", "-"): text for name, text in headers.items()}
-        )
-        assert answer.status_code == status, answer.text
-        return answer.text
-
-    def addresses(self) -> list[str]:
-        """Return an address for each route of the app."""
-        values = {"version": NEW, "name": "manifest.csv"}
-        return [route.path.replace("{name:path}", "{name}").format(**values) for route in self.pages.app.routes]
+    return mounted_plugins()
 
 
 @pytest.fixture
 def anonymous(mounted: FastAPI) -> Iterator[Pages]:
     from snapshot_pages_app import app as pages  # in Airflow's import path once Airflow is loaded
+    from support.pages import Pages
 
-    yield Pages(mounted, pages)
+    yield Pages(mounted, pages, PREFIX)
     pages.app.dependency_overrides.clear()
 
 
 @pytest.fixture
 def pages(anonymous: Pages, published: Store) -> Pages:
-    anonymous.sign_in(VIEWER)
+    anonymous.sign_in("VIEWER")
     anonymous.use(published)
     return anonymous
 
@@ -131,6 +100,8 @@ def read_json(store: Store, name: str) -> dict[str, Any]:
 
 class TestPlugin:
     def test_airflow_loads_it_and_nothing_else_from_the_folder(self, mounted):
+        from airflow.plugins_manager import get_import_errors, get_plugin_info
+
         assert get_import_errors() == {}
         loaded = [
             plugin for plugin in get_plugin_info() if plugin["source"].__class__.__name__ == "PluginsDirectorySource"
@@ -138,6 +109,8 @@ class TestPlugin:
         assert [plugin["name"] for plugin in loaded] == ["snapshot_pages"]
 
     def test_is_in_the_menu_and_on_the_dag(self, mounted):
+        from airflow.plugins_manager import get_plugin_info
+
         (plugin,) = [plugin for plugin in get_plugin_info() if plugin["name"] == "snapshot_pages"]
         places = {view["destination"]: view for view in plugin["external_views"]}
         assert places["nav"]["category"] == "browse"
@@ -155,28 +128,28 @@ class TestPlugin:
 class TestAccess:
     def test_every_route_refuses_anonymous_requests(self, anonymous, published):
         anonymous.use(published)
-        assert len(anonymous.addresses()) >= 6
-        for address in anonymous.addresses():
+        assert len(anonymous.addresses(NEW)) >= 6
+        for address in anonymous.addresses(NEW):
             page = anonymous.get(address, 401)
             assert "Please sign in" in page
             assert NEW not in page
 
     def test_every_route_refuses_a_forged_token(self, anonymous, published):
         anonymous.use(published)
-        for address in anonymous.addresses():
+        for address in anonymous.addresses(NEW):
             anonymous.get(address, 403, Authorization="Bearer forged")
 
     def test_every_route_refuses_who_may_not_read_the_dag(self, anonymous, published):
         anonymous.use(published)
-        anonymous.sign_in(STRANGER)
-        for address in anonymous.addresses():
+        anonymous.sign_in(None)
+        for address in anonymous.addresses(NEW):
             assert "You may not see this" in anonymous.get(address, 403)
 
     def test_refuses_before_it_looks_at_the_address(self, anonymous):
         anonymous.get("/?page=nonsense", 401)
 
     def test_every_answer_forbids_scripts_and_foreign_frames(self, pages):
-        for address in [*pages.addresses(), "/nowhere", "/?page=0"]:
+        for address in [*pages.addresses(NEW), "/nowhere", "/?page=0"]:
             headers = pages.client.get(PREFIX + address).headers
             policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
             assert policy["default-src"] == "'none'"
@@ -275,6 +248,8 @@ class TestPages:
         assert "Choose two different snapshots" in pages.get(f"/compare?from={NEW}&to={NEW}")
 
     def test_airflow_may_live_under_a_path(self, pages, mounted):
+        from fastapi.testclient import TestClient
+
         page = TestClient(mounted, root_path="/airflow").get(f"/airflow{PREFIX}/").text
         assert f'href="/airflow{PREFIX}/snapshots/{NEW}"' in page
 
@@ -391,7 +366,7 @@ class TestStoreOfTheWebServer:
     """The store is found as the tasks find it: in Airflow's variable and connection, else in the environment."""
 
     def test_without_a_bucket_the_page_says_where_to_set_it(self, anonymous):
-        anonymous.sign_in(VIEWER)
+        anonymous.sign_in("VIEWER")
         text = Elements(anonymous.get("/", 503)).text
         assert "no bucket: set CXR_BUCKET" in text
         assert "Airflow variable cxr_snapshot" in text
@@ -401,7 +376,7 @@ class TestStoreOfTheWebServer:
         connection = {"conn_type": "aws", "login": "test", "password": "test-secret", "extra": extra}
         monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps({"bucket": published.bucket}))
         monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
-        anonymous.sign_in(VIEWER)
+        anonymous.sign_in("VIEWER")
         assert NEW in anonymous.get("/")
 
     def test_environment_is_used_and_files_are_saved_by_a_signed_address(self, anonymous, published, monkeypatch):
@@ -410,7 +385,7 @@ class TestStoreOfTheWebServer:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        anonymous.sign_in(VIEWER)
+        anonymous.sign_in("VIEWER")
         links = [link["href"] for link in Elements(anonymous.get(f"/snapshots/{NEW}")).named("a")]
         (link,) = [link for link in links if link and link.endswith("/files/manifest.csv")]
         answer = anonymous.client.get(link)

@@ -12,9 +12,11 @@ import pandas as pd
 from PIL import Image
 
 from cxr_snapshot.audit import summary
-from cxr_snapshot.manifest import build_manifest, excluded_records
-from cxr_snapshot.models import LEDGER_SCHEMA, conform
-from cxr_snapshot.storage import Store, blob_name
+from cxr_snapshot.selection.manifest import build_manifest, excluded_records
+from cxr_snapshot.sources.covid import finding_kind, folder
+from cxr_snapshot.sources.words import modality, view_kind
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 FACTS: dict[str, Any] = {
     "content_digest": "c" * 64,
@@ -41,6 +43,19 @@ def picture(number: int, file_format: str = "JPEG", mode: str = "L", size: tuple
     file = io.BytesIO()
     Image.fromarray(gray).resize(size, Image.Resampling.BICUBIC).convert(mode).save(file, file_format)
     return file.getvalue()
+
+
+def with_kinds(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return ledger facts with what their words mean, as the collections say it."""
+    stated = facts.get("finding")
+    named = stated.lower() if facts["source"] == "pneumonia" and stated in CLASSES else finding_kind(stated)
+    meanings = {
+        "finding_kind": named,
+        "view_kind": view_kind(facts.get("view")),
+        "modality_kind": modality(facts.get("modality")),
+        "folder_kind": folder(facts.get("folder")),
+    }
+    return facts | meanings
 
 
 def row(number: int, kind: str, body: bytes, **others: Any) -> dict[str, Any]:
@@ -73,7 +88,7 @@ def row(number: int, kind: str, body: bytes, **others: Any) -> dict[str, Any]:
         "group": f"g{number}",
         "split": "train",
     }
-    return facts | others
+    return with_kinds(facts | others)
 
 
 def ledger(*rows: dict[str, Any]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stages import Outcome, run_stages
 from support.stores import read_csv
 from support.upstreams import ServedUpstream

@@ -11,8 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from cxr_snapshot.audit.looks import describe_picture
-from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import normalise
+from cxr_snapshot.inspection.pictures import normalise
+from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, row
 
 PER_CLASS = 40

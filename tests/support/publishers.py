@@ -17,15 +17,15 @@ from typing import Any
 
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.gates import candidate_counts
-from cxr_snapshot.balancing import class_counts
-from cxr_snapshot.drafting import build_draft
 from cxr_snapshot.errors import SnapshotError
-from cxr_snapshot.filtering import excluded_by_rule
-from cxr_snapshot.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.pipeline import Pipeline, Plan
-from cxr_snapshot.publishing import publish
+from cxr_snapshot.publication.draft import build_draft
+from cxr_snapshot.publication.protocol import publish
+from cxr_snapshot.selection.balance import class_counts
+from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
+from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stages import balanced_plan
 from support.stores import client_of
 from support.waiting import PATIENCE

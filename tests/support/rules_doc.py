@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from cxr_snapshot.filtering import RULES
-from cxr_snapshot.models import CLASSES
+from cxr_snapshot.selection.rules import RULES
+from cxr_snapshot.tables import CLASSES
 from support.paths import ROOT
 
 DOCUMENT = ROOT / "docs/rules.md"

@@ -12,7 +12,8 @@ import boto3
 import botocore.session
 import pandas as pd
 
-from cxr_snapshot.storage import CLIENT_CONFIG, Store, read_time
+from cxr_snapshot.store.client import CLIENT_CONFIG, read_time
+from cxr_snapshot.store.objects import Store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

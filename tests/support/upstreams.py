@@ -12,7 +12,7 @@ from pathlib import Path
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
 from upstream_simulator.server import UpstreamSimulator

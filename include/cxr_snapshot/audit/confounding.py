@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
-from cxr_snapshot.models import CLASSES
+from cxr_snapshot.tables import CLASSES
 
 NOT_STATED = "not stated"
 # From which adjusted mutual information on an attribute is said to go with the class. By convention: at 0.3 and three

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, Probe
-from cxr_snapshot.models import CLASSES
+from cxr_snapshot.tables import CLASSES
 
 Figures = dict[str, float | None]
 

@@ -12,10 +12,10 @@ from PIL import Image
 
 from cxr_snapshot.audit.looks import SIDE
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, PICTURES, Probe, visible
-from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import Pictures
-from cxr_snapshot.preview import PICTURES as MOST
-from cxr_snapshot.preview import contact_sheet
+from cxr_snapshot.inspection.contact_sheets import PICTURES as MOST
+from cxr_snapshot.inspection.contact_sheets import contact_sheet
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.tables import CLASSES
 
 FEWEST_LETTERS = 4  # marks in a row from which a picture is a candidate for burnt-in text
 

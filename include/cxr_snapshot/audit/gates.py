@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.balancing import class_counts
 from cxr_snapshot.errors import GuardError
-from cxr_snapshot.filtering import REASONS
-from cxr_snapshot.labels import CLASS_OF_FINDING, finding_kind, folder, modality, view_kind
+from cxr_snapshot.ingestion.delivered import Delivered
+from cxr_snapshot.plan import Plan
+from cxr_snapshot.selection.balance import candidate_counts, class_counts
+from cxr_snapshot.selection.ledger import load_ledger
+from cxr_snapshot.selection.lookalikes import find_lookalikes
+from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.selection.splits import split_report
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources.words import CLASS_OF_FINDING, modality, plain, view_kind
+from cxr_snapshot.store.objects import Store
 
 EXAMPLES = 5  # records that the evidence of a failed check names
 
@@ -47,6 +53,44 @@ class Check:
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data for an XCom and for ``audit.json``."""
         return asdict(self) | {"evidence": list(self.evidence)}
+
+
+def run_checks(
+    store: Store, settings: Settings, plan: Plan, delivered: Delivered, base: Mapping[str, Any] | None
+) -> tuple[list[Check], dict[str, Any]]:
+    """Run all checks on a balanced ledger.
+
+    Args:
+        store: holds the run's tables.
+        settings: of the run.
+        plan: of the run.
+        delivered: what the sources delivered.
+        base: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+
+    Returns:
+        The results, and how the images fall into the splits; see :func:`cxr_snapshot.selection.splits.split_report`.
+    """
+    # Before the ledger is here, and no more of it than is needed: each of the two takes much memory.
+    records, images = delivered.records()[["metadata_line"]], delivered.images()
+    paths = set(zip(images["source"], images["path"], strict=True))
+    del images
+    ledger = load_ledger(store, plan["folder"], "balanced")
+    published, lookalikes = ledger[ledger["rule"].isna()], find_lookalikes(store, ledger["phash"].dropna())
+    splits = split_report(published)
+    checks = [
+        *check_ledger(ledger, records, paths),
+        *check_pictures(published, lookalikes, plan["settings"]["views"]),
+        *check_splits(splits),
+        *check_classes(
+            candidate_counts(ledger),
+            class_counts(ledger),
+            previous_candidates(base, plan["settings"]),
+            settings.max_shrink,
+            accept_shrink=plan["accept_shrink"],
+        ),
+        check_labels(ledger, settings.max_unknown),
+    ]
+    return checks, splits
 
 
 def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[str, str]]) -> list[Check]:
@@ -87,9 +131,9 @@ def check_pictures(published: pd.DataFrame, lookalikes: Mapping[str, int], views
     unwanted = published[
         published["modality"].map(modality).ne("X-ray")
         | ~published["view"].map(view_kind).isin(views.split("+"))
-        | published["folder"].map(folder, na_action="ignore").fillna("images").ne("images")
+        | published["folder"].fillna("images").map(lambda text: plain(text).strip("/")).ne("images")
     ]
-    contradicted = published[_stated_class(published).ne(published["class"])]
+    contradicted = published[published["finding_kind"].map(CLASS_OF_FINDING).ne(published["class"])]
     return [
         _none("undecoded", "Every published file was decoded to its end.", _names(undecoded)),
         _none("duplicates_across_classes", "No picture is published in two classes.", _names(published[in_several])),
@@ -103,7 +147,7 @@ def check_splits(report: Mapping[str, Any]) -> list[Check]:
     """Check that no patient and no group of look-alikes is in two splits.
 
     Args:
-        report: from :func:`cxr_snapshot.splitting.split_report`.
+        report: from :func:`cxr_snapshot.selection.splits.split_report`.
     """
     return [
         Check(name, f"No {what} is in two splits.", report[name], 0, report[name] == 0, _OUR_FAULT)
@@ -184,12 +228,15 @@ def check_labels(ledger: pd.DataFrame, max_unknown: float) -> Check:
     )
 
 
-def require(checks: list[Check], *, approval: bool = False) -> None:
+def require(checks: list[Check], *, approval: bool = False) -> list[Check]:
     """Refuse to go on when a check failed.
 
     Args:
         checks: the results.
         approval: whether a person is asked about checks that are not ``required``; then these alone refuse nothing.
+
+    Returns:
+        The failed checks, about which a person is asked.
 
     Raises:
         GuardError: names every failed check, its value, its limit and the remedy.
@@ -198,6 +245,7 @@ def require(checks: list[Check], *, approval: bool = False) -> None:
     if failed and not (approval and not any(check.required for check in failed)):
         lines = [f"{check.name} is {check.value}, limit {check.threshold}. {check.remedy}" for check in failed]
         raise GuardError("Nothing is published; the previous snapshot stays the latest. " + " ".join(lines))
+    return failed
 
 
 def describe(failed: list[Check]) -> str:
@@ -214,18 +262,6 @@ def previous_candidates(latest: Mapping[str, Any] | None, settings: Mapping[str,
         return None
     candidates: Mapping[str, int] = latest["candidates"]
     return candidates
-
-
-def candidate_counts(ledger: pd.DataFrame) -> dict[str, int]:
-    """Count the images of each class before balancing, from a ledger after it."""
-    return class_counts(ledger.assign(rule=ledger["rule"].mask(ledger["rule"].eq("not_drawn"))))
-
-
-def _stated_class(published: pd.DataFrame) -> pd.Series:
-    """Return the class that the upstream's own words give: Kaggle's folders, the COVID collection's findings."""
-    folders = published["path"].map(lambda path: PurePosixPath(path).parent.name)
-    findings = published["finding"].map(finding_kind, na_action="ignore").map(CLASS_OF_FINDING)
-    return folders.where(published["source"].eq("pneumonia"), findings)
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

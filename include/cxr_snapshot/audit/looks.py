@@ -13,11 +13,13 @@ import pyarrow as pa
 from PIL import Image
 from scipy import ndimage
 
-from cxr_snapshot.inspection import FORMATS, PARTITIONS
-from cxr_snapshot.models import conform, empty_frame
-from cxr_snapshot.normalising import Pictures, to_gray
+from cxr_snapshot.inspection.decoding import FORMATS
+from cxr_snapshot.inspection.pictures import Pictures, to_gray
+from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.storage import Store, blob_name, bounded_map
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.tables import conform, empty_frame
 
 SIDE = 32  # pixels of the small pictures
 RECIPE = "1"  # part of the tables' names: a change of what is recorded must give a new one

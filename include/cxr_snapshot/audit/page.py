@@ -13,7 +13,7 @@ from markupsafe import Markup
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION
 from cxr_snapshot.audit.words import percent
-from cxr_snapshot.models import CLASSES
+from cxr_snapshot.tables import CLASSES
 
 _WORDS = {"strong": "much", "some": "something", "none": "next to nothing", "unmeasured": "not measured"}
 

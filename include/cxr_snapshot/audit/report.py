@@ -6,6 +6,7 @@ thread does all sums, and every figure is rounded.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
@@ -19,10 +20,12 @@ from cxr_snapshot.audit.looks import load_looks
 from cxr_snapshot.audit.page import render_page
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe, run_probes
 from cxr_snapshot.audit.words import WORST_FIRST, percent
-from cxr_snapshot.labels import modality, view_kind
-from cxr_snapshot.manifest import build_manifest
-from cxr_snapshot.normalising import Pictures
-from cxr_snapshot.storage import Store
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.plan import Plan
+from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.store.objects import Store
+
+log = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 1
 MOST_PER_CLASS = 1000  # images that the probes look at, those with the lowest SHA-256: keeps time and memory bounded
@@ -35,9 +38,9 @@ def write_report(
     ledger: pd.DataFrame,
     checks: Sequence[Check],
     *,
-    facts: Mapping[str, Any],
+    plan: Plan,
+    splits: Mapping[str, Any],
     previous: Mapping[str, Any] | None,
-    folder: str,
 ) -> dict[str, Any]:
     """Measure, and write ``audit.json`` and ``audit.html`` into the run's folder.
 
@@ -45,9 +48,9 @@ def write_report(
         store: holds the blobs and earlier snapshots; receives pictures and looks that are new, and the two files.
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
         checks: results of the gates.
-        facts: ``revisions``, ``settings`` and ``splits`` of the snapshot to be.
+        plan: of the run.
+        splits: from :func:`cxr_snapshot.selection.splits.split_report`.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None``.
-        folder: the run's folder.
 
     Returns:
         The main results; see :func:`cxr_snapshot.audit.summary`.
@@ -66,11 +69,15 @@ def write_report(
         "shortcuts": examples.pick_shortcuts(sample, probes),
         "texts": examples.pick_texts(sample, looks),
     }
+    facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
     report = _judged(described, checks, probes, before, base) | {"examples": picked, **facts}
     sheets = _sheets(pictures, picked)
-    store.put_json(f"{folder}/{REPORT}", report)
-    store.put(f"{folder}/{PAGE}", render_page(report, sheets))
-    return summary(report)
+    store.put_json(f"{plan['folder']}/{REPORT}", report)
+    page = f"{plan['folder']}/{PAGE}"
+    store.put(page, render_page(report, sheets))
+    found = summary(report)
+    log.info("%s Read %s", found["headline"], store.uri(page))
+    return found
 
 
 def draw_sample(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -88,10 +95,11 @@ def control_images(ledger: pd.DataFrame) -> pd.DataFrame:
     Args:
         ledger: columns of ``LEDGER_SCHEMA``.
     """
-    sound = ledger[ledger["source"].eq("covid") & ledger["pixel_sha256"].notna() & ledger["group"].notna()]
-    views, kinds = sound["view"].map(view_kind, na_action="ignore"), sound["modality"].map(modality, na_action="ignore")
-    frontal = sound[views.eq("frontal") & kinds.eq("X-ray")]
-    drawn = frontal["rule"].isna() | frontal["rule"].eq("not_drawn")
+    candidate = ledger["rule"].isna() | ledger["rule"].eq("not_drawn")
+    sources = set(ledger.loc[candidate & ledger["class"].eq("COVID"), "source"])
+    sound = ledger[ledger["source"].isin(sources) & ledger["pixel_sha256"].notna() & ledger["group"].notna()]
+    frontal = sound[sound["view_kind"].eq("frontal") & sound["modality_kind"].eq("X-ray")]
+    drawn = candidate.loc[frontal.index]
     covid = drawn & frontal["class"].eq("COVID")
     other = (drawn & ~covid) | frontal["rule"].eq("other_finding")
     labelled = pd.concat([frontal[covid].assign(label="COVID"), frontal[other].assign(label="OTHER")])

@@ -1,7 +1,4 @@
-"""What a source is: a name, two questions to the upstream, and how to read what it delivered.
-
-To add a third source, write one file with a class of this shape and name it in ``sources/__init__.py``.
-"""
+"""What a source is: a name, two questions to the upstream, and how to read what it delivered."""
 
 from __future__ import annotations
 
@@ -11,6 +8,34 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class About:
+    """What people must know of a collection; the dataset card says it.
+
+    Attributes:
+        title: its name.
+        url: where it is published.
+        shows: whom its images show and where they are from; ends a sentence that begins with "The images show".
+        licence: a sentence on how its images may be used.
+        limit: a sentence on what is known to be wrong with it.
+        citation: how to cite it, in BibTeX.
+        licence_url: address of the licence, where there is one for the whole.
+    """
+
+    title: str
+    url: str
+    shows: str
+    licence: str
+    limit: str
+    citation: str
+    licence_url: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """Title and address."""
+        return f"{self.title}, {self.url}"
 
 
 @dataclass(frozen=True)
@@ -57,9 +82,17 @@ class Listing:
 
 
 class Source(Protocol):
-    """A place from which images come."""
+    """A place from which images come.
+
+    Attributes:
+        name: short name; begins the names of its images and patients.
+        about: what people must know of it.
+        metadata_path: of the file that is no image but a table with a row for each, or ``None``.
+    """
 
     name: str
+    about: About
+    metadata_path: str | None
 
     def resolve(self, *, pin: str | None = None, last_seen: str | None = None) -> Revision:
         """Say which revision is current, in one request.

@@ -1,4 +1,4 @@
-"""The COVID images: a folder and a table in a GitHub repository.
+"""Files of a branch of a GitHub repository.
 
 Asks GitHub's REST API what is there, and fetches only blobs that the caller does not know. Every blob is checked
 against the hash by which git names it.
@@ -13,22 +13,19 @@ import re
 import tarfile
 import time
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-import pandas as pd
 import requests
 
-from cxr_snapshot.errors import MetadataError, UpstreamCorruptError, UpstreamRefusedError
-from cxr_snapshot.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
-from cxr_snapshot.metadata import read_metadata
-from cxr_snapshot.records import METADATA_PATH, covid_records
+from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
+from cxr_snapshot.sources.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
 
 THREADS = 8
 LOOK_AHEAD = 2 * THREADS  # bodies that may wait in memory for their turn
@@ -57,19 +54,30 @@ class _Blob:
     size: int
 
 
-class GithubSource:
-    """``metadata.csv`` and everything under ``images/`` of one branch."""
+class GithubRepository:
+    """Those files of one branch that a collection wants; a collection is a subclass.
 
-    name = "covid"
+    Args:
+        settings: the run's settings.
+        repo: ``owner/name``.
+        branch: the branch that is watched.
+        sleep: waits so many seconds.
+    """
 
-    def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
-        self._repo, self._branch = settings.github_repo, settings.github_branch
-        self._api = f"{settings.github_api_url.rstrip('/')}/repos/{self._repo}"
-        self._raw = f"{settings.github_raw_url.rstrip('/')}/{self._repo}"
-        self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{self._repo}"
+    name: str
+
+    def __init__(self, settings: Settings, repo: str, branch: str, *, sleep: Sleep = time.sleep) -> None:
+        self.repo, self._branch = repo, branch
+        self._api = f"{settings.github_api_url.rstrip('/')}/repos/{repo}"
+        self._raw = f"{settings.github_raw_url.rstrip('/')}/{repo}"
+        self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{repo}"
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         self._http = Retrier(self.name, settings, _REMEDIES, sleep=sleep)
+
+    def is_wanted(self, path: str) -> bool:
+        """Say whether a file of the repository belongs to the collection."""
+        raise NotImplementedError
 
     def resolve(self, *, pin: str | None = None, last_seen: str | None = None) -> Revision:
         """Name the branch's newest commit, in one request, or the commit that ``pin`` means.
@@ -91,7 +99,7 @@ class GithubSource:
         raise UpstreamRefusedError(self.name, self._api, f"{pin!r} names no commit", _PIN_HELP)
 
     def files(self, revision: Revision, known: Container[str]) -> Listing:
-        """List ``metadata.csv`` and ``images/`` as of ``revision``.
+        """List the wanted files as of ``revision``.
 
         Where none of the files is known, they come from one archive, in its order; else each unknown one is fetched
         by itself, and all come in order of path.
@@ -103,16 +111,6 @@ class GithubSource:
         if any(blob.sha in known for blob in wanted):
             return Listing(len(wanted), self._singly(revision.id, wanted, known))
         return Listing(len(wanted), self._from_archive(revision.id, wanted))
-
-    def records(self, inventory: pd.DataFrame, read: Callable[[str], bytes]) -> pd.DataFrame:
-        """Join the images with the rows of ``metadata.csv``; see ``Source``.
-
-        Raises:
-            MetadataError: there is no ``metadata.csv``, or none that can be read.
-        """
-        if not inventory["path"].eq(METADATA_PATH).any():
-            raise MetadataError(f"{self._repo} holds no {METADATA_PATH} at this commit. Pin an earlier one.")
-        return covid_records(inventory, read_metadata(read(METADATA_PATH)))
 
     def _commit(self, ref: str, last_seen: str | None) -> str:
         url = f"{self._api}/commits/{quote(ref)}"
@@ -154,7 +152,7 @@ class GithubSource:
 
         def fetch() -> tuple[list[_Blob], bool]:
             tree = self._get_json(url, {"recursive": "1"})
-            return wanted_blobs(tree), tree["truncated"] is True
+            return [blob for blob in listed_blobs(tree) if self.is_wanted(blob.path)], tree["truncated"] is True
 
         blobs, truncated = self._http.call(url, fetch)
         if truncated:
@@ -243,8 +241,8 @@ def git_blob_sha1(body: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
 
 
-def wanted_blobs(tree: Any) -> list[_Blob]:
-    """Pick ``metadata.csv`` and everything under ``images/`` from GitHub's answer to ``git/trees``, by path.
+def listed_blobs(tree: Any) -> list[_Blob]:
+    """Return the files in GitHub's answer to ``git/trees``, by path.
 
     Raises:
         BadAnswerError: the answer has not the form that GitHub documents.
@@ -253,7 +251,7 @@ def wanted_blobs(tree: Any) -> list[_Blob]:
         blobs = [
             _Blob(str(entry["path"]), _checked_sha(entry["sha"]), int(entry["size"]))
             for entry in tree["tree"]
-            if entry["type"] == "blob" and (entry["path"] == METADATA_PATH or entry["path"].startswith("images/"))
+            if entry["type"] == "blob"
         ]
         if not isinstance(tree["truncated"], bool):
             raise BadAnswerError("the list of files does not say whether it is whole")

@@ -1,4 +1,4 @@
-"""The pneumonia and normal images: one zip of a Kaggle dataset.
+"""The zip of a Kaggle dataset.
 
 Uses Kaggle's SDK (``kagglesdk``, a part of the ``kaggle`` package) without the command line's module ``kaggle``: to
 import that one asks Kaggle who the user is, without a timeout, prints a help text where nobody is logged in, makes a
@@ -13,7 +13,9 @@ import binascii
 import hashlib
 import json
 import logging
+import os
 import re
+import stat
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -21,16 +23,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Self
 
-import pandas as pd
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError, UpstreamUnavailableError
-from cxr_snapshot.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
-from cxr_snapshot.records import kaggle_records
+from cxr_snapshot.errors import SettingsError, UpstreamCorruptError, UpstreamRefusedError, UpstreamUnavailableError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import zips
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
+from cxr_snapshot.sources.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
 
 CHUNK = 1024 * 1024  # bytes
 PROGRESS_SECONDS = 5.0
@@ -115,13 +115,19 @@ class Target:
         self.sidecar.unlink(missing_ok=True)
 
 
-class KaggleSource:
-    """All files of one dataset's zip."""
+class KaggleDataset:
+    """All files of one dataset's zip; a collection is a subclass.
 
-    name = "pneumonia"
+    Args:
+        settings: the run's settings.
+        dataset: ``owner/slug``.
+        sleep: waits so many seconds.
+    """
 
-    def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
-        self._settings, self._dataset = settings, settings.kaggle_dataset
+    name: str
+
+    def __init__(self, settings: Settings, dataset: str, *, sleep: Sleep = time.sleep) -> None:
+        self._settings, self._dataset = settings, dataset
         self._base = settings.kaggle_api_url.rstrip("/")
         self._service = f"{self._base}/v1/datasets.DatasetApiService"
         check = f"Check CXR_KAGGLE_DATASET ({self._dataset})"
@@ -177,19 +183,15 @@ class KaggleSource:
         Raises:
             SourceError: the zip cannot be had, or is damaged.
         """
-        file = self._settings.scratch_dir / f"{self._dataset.replace('/', '__')}__v{int(revision.id)}.zip"
+        folder = private_folder(self._settings.scratch_dir)
+        file = folder / f"{self._dataset.replace('/', '__')}__v{int(revision.id)}.zip"
         target = Target(f"{self._service}/DownloadDataset", int(revision.id), file)
-        file.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_whole():
             self._http.call(target.url, lambda: self._download(target))
             target.part.replace(file)
         with self._damage_reported(target):
             members = zips.list_members(file)
         return Listing(len(members), self._read(target, members))
-
-    def records(self, inventory: pd.DataFrame, read: Callable[[str], bytes]) -> pd.DataFrame:  # noqa: ARG002
-        """Read class, person and split from the paths; see ``Source``. The zip holds no metadata to ``read``."""
-        return kaggle_records(inventory)
 
     def _read(self, target: Target, members: list[zips.Member]) -> Iterator[UpstreamFile]:
         with self._damage_reported(target):
@@ -296,6 +298,25 @@ class KaggleSource:
         if self._settings.kaggle_token is None and username and key:
             return HTTPBasicAuth(username, key)
         return TokenAuth(self._settings.kaggle_token, self._base)
+
+
+def private_folder(scratch: Path) -> Path:
+    """Return a folder in ``scratch`` that only its owner, this user, can look into; made where it is not there.
+
+    Raises:
+        SettingsError: somebody else made it, and could have put anything there.
+    """
+    folder = scratch / "downloads"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise SettingsError(
+            f"{folder} cannot be used ({error.strerror}). Set CXR_SCRATCH_DIR to another one."
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise SettingsError(f"{folder} is not this user's alone. Set CXR_SCRATCH_DIR to another folder.")
+    return folder
 
 
 def md5_of_header(header: str) -> str | None:

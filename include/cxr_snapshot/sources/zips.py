@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from cxr_snapshot.http import BadAnswerError
 from cxr_snapshot.sources.base import UpstreamFile
+from cxr_snapshot.sources.http import BadAnswerError
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER = 64 * 1024**2  # bytes, of one file
@@ -18,8 +18,6 @@ MAX_TOTAL = 20 * 1024**3  # bytes, of the zip and of all files together
 MAX_RATIO = 200  # bytes of all files together to one byte of the zip
 
 _ENCRYPTED = 0x1  # a bit of a member's flags
-# The dataset's zip holds a second copy of everything, one folder deeper.
-_COPY, _ORIGINAL = "chest_xray/chest_xray/", "chest_xray/"
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,8 @@ def check_every_byte(file: Path) -> None:
 def classify(infos: Iterable[zipfile.ZipInfo]) -> list[Member]:
     """Check the zip's table of contents, and say which files to ignore: ``mac_metadata`` and ``nested_copy``.
 
-    A file of the inner folder is a nested copy where the outer folder has a file of the same name, size and CRC-32;
-    else it is a file like any other.
+    Kaggle's zips often hold a second copy of everything, one folder deeper: ``a/a/b.jpg`` beside ``a/b.jpg``. Such a
+    file is a nested copy where the other one has the same size and CRC-32; else it is a file like any other.
 
     Raises:
         BadAnswerError: an encrypted file, a path that leads out of the zip or comes twice, an unusual compression, or
@@ -111,8 +109,8 @@ def _rule(info: zipfile.ZipInfo, by_path: dict[str, zipfile.ZipInfo]) -> str | N
     *folders, name = info.filename.split("/")
     if "__MACOSX" in folders or name == ".DS_Store" or name.startswith("._"):
         return "mac_metadata"
-    if info.filename.startswith(_COPY):
-        twin = by_path.get(_ORIGINAL + info.filename.removeprefix(_COPY))
+    if len(folders) > 1 and folders[0] == folders[1]:
+        twin = by_path.get(info.filename.partition("/")[2])
         if twin and (twin.CRC, twin.file_size) == (info.CRC, info.file_size):
             return "nested_copy"
     return None

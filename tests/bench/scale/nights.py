@@ -108,7 +108,7 @@ def stack(folder: Path) -> Iterator[dict[str, str]]:
         others = {"CXR_BUCKET": "scale", "CXR_SCRATCH_DIR": str(folder / "scratch"), "AWS_ENDPOINT_URL_S3": store}
         files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         environ = environ | paths | KEYS | urls | others | files
-        make = "from cxr_snapshot.storage import connect; connect().create_bucket(Bucket='scale')"
+        make = "from cxr_snapshot.store.client import connect; connect().create_bucket(Bucket='scale')"
         subprocess.run([sys.executable, "-c", make], env=environ, check=True)
         yield environ
 
@@ -122,7 +122,7 @@ def server_cpu() -> float:
 def inspect_with(environ: dict[str, str], plan: Any, workers: int) -> float:
     """Forget what was inspected; return the seconds that so many workers need for all shards of ``inspect``."""
     forget = "s = open_store(Settings.load()); s.delete(s.list('_work/inspections/'))"
-    imports = "from cxr_snapshot.settings import Settings; from cxr_snapshot.storage import open_store"
+    imports = "from cxr_snapshot.settings import Settings; from cxr_snapshot.store.client import open_store"
     command = [sys.executable, "-c", f"{imports}; {forget}"]
     subprocess.run(command, env=environ, check=True)
     night, started = Night("inspect", environ), time.perf_counter()

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from cxr_snapshot import publishing
 from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.publication import protocol as publishing
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import open_store
+from cxr_snapshot.store.client import open_store
 from support.bench import peak_mb
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.stores import client_of
 
 ADDRESS, BUCKET, CREATED, SETTINGS = sys.argv[1:]

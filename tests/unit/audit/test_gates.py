@@ -17,7 +17,7 @@ from cxr_snapshot.audit.gates import (
     require,
 )
 from cxr_snapshot.errors import GuardError
-from cxr_snapshot.models import LEDGER_SCHEMA, conform
+from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
 EQUAL = {"COVID": 3, "NORMAL": 3, "PNEUMONIA": 3}
 

@@ -19,9 +19,9 @@ from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import run_probes
 from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import Pictures, normalise
-from cxr_snapshot.storage import Store
+from cxr_snapshot.inspection.pictures import Pictures, normalise
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, picture, row, small_ledger
 
 COLUMNS = ("source", "url", "format", "mode", "width", "height", "view", "license", "age", "sex", "patient_id")

@@ -6,17 +6,18 @@ import pytest
 
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.report import write_report
-from cxr_snapshot.storage import Store
+from cxr_snapshot.plan import make_plan
+from cxr_snapshot.store.objects import Store
 from support.ledgers import small_ledger
 
-FACTS = {"revisions": {"covid": "1" * 40, "pneumonia": "2"}, "settings": {}, "splits": {}}
+PLAN = make_plan("one", "2026-11-23", "2026-11-23", {"covid": "1" * 40, "pneumonia": "2"}, {}, accept_shrink=False)
 
 
 @pytest.mark.parametrize("missing", ["age", "sex", "url", "license", "view"])
 def test_a_column_that_is_empty_is_no_fault(store: Store, missing: str) -> None:
     ledger = small_ledger(store)
     ledger[missing] = ledger[missing].where(ledger[missing].isna())
-    found = write_report(store, ledger, [], facts=FACTS, previous=None, folder="_work/runs/one")
+    found = write_report(store, ledger, [], plan=PLAN, splits={}, previous=None)
     assert found["figures"]["images"] == 6
     report, page = store.get_json(f"_work/runs/one/{REPORT}"), store.get(f"_work/runs/one/{PAGE}").decode()
     assert report is not None

@@ -11,9 +11,9 @@ import pytest
 from cxr_snapshot.audit.confounding import measure_confounding
 from cxr_snapshot.audit.gates import Check, check_pictures, check_splits
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, cross_validate, features, run_probes, score_of, split_folds
-from cxr_snapshot.deduplication import MAX_DISTANCE
-from cxr_snapshot.linking import close_fingerprints
-from cxr_snapshot.splitting import split_report
+from cxr_snapshot.selection.duplicates import MAX_DISTANCE
+from cxr_snapshot.selection.linking import close_fingerprints
+from cxr_snapshot.selection.splits import split_report
 from support.planted import collection
 
 

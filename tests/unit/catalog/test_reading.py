@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cxr_snapshot import catalog
 from cxr_snapshot.__main__ import main
+from cxr_snapshot.catalog import reading as catalog
+from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
-from cxr_snapshot.storage import Store
+from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans
 from support.s3_proxy import S3Proxy
@@ -113,23 +114,23 @@ class TestDownload:
         seen: list[tuple[int, int]] = []
         folder = tmp_path / "new" / "folder"
         files = len(published.list(f"{NEW}/"))
-        assert catalog.download(published, NEW, folder, lambda done, total: seen.append((done, total))) == files - 2
+        assert download(published, NEW, folder, lambda done, total: seen.append((done, total))) == files - 2
         assert seen[-1][0] == seen[-1][1]
         subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
         assert sum(file.is_file() for file in folder.rglob("*")) == files
-        assert catalog.download(published, NEW, folder) == 0
+        assert download(published, NEW, folder) == 0
 
     def test_goes_on_after_an_interruption(self, published, tmp_path):
         with S3Proxy(published.client.meta.endpoint_url) as proxy:
             weak = Store(client_of(proxy.url), published.bucket, published.prefix)
-            catalog.download(weak, NEW, tmp_path / "whole")
+            download(weak, NEW, tmp_path / "whole")
             begun = tmp_path / "begun"
-            catalog.download(weak, NEW, begun)
+            download(weak, NEW, begun)
             (begun / "_SUCCESS").unlink()
             (begun / "manifest.csv").unlink()
             (begun / "README.md").write_bytes(b"half of")
             proxy.start_again()
-            assert catalog.download(weak, NEW, begun) == 2
+            assert download(weak, NEW, begun) == 2
             fetched = [r.key.rsplit("/", 1)[1] for r in proxy.requests if r.method == "GET" and r.key]
             assert sorted(set(fetched)) == ["README.md", "SHA256SUMS", "_SUCCESS", "manifest.csv"]
         subprocess.run(["diff", "-r", "whole", "begun"], cwd=tmp_path, check=True)
@@ -137,23 +138,23 @@ class TestDownload:
     def test_leaves_other_folders_alone(self, published, tmp_path):
         (tmp_path / "mine").write_text("mine")
         with pytest.raises(DownloadError, match="Choose an empty folder"):
-            catalog.download(published, NEW, tmp_path)
-        catalog.download(published, OLD, tmp_path / "old")
+            download(published, NEW, tmp_path)
+        download(published, OLD, tmp_path / "old")
         with pytest.raises(DownloadError, match="not of snapshot 2026-11-23"):
-            catalog.download(published, NEW, tmp_path / "old")
+            download(published, NEW, tmp_path / "old")
         with pytest.raises(DownloadError, match="cannot write to"):
-            catalog.download(published, NEW, tmp_path / "mine")
+            download(published, NEW, tmp_path / "mine")
 
     def test_damaged_file(self, damaged, tmp_path):
         with pytest.raises(VerificationError, match=r"manifest\.csv is damaged"):
-            catalog.download(damaged, NEW, tmp_path / "new")
+            download(damaged, NEW, tmp_path / "new")
         assert not (tmp_path / "new" / "manifest.csv").exists()
         assert not (tmp_path / "new" / "_SUCCESS").exists()
 
     def test_missing_file(self, damaged, tmp_path):
         damaged.delete([f"{NEW}/manifest.csv"])
         with pytest.raises(MissingObjectError, match=r"lacks 1 files .* such as manifest\.csv"):
-            catalog.download(damaged, NEW, tmp_path / "new")
+            download(damaged, NEW, tmp_path / "new")
 
     def test_a_list_of_checksums_cannot_lead_out_of_the_folder(self, store, tmp_path):
         sums = f"{hashlib.sha256(b'x').hexdigest()}  ../evil\n".encode()
@@ -161,7 +162,7 @@ class TestDownload:
         store.put(f"{NEW}/_SUCCESS", hashlib.sha256(sums).hexdigest().encode())
         store.put(f"{NEW}/../evil", b"x")
         with pytest.raises(VerificationError, match="outside of the snapshot"):
-            catalog.download(store, NEW, tmp_path / "new")
+            download(store, NEW, tmp_path / "new")
         assert not (tmp_path / "evil").exists()
 
 

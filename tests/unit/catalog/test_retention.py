@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 
-from cxr_snapshot import catalog
+from cxr_snapshot.catalog import reading as catalog
+from cxr_snapshot.catalog.retention import GRACE, plan_prune, prune
 from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
-from cxr_snapshot.models import INVENTORY_SCHEMA, conform
-from cxr_snapshot.retention import GRACE, plan_prune, prune
-from cxr_snapshot.storage import Store, blob_name
-from cxr_snapshot.verification import verify
+from cxr_snapshot.publication.verification import verify
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
 from support.stages import run_stages
 from support.stores import copied_bucket, new_store
 from support.upstreams import ServedUpstream, served_sample

@@ -8,9 +8,9 @@ from collections.abc import Callable, Container
 import pandas as pd
 import pytest
 
-from cxr_snapshot.ingest import ingest, load_inventory
+from cxr_snapshot.ingestion.ingest import ingest, load_inventory
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
-from cxr_snapshot.storage import Store, blob_name
+from cxr_snapshot.store.objects import Store, blob_name
 
 
 class ListSource:

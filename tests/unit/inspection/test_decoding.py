@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr_snapshot.inspection import MIN_SIDE, PARTITIONS, inspect_blobs, inspect_image, load_inspections
-from cxr_snapshot.linking import distance
-from cxr_snapshot.models import INSPECTION_SCHEMA
-from cxr_snapshot.storage import Store, blob_name
+from cxr_snapshot.inspection.decoding import MIN_SIDE, inspect_image
+from cxr_snapshot.inspection.results import PARTITIONS, inspect_blobs, load_inspections
+from cxr_snapshot.selection.linking import distance
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.tables import INSPECTION_SCHEMA
 from upstream_simulator.phantom import Kind, draw
 
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.normalising import DESCRIPTION, SIDE, Pictures, normalise, picture_name
-from cxr_snapshot.storage import Store, blob_name
+from cxr_snapshot.inspection.pictures import DESCRIPTION, SIDE, Pictures, normalise, picture_name
+from cxr_snapshot.store.objects import Store, blob_name
 from support.ledgers import picture
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cxr_snapshot.archive import archive_name, upload, write_archive, zip_chunks
-from cxr_snapshot.drafting import build_draft
 from cxr_snapshot.errors import StorageError
-from cxr_snapshot.manifest import Copy
-from cxr_snapshot.publishing import publish
-from cxr_snapshot.storage import Store
-from cxr_snapshot.verification import verify
+from cxr_snapshot.publication.archive import archive_name, upload, write_archive, zip_chunks
+from cxr_snapshot.publication.draft import build_draft
+from cxr_snapshot.publication.parts import Copy
+from cxr_snapshot.publication.protocol import publish
+from cxr_snapshot.publication.verification import verify
+from cxr_snapshot.store.objects import Store
 from support.ledgers import FACTS, REPORT, parted, small_ledger
 
 WHEN = datetime(2026, 11, 23, 3, tzinfo=UTC)

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import csv
-import io
-
 import pytest
 
-from cxr_snapshot.cards import attribution_csv, dataset_card, limits, split_counts
-from cxr_snapshot.manifest import build_manifest
-from cxr_snapshot.normalising import DESCRIPTION
+from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
+from cxr_snapshot.selection.manifest import build_manifest
 from support.ledgers import AUDIT, FACTS, FIGURES, ledger, picture, row
 
 ROWS = [
@@ -91,7 +88,7 @@ def test_both_collections_are_cited(card: str):
 
 
 def test_attribution_has_a_row_for_each_image_and_marks_what_may_not_be_changed():
-    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(attribution_csv(MANIFEST).decode()))}
+    rows = {row["file"]: row for row in attribution(MANIFEST).to_dict("records")}
     assert set(rows) == set(MANIFEST["file"])
     flags = {name.rsplit("__")[-1]: found["no_derivatives"] for name, found in rows.items()}
     assert flags == {"1.jpg": "yes", "2.webp": "unknown", "3.jpg": "no", "4.jpg": "no"}

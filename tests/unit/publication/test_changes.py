@@ -4,9 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.changes import KINDS, changes_markdown, changes_report, compare
-from cxr_snapshot.manifest import build_manifest
-from cxr_snapshot.models import EXCLUDED_COLUMNS
+from cxr_snapshot.publication.changes import KINDS, changes_markdown, changes_report, compare
+from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.tables import EXCLUDED_COLUMNS
 from support.ledgers import ledger, picture, row
 
 BODIES = [picture(number) for number in range(6)]

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_snapshot.croissant import DescribedFile, croissant, semantic_version
-from cxr_snapshot.models import MANIFEST_COLUMNS
+from cxr_snapshot.publication.croissant import DescribedFile, croissant, semantic_version
+from cxr_snapshot.tables import MANIFEST_COLUMNS
 
 FILES = [
     DescribedFile("manifest.parquet", 10, "a" * 64),
     DescribedFile("data/train-00000-of-00001.parquet", 20, "b" * 64),
 ]
 SNAPSHOT = {"version": "2026-11-03", "created": "2026-11-03T03:00:00+00:00", "uri": "s3://b/p/2026-11-03/"}
+SNAPSHOT |= {"revisions": {"covid": "a" * 40, "pneumonia": "2"}}
 
 
 @pytest.mark.parametrize(

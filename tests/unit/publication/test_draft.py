@@ -4,10 +4,10 @@ import hashlib
 import json
 from dataclasses import replace
 
-from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
-from cxr_snapshot.drafting import build_draft, finish
-from cxr_snapshot.manifest import Draft
-from cxr_snapshot.storage import Store
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.publication.draft import build_draft, finish
+from cxr_snapshot.publication.parts import Draft
+from cxr_snapshot.store.objects import Store
 from support.ledgers import FACTS, REPORT, parted, small_ledger
 
 WHEN = "2026-11-23T03:00:00+00:00"

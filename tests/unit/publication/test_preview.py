@@ -5,11 +5,12 @@ import io
 import numpy as np
 from PIL import Image
 
-from cxr_snapshot.manifest import build_manifest
-from cxr_snapshot.models import CLASSES
-from cxr_snapshot.normalising import Pictures, picture_name
-from cxr_snapshot.preview import PICTURES, contact_sheet, draw_preview
-from cxr_snapshot.storage import Store
+from cxr_snapshot.inspection.contact_sheets import PICTURES, contact_sheet
+from cxr_snapshot.inspection.pictures import Pictures, picture_name
+from cxr_snapshot.publication.preview import draw_preview
+from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, picture, row
 
 

@@ -10,15 +10,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from cxr_snapshot.drafting import SCHEMA_VERSION
 from cxr_snapshot.errors import PublishConflictError, StorageError, VerificationError
-from cxr_snapshot.manifest import Copy, Draft, csv_bytes
-from cxr_snapshot.models import CLASSES, MANIFEST_SCHEMA, conform
-from cxr_snapshot.normalising import DESCRIPTION
-from cxr_snapshot.publishing import CLAIM_LIFETIME, publish, read_latest, read_pointer
+from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.publication.draft import SCHEMA_VERSION
+from cxr_snapshot.publication.parts import Copy, Draft
+from cxr_snapshot.publication.protocol import CLAIM_LIFETIME, publish
+from cxr_snapshot.publication.verification import SAMPLE, verify
+from cxr_snapshot.publication.versions import read_latest, read_pointer
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import Store, parquet_bytes
-from cxr_snapshot.verification import SAMPLE, verify
+from cxr_snapshot.store.encoding import csv_bytes, parquet_bytes
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, conform
 from support.ledgers import AUDIT
 from support.s3_proxy import S3Proxy
 from support.stores import client_of
@@ -34,7 +36,9 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         sha256 = hashlib.sha256(body).hexdigest()
         store.put(f"_work/blobs/sha256/{sha256}", body)
         file = f"images/COVID/{number:04d}.png"
-        rows.append({"file": file, "sha256": sha256, "bytes": len(body), "class": "COVID", "format": "PNG"})
+        rows.append(
+            {"file": file, "source": "covid", "sha256": sha256, "bytes": len(body), "class": "COVID", "format": "PNG"}
+        )
         copies.append(Copy(f"_work/blobs/sha256/{sha256}", file, sha256, len(body)))
     manifest = conform(pd.DataFrame(rows), MANIFEST_SCHEMA)
     tables = {"manifest.csv": csv_bytes(manifest), "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA)}

@@ -11,14 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from cxr_snapshot import shards
-from cxr_snapshot.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.manifest import Copy, build_manifest
-from cxr_snapshot.models import CLASSES, MANIFEST_COLUMNS
-from cxr_snapshot.normalising import Pictures, picture_name
-from cxr_snapshot.shards import SHARD_ROWS, shard_bytes, write_shards
-from cxr_snapshot.storage import Store
+from cxr_snapshot.inspection.pictures import Pictures, picture_name
+from cxr_snapshot.publication import shards
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.publication.parts import Copy
+from cxr_snapshot.publication.shards import SHARD_ROWS, shard_bytes, write_shards
+from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 from support.ledgers import ledger, picture, row
 
 PNG = picture(0, "PNG")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cxr_snapshot.publishing import is_version, version_key
+from cxr_snapshot.publication.versions import is_version, version_key
 
 
 @pytest.mark.parametrize("name", ["2026-11-23", "2026-11-23.1", "2026-11-23.10", "2026-11-23.999"])

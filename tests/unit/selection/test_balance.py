@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.balancing import balance, class_counts
-from cxr_snapshot.models import CLASSES, LEDGER_SCHEMA, conform
+from cxr_snapshot.selection.balance import balance, class_counts
+from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 Image = tuple[str, int]  # class and number
 
@@ -90,8 +90,8 @@ def causes(covid: int, viral: int, bacterial: int, **settings: object) -> dict[s
 def test_a_preferred_source_is_drawn_first_and_the_others_fill_up(preferred: int) -> None:
     table = ledger(sorted(some(3, 9, 9)))
     first = table["path"].isin([f"{kind}{number}" for kind in ("NORMAL", "PNEUMONIA") for number in range(preferred)])
-    table["source"] = first.map({True: "covid", False: "pneumonia"})
-    balanced = balance(table, "salt", prefer_source="covid")
+    table["source"] = (first | table["class"].eq("COVID")).map({True: "covid", False: "pneumonia"})
+    balanced = balance(table, "salt", prefer_upstream=True)
     inside = balanced[balanced["rule"].isna()]
     assert class_counts(balanced) == dict.fromkeys(CLASSES, 3)
     for kind in ("NORMAL", "PNEUMONIA"):

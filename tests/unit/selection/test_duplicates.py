@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.deduplication import MAX_CLUSTER, resolve_duplicates
-from cxr_snapshot.linking import distance
-from cxr_snapshot.models import LEDGER_SCHEMA, conform
+from cxr_snapshot.selection.duplicates import MAX_CLUSTER, resolve_duplicates
+from cxr_snapshot.selection.linking import distance
+from cxr_snapshot.tables import LEDGER_SCHEMA, conform
+from support.ledgers import with_kinds
 
 KEY = ["source", "path"]
 
@@ -43,7 +44,7 @@ def record(name: str, kind: str | None = "COVID", **others: Any) -> dict[str, An
         "pixel_sha256": f"{number:064x}",
         "phash": fingerprint(number),
     }
-    return facts | others
+    return with_kinds(facts | others)
 
 
 def ledger(*rows: dict[str, Any]) -> pd.DataFrame:

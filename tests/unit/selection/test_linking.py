@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_snapshot.linking import close_fingerprints, connected_rows, distance
+from cxr_snapshot.selection.linking import close_fingerprints, connected_rows, distance
 
 
 def fingerprint(rng: np.random.Generator) -> str:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from cxr_snapshot import lookalikes
-from cxr_snapshot.lookalikes import find_lookalikes
-from cxr_snapshot.storage import Store
+from cxr_snapshot.selection import lookalikes
+from cxr_snapshot.selection.lookalikes import find_lookalikes
+from cxr_snapshot.store.objects import Store
 
 ONE, NEAR, FAR = f"{0:064x}", f"{1:064x}", "f" * 64
 

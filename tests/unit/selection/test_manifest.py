@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from cxr_snapshot import manifest
-from cxr_snapshot.manifest import build_manifest, content_digest, csv_bytes
-from cxr_snapshot.models import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
+from cxr_snapshot.selection import manifest
+from cxr_snapshot.selection.manifest import build_manifest, content_digest
+from cxr_snapshot.store.encoding import csv_bytes
+from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
 from support.ledgers import ledger, picture, row
 
 

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.filtering import REASONS, RULES, excluded_by_rule, filter_records, warnings_of
-from cxr_snapshot.models import INSPECTION_SCHEMA, LEDGER_SCHEMA, conform
+from cxr_snapshot.selection.rules import REASONS, RULES, excluded_by_rule, filter_records, warnings_of
+from cxr_snapshot.tables import INSPECTION_SCHEMA, LEDGER_SCHEMA, conform
+from support.ledgers import with_kinds
 
 COVID = {
     "source": "covid",
@@ -42,7 +43,7 @@ DEFAULTS = {"views": "frontal", "licences": "any", "controls": "kaggle"}
 
 
 def ledger(*rows: dict[str, Any]) -> pd.DataFrame:
-    return conform(pd.DataFrame(list(rows)), LEDGER_SCHEMA)
+    return conform(pd.DataFrame([with_kinds(row) for row in rows]), LEDGER_SCHEMA)
 
 
 def filtered(*rows: dict[str, Any], problem: str | None = None, **chosen: str) -> pd.DataFrame:
@@ -74,7 +75,6 @@ def test_sound_record_stays_and_gets_what_was_found(row: dict[str, Any]) -> None
         (COVID | ROW_ONLY | {"folder": "volumes", "path": "volumes/a.nii"}, "other_folder", "folder: volumes"),
         (COVID | ROW_ONLY, "missing_file", "similar_files: none"),
         (COVID | {"metadata_line": None}, "no_metadata_row", "similar_rows: none"),
-        (KAGGLE | {"class": None, "path": "chest_xray/a.txt"}, "unexpected_path", ""),
         (COVID | {"modality": "Xray"}, "unknown_modality", "modality: Xray"),
         (COVID | {"modality": None}, "unknown_modality", "modality: (empty)"),
         (COVID | {"modality": "CT", "view": "Axial"}, "not_xray", "modality: CT, view: Axial"),
@@ -88,7 +88,7 @@ def test_sound_record_stays_and_gets_what_was_found(row: dict[str, Any]) -> None
     ],
 )
 def test_rules_over_metadata(row: dict[str, Any], rule: str, evidence: str) -> None:
-    table = filtered(row)
+    table = filtered(row, COVID | {"path": "images/other.jpg", "sha256": "other"})
     assert outcome(table) == (rule, evidence)
     assert table.loc[0, "reason"] == REASONS[rule]
 

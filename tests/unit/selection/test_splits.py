@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.models import LEDGER_SCHEMA, MANIFEST_SCHEMA, conform
-from cxr_snapshot.splitting import TARGET, assign_splits, moved_between_splits, split_report
+from cxr_snapshot.selection.splits import TARGET, assign_splits, moved_between_splits, split_report
+from cxr_snapshot.tables import LEDGER_SCHEMA, MANIFEST_SCHEMA, conform
 
 SALT = "s"
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.metadata import METADATA_SCHEMA
-from cxr_snapshot.models import INVENTORY_SCHEMA, LEDGER_SCHEMA, conform
-from cxr_snapshot.records import covid_records, kaggle_records
+from cxr_snapshot.sources.covid import FORM, covid_records
+from cxr_snapshot.tables import INVENTORY_SCHEMA, LEDGER_SCHEMA, conform
 
 
 def inventory(*paths: str) -> pd.DataFrame:
@@ -21,7 +20,7 @@ def inventory(*paths: str) -> pd.DataFrame:
 
 def metadata(*rows: dict[str, Any]) -> pd.DataFrame:
     lines = [{"metadata_line": line} | row for line, row in enumerate(rows, start=2)]
-    return conform(pd.DataFrame(lines, columns=METADATA_SCHEMA.names), METADATA_SCHEMA)
+    return conform(pd.DataFrame(lines, columns=FORM.schema.names), FORM.schema)
 
 
 def row(filename: str | None = "a.jpg", **others: Any) -> dict[str, Any]:
@@ -174,34 +173,3 @@ def test_order_of_rows_decides_nothing_but_which_row_is_the_first(rows: list[dic
         assert (before["rule"] is pd.NA) == (after["rule"] is pd.NA)
         if before["rule"] is pd.NA:  # all rows of the file agree on what it is
             assert (before["class"] is pd.NA) == (after["class"] is pd.NA)
-
-
-@pytest.mark.parametrize(
-    ("path", "facts"),
-    [
-        (
-            "chest_xray/train/PNEUMONIA/person123_virus_4.jpeg",
-            ["PNEUMONIA", "train", "pneumonia:person123", "viral"],
-        ),
-        (
-            "chest_xray/test/PNEUMONIA/person123_bacteria_4.jpeg",
-            ["PNEUMONIA", "test", "pneumonia:person123", "bacterial"],
-        ),
-        ("chest_xray/train/NORMAL/IM-0115-0001.jpeg", ["NORMAL", "train", "pneumonia:IM-0115", None]),
-        ("chest_xray/train/NORMAL/IM-0115-0001-0002.jpeg", ["NORMAL", "train", "pneumonia:IM-0115", None]),
-        ("chest_xray/val/NORMAL/NORMAL2-IM-0115-0001.jpeg", ["NORMAL", "val", "pneumonia:IM-0115", None]),
-        ("chest_xray/train/NORMAL/other.jpeg", ["NORMAL", "train", "pneumonia:other", None]),
-        ("chest_xray/train/COVID/person1_virus_4.jpeg", [None, None, None, None]),
-        ("readme.txt", [None, None, None, None]),
-    ],
-)
-def test_kaggle_facts_are_read_from_the_path(path: str, facts: list[str | None]) -> None:
-    record = kaggle_records(inventory(path).tail(1)).iloc[0]
-    names = ("class", "upstream_split", "patient_id", "subtype")
-    assert [None if pd.isna(record[name]) else record[name] for name in names] == facts
-    assert record[["source", "view", "modality", "license"]].tolist() == ["pneumonia", "AP", "X-ray", "CC BY 4.0"]
-
-
-def test_kaggle_member_that_the_source_ignored_keeps_its_rule() -> None:
-    members = inventory("chest_xray/chest_xray/train/NORMAL/IM-1-1.jpeg").tail(1).assign(ignored="nested_copy")
-    assert kaggle_records(members)["rule"].tolist() == ["nested_copy"]

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_snapshot.errors import UpstreamRefusedError
-from cxr_snapshot.http import BadAnswerError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.sources.github import GithubSource, git_blob_sha1, wanted_blobs
+from cxr_snapshot.sources.covid import CovidCollection
+from cxr_snapshot.sources.github import git_blob_sha1, listed_blobs
+from cxr_snapshot.sources.http import BadAnswerError
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -45,16 +46,18 @@ def test_git_blob_sha1_covers_every_byte_and_the_length(body: bytes, more: bytes
     assert git_blob_sha1(body) != hashlib.sha1(body).hexdigest()
 
 
-def test_wanted_blobs_are_the_table_and_all_below_images() -> None:
+def test_the_collection_is_the_table_and_all_below_images() -> None:
     paths = ["images/b.jpg", "README.md", "images/deep/er/é ü.png", "metadata.csv", "images2/no.jpg", "x/metadata.csv"]
     tree = {"tree": [entry("images", "tree"), *map(entry, paths), entry("images/sub", "commit")], "truncated": False}
-    assert [blob.path for blob in wanted_blobs(tree)] == ["images/b.jpg", "images/deep/er/é ü.png", "metadata.csv"]
+    collection = CovidCollection(Settings(bucket="abc"))
+    found = [blob.path for blob in listed_blobs(tree) if collection.is_wanted(blob.path)]
+    assert found == ["images/b.jpg", "images/deep/er/é ü.png", "metadata.csv"]
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), unique=True))
-def test_wanted_blobs_come_by_path_whatever_the_names(names: list[str]) -> None:
+def test_blobs_come_by_path_whatever_the_names(names: list[str]) -> None:
     tree = {"tree": [entry(f"images/{name}") for name in names], "truncated": False}
-    assert [blob.path for blob in wanted_blobs(tree)] == sorted(f"images/{name}" for name in names)
+    assert [blob.path for blob in listed_blobs(tree)] == sorted(f"images/{name}" for name in names)
 
 
 @pytest.mark.parametrize("broken", ["no tree", "no truncated", "no size", "no sha", "short sha", "list", "null"])
@@ -70,10 +73,10 @@ def test_a_tree_of_another_form_is_refused(broken: str) -> None:
         "null": None,
     }
     with pytest.raises(BadAnswerError):
-        wanted_blobs(answers[broken])
+        listed_blobs(answers[broken])
 
 
 @pytest.mark.parametrize("pin", ["", "main", "abc12", "g" * 40, SHA + "0", "2020-02-30", "2020-3-1", "../x"])
 def test_a_pin_that_names_no_commit_is_refused_without_a_request(pin: str) -> None:
     with pytest.raises(UpstreamRefusedError, match=r"covid: .*Give a commit SHA-1"):
-        GithubSource(Settings(bucket="abc")).resolve(pin=pin)
+        CovidCollection(Settings(bucket="abc")).resolve(pin=pin)

@@ -15,8 +15,8 @@ from cxr_snapshot.errors import (
     UpstreamRefusedError,
     UpstreamUnavailableError,
 )
-from cxr_snapshot.http import BadAnswerError, Retrier, TokenAuth, pause_asked_for
 from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources.http import BadAnswerError, Retrier, TokenAuth, pause_asked_for
 
 NOW = 1_600_000_000.0  # 2020-09-13 12:26:40 UTC
 URL = "https://api.example.invalid/thing"

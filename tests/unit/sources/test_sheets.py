@@ -9,10 +9,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.cells import MAX_AGE, age, is_misplaced
 from cxr_snapshot.errors import MetadataError
-from cxr_snapshot.labels import licence_kind
-from cxr_snapshot.metadata import METADATA_SCHEMA, decode, irregularities, read_metadata
+from cxr_snapshot.sources.covid import FORM, read_metadata
+from cxr_snapshot.sources.sheets import MAX_AGE, age, decode, irregularities, is_misplaced
+from cxr_snapshot.sources.words import licence_kind
 
 FIRST = "Patientid,offset,sex,age,finding,survival,view,date,location,filename,doi, url,"
 SECOND = (
@@ -54,7 +54,7 @@ def test_newest_form() -> None:
 def test_columns_and_types_do_not_depend_on_the_form() -> None:
     tables = [read(ROW), read("1,,,,SARS,,CT,,,a.jpg,,,", header=FIRST)]
     for table in tables:
-        assert list(table) == METADATA_SCHEMA.names
+        assert list(table) == FORM.schema.names
         assert table.dtypes.equals(tables[0].dtypes)
 
 
@@ -188,7 +188,7 @@ def test_no_shift_changes_what_an_image_is_said_to_be(take: int, put: int, fille
     ],
 )
 def test_odd_cell_that_proves_no_shift_is_left_to_the_filter(column: str, cell: str) -> None:
-    assert not is_misplaced(column, cell)
+    assert not is_misplaced(FORM, column, cell)
 
 
 def test_cell_that_cannot_be_read_is_emptied_and_reported() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_snapshot.labels import finding_kind, folder, licence_kind, modality, sex, view_kind
+from cxr_snapshot.sources.covid import finding_kind, folder
+from cxr_snapshot.sources.words import licence_kind, modality, sex, view_kind
 
 # Every finding in the last state of the collection, and labels of the first months.
 FINDINGS = {

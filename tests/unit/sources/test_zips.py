@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_snapshot.http import BadAnswerError
 from cxr_snapshot.sources import zips
+from cxr_snapshot.sources.http import BadAnswerError
 
 
 def info(path: str, size: int = 10, crc: int = 1, packed: int | None = None) -> zipfile.ZipInfo:

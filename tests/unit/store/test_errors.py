@@ -11,7 +11,7 @@ from botocore.exceptions import (
 )
 
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageError, StorageUnavailableError
-from cxr_snapshot.s3_errors import ATTEMPTS, HiccupError, PreconditionFailedError, again, translated
+from cxr_snapshot.store.errors import ATTEMPTS, HiccupError, PreconditionFailedError, again, translated
 
 URI = "s3://bucket/prefix/name"
 

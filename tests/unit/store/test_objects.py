@@ -12,9 +12,11 @@ import pytest
 from botocore.config import Config
 
 from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
-from cxr_snapshot.s3_errors import PreconditionFailedError
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.storage import Store, bounded_map, open_store, read_time
+from cxr_snapshot.store.client import open_store, read_time
+from cxr_snapshot.store.errors import PreconditionFailedError
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.parallel import bounded_map
 from support.s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
 from support.stages import run_stages
 from support.stores import client_of, new_store

@@ -1,0 +1,85 @@
+"""Copies a snapshot to a local folder, and checks every byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from cxr_snapshot.catalog.reading import resolve
+from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, read_sums
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.parallel import bounded_map
+
+
+def download(
+    store: Store, version: str, folder: Path, advance: Callable[[int, int], None] = lambda _done, _total: None
+) -> int:
+    """Copy a snapshot to a local folder and check every file against ``SHA256SUMS``.
+
+    A killed call is continued: files that are there with the right SHA-256 are not fetched again. ``_SUCCESS`` is
+    written last, as in the store.
+
+    Args:
+        store: where it is.
+        version: its name, or ``latest``.
+        folder: what gets the files; new, empty, or begun by an earlier call for the same snapshot.
+        advance: called after each file with the bytes so far and in all.
+
+    Returns:
+        How many files were fetched.
+
+    Raises:
+        DownloadError: the folder holds something else.
+        MissingObjectError: there is no such snapshot, or a file of it is missing.
+        VerificationError: a file is damaged in the store.
+    """
+    name = resolve(store, version)
+    listed = store.get(f"{name}/{SUMS}")
+    sums = read_sums(store, name)
+    _prepare(folder, listed, f"{name} of {store.uri('')}")
+    sizes = {path.removeprefix(f"{name}/"): item.size for path, item in store.list(f"{name}/").items()}
+    if missing := sorted(sums.keys() - sizes.keys()):
+        raise MissingObjectError(
+            f"{store.uri(name)} lacks {len(missing)} files that {SUMS} names, such as {missing[0]}."
+        )
+    done = fetched = 0
+    for path, was_fetched in bounded_map(lambda path: _fetch(store, name, path, sums[path], folder), sorted(sums)):
+        fetched += was_fetched
+        done += sizes[path]
+        advance(done, sum(sizes[path] for path in sums))
+    (folder / SUCCESS).write_bytes(store.get(f"{name}/{SUCCESS}"))
+    return fetched
+
+
+def _prepare(folder: Path, sums: bytes, what: str) -> None:
+    """Mark the folder by ``SHA256SUMS`` as this snapshot's; refuse one that holds anything else."""
+    marker = folder / SUMS
+    if folder.is_dir() and any(folder.iterdir()):
+        if not marker.is_file() or marker.read_bytes() != sums:
+            raise DownloadError(f"{folder} holds files that are not of snapshot {what}. Choose an empty folder.")
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.write_bytes(sums)
+    except OSError as error:
+        raise DownloadError(f"cannot write to {folder}: {error}. Choose another folder.") from error
+
+
+def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> bool:
+    """Fetch one file unless it is there, and say whether that was needed."""
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise VerificationError(f"{store.uri(version)}/{SUMS} names {path}, which is outside of the snapshot.")
+    file = folder / path
+    if file.is_file():
+        with file.open("rb") as body:
+            if hashlib.file_digest(body, "sha256").hexdigest() == sha256:
+                return False
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f"{file.name}.part")
+    if store.save(f"{version}/{path}", part) != sha256:
+        part.unlink()
+        raise VerificationError(f"{store.uri(version)}/{path} is damaged: its SHA-256 is not the one in {SUMS}.")
+    part.replace(file)
+    return True

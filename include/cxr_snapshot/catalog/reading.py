@@ -1,0 +1,90 @@
+"""Answers questions about what is published. Nothing here writes to the store."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.publication.changes import changes_report, compare
+from cxr_snapshot.publication.checksums import SUCCESS
+from cxr_snapshot.publication.versions import LATEST, is_version, read_pointer, version_key
+from cxr_snapshot.store.encoding import parse_json
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.parallel import bounded_map
+
+
+def versions(store: Store) -> list[str]:
+    """Return the names of all complete snapshots, oldest first."""
+    names = sorted((name for name in store.folders() if is_version(name)), key=version_key)
+    return [name for name, complete in bounded_map(lambda name: store.exists(f"{name}/{SUCCESS}"), names) if complete]
+
+
+def resolve(store: Store, version: str) -> str:
+    """Return the name of a complete snapshot; ``latest`` stands for the one that ``latest.json`` names.
+
+    Raises:
+        MissingObjectError: there is no such snapshot; the text names the newest ones that are there.
+    """
+    name = read_pointer(store)[0] if version == "latest" else version
+    if name is None:
+        raise MissingObjectError(f"{store.uri(LATEST)} does not exist: nothing was published yet.")
+    if not is_version(name) or not store.exists(f"{name}/{SUCCESS}"):
+        newest = ", ".join(reversed(versions(store)[-5:])) or "none"
+        raise MissingObjectError(f"{store.uri(name)} is no complete snapshot. The newest are: {newest}.")
+    return name
+
+
+def list_snapshots(store: Store) -> list[dict[str, Any]]:
+    """Return a short record of every complete snapshot, oldest first.
+
+    Each has ``version``, ``uri``, ``created``, ``counts`` by class, ``revisions`` by source, ``content_digest`` and
+    whether it is the ``latest``.
+    """
+    latest, _ = read_pointer(store)
+    fields = ("version", "uri", "created", "counts", "revisions", "content_digest")
+    facts = [facts for _, facts in bounded_map(lambda name: _facts(store, name), versions(store))]
+    return [{name: item[name] for name in fields} | {"latest": item["version"] == latest} for item in facts]
+
+
+def show(store: Store, version: str) -> dict[str, Any]:
+    """Return ``snapshot.json``, and the snapshot's number of ``files``, their ``bytes`` and whether it is ``latest``.
+
+    Raises:
+        MissingObjectError: there is no such snapshot.
+    """
+    name = resolve(store, version)
+    files = store.list(f"{name}/")
+    size = sum(item.size for item in files.values())
+    return _facts(store, name) | {"files": len(files), "bytes": size, "latest": name == read_pointer(store)[0]}
+
+
+def diff(store: Store, old: str, new: str) -> dict[str, Any]:
+    """Compare two snapshots, image by image.
+
+    Returns:
+        ``old`` and ``new`` version, ``revisions``, ``counts`` of each kind of change, and the lists of changes by kind
+        as in ``changes.json``.
+
+    Raises:
+        MissingObjectError: there is no such snapshot.
+    """
+    old, new = resolve(store, old), resolve(store, new)
+    found = compare(_manifest(store, old), _excluded(store, old), _manifest(store, new), _excluded(store, new))
+    report = changes_report(found, _facts(store, old), _facts(store, new)["revisions"])
+    return {"old": old, "new": new, **{name: report[name] for name in ("revisions", "counts", *found)}}
+
+
+def _facts(store: Store, version: str) -> dict[str, Any]:
+    name = f"{version}/snapshot.json"
+    return parse_json(store.get(name), store.uri(name))
+
+
+def _manifest(store: Store, version: str) -> pd.DataFrame:
+    return store.get_table(f"{version}/manifest.parquet")
+
+
+def _excluded(store: Store, version: str) -> pd.DataFrame:
+    return pd.read_csv(io.BytesIO(store.get(f"{version}/excluded.csv")), dtype=str)

@@ -1,0 +1,137 @@
+"""Brings every file of a revision into object storage, once, and writes the revision's inventory."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import threading
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.progress import Progress
+from cxr_snapshot.sources.base import Revision, Source, UpstreamFile
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.tables import INVENTORY_SCHEMA, conform, empty_frame
+
+log = logging.getLogger(__name__)
+
+_BLOBS = "_work/blobs/sha256/"
+
+
+def inventory_name(revision: Revision) -> str:
+    """Return where the inventory of a revision is kept."""
+    return f"_work/sources/{revision.source}/{revision.id}.parquet"
+
+
+def load_inventory(store: Store, revision: Revision) -> pd.DataFrame | None:
+    """Return the inventory of a revision, columns of ``INVENTORY_SCHEMA``; ``None`` if it was never ingested."""
+    try:
+        return store.get_table(inventory_name(revision))
+    except MissingObjectError:
+        return None
+
+
+def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
+    """Fetch what is unknown of a revision, keep each file as a blob named by its SHA-256, and write the inventory.
+
+    Files whose upstream hash was seen in an earlier revision are neither fetched nor stored again. The inventory is
+    written last: a killed call leaves blobs, and the next one finds them.
+
+    Returns:
+        Small facts for the XCom: ``source``, ``revision``, address of the ``inventory``, number of ``files`` and their
+        ``bytes``, how many were ``fetched`` from the upstream and how many were new and ``uploaded``.
+
+    Raises:
+        SourceError: the upstream failed.
+        StorageError: the store failed.
+    """
+    inventory, fetched, uploaded = load_inventory(store, revision), 0, 0
+    if inventory is None:
+        known = _load_known(store, source.name)
+        inventory, fetched, uploaded = _ingest(store, source, revision, known)
+        _save_known(store, source.name, known, inventory)
+        store.put_table(inventory_name(revision), inventory, INVENTORY_SCHEMA)
+    where = store.uri(inventory_name(revision))
+    found = f"{len(inventory):,} files, {fetched:,} of them fetched now, {uploaded:,} of these new"
+    log.info("%s: %s; inventory %s", source.name, found, where)
+    return {
+        "source": source.name,
+        "revision": revision.id,
+        "inventory": where,
+        "files": len(inventory),
+        "bytes": int(inventory["bytes"].sum()),
+        "fetched": fetched,
+        "uploaded": uploaded,
+    }
+
+
+def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:
+    """Return the inventory, how many files were fetched, and how many blobs were new to the store."""
+    sha256_of = dict(zip(known["upstream_hash"], known["sha256"], strict=True))
+    listing = source.files(revision, sha256_of)
+    uploader = _Uploader(store)
+    rows: list[dict[str, object]] = []
+    fetched = 0
+    progress = Progress(f"{source.name}: files ingested", listing.total)
+    for file, sha256 in bounded_map(uploader.upload, listing.files):
+        fetched += file.body is not None
+        rows.append(
+            {
+                "path": file.path,
+                "bytes": file.size,
+                "upstream_hash": file.upstream_hash,
+                "sha256": sha256 or (None if file.ignored else sha256_of[file.upstream_hash]),
+                "ignored": file.ignored,
+            }
+        )
+        progress.advance()
+    frame = conform(pd.DataFrame(rows, columns=INVENTORY_SCHEMA.names), INVENTORY_SCHEMA)
+    return frame.sort_values("path", ignore_index=True), fetched, uploader.new
+
+
+class _Uploader:
+    """Stores bodies that the store does not have; asks for a listing only once there is a body to store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.present: set[str] | None = None
+        self.new = 0
+        self.lock = threading.Lock()
+
+    def upload(self, file: UpstreamFile) -> str | None:
+        """Store the file's body if it is new and return its SHA-256; ``None`` for a file without body."""
+        if file.body is None:
+            return None
+        sha256 = hashlib.sha256(file.body).hexdigest()
+        if self._is_new(sha256):
+            self.store.put(blob_name(sha256), file.body, sha256=sha256)
+        return sha256
+
+    def _is_new(self, sha256: str) -> bool:
+        with self.lock:  # several threads upload; equal bodies must be stored once
+            if self.present is None:
+                self.present = {name.rsplit("/", 1)[1] for name, _ in self.store.scan(_BLOBS)}
+            is_new = sha256 not in self.present
+            self.present.add(sha256)
+            self.new += is_new
+            return is_new
+
+
+def _known_name(source: str) -> str:
+    return f"_work/sources/{source}/known.parquet"
+
+
+def _load_known(store: Store, source: str) -> pd.DataFrame:
+    """Return every file of this source that was ever stored, columns of ``INVENTORY_SCHEMA``, by upstream hash."""
+    try:
+        return store.get_table(_known_name(source))
+    except MissingObjectError:
+        return empty_frame(INVENTORY_SCHEMA)
+
+
+def _save_known(store: Store, source: str, known: pd.DataFrame, inventory: pd.DataFrame) -> None:
+    stored = pd.concat([known, inventory[inventory["sha256"].notna()]])
+    store.put_table(_known_name(source), stored.drop_duplicates("upstream_hash"), INVENTORY_SCHEMA)

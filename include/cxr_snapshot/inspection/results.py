@@ -1,0 +1,106 @@
+"""What decoding found, kept in the store, so that no image is decoded twice."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+import pandas as pd
+
+from cxr_snapshot.errors import MissingObjectError, StorageUnavailableError
+from cxr_snapshot.inspection.decoding import inspect_image
+from cxr_snapshot.progress import Progress
+from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.store.encoding import parquet_bytes
+from cxr_snapshot.store.errors import PreconditionFailedError
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.tables import INSPECTION_SCHEMA, conform, empty_frame
+
+log = logging.getLogger(__name__)
+
+# Part of the cache's name: a change of what is recorded must give a new one.
+RECIPE = "3"
+
+
+# Results are kept in 16 tables by the first hex digit of the blob's SHA-256. Few enough to read on a quiet night, many
+# enough to be shared out to workers.
+PARTITIONS = "0123456789abcdef"
+
+SAVE_EVERY = 500  # images; a killed task loses no more than these
+
+_SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
+
+
+def inspect_shard(store: Store, sha256s: pd.Series, shard: int) -> dict[str, int]:
+    """Inspect one of ``INSPECT_SHARDS`` equal shares of some blobs; see :func:`inspect_blobs`."""
+    return inspect_blobs(store, PARTITIONS[shard::INSPECT_SHARDS], list(sha256s.dropna().unique()))
+
+
+def inspect_blobs(store: Store, partitions: Sequence[str], sha256s: Sequence[str]) -> dict[str, int]:
+    """Inspect the blobs of some partitions that were never inspected, and keep the results.
+
+    Args:
+        store: holds the blobs and the results.
+        partitions: first hex digits of the SHA-256 of the blobs that this call looks after.
+        sha256s: blobs that must be inspected afterwards; those of other partitions are left to other calls.
+
+    Returns:
+        ``images``: how many of ``sha256s`` are in these partitions; ``new``: how many of them had to be decoded.
+
+    Raises:
+        StorageError: a blob or a result cannot be read or written.
+    """
+    wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
+    missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
+    progress = Progress("images inspected", len(missing))
+    for partition in partitions:
+        here = [sha256 for sha256 in missing if sha256.startswith(partition)]
+        for start in range(0, len(here), SAVE_EVERY):
+            _keep(store, partition, _inspect_all(store, here[start : start + SAVE_EVERY], progress))
+    log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
+    return {"images": len(wanted), "new": len(missing)}
+
+
+def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd.DataFrame:
+    """Return what is known of the blobs of ``partitions``, in the columns of ``INSPECTION_SCHEMA``."""
+    present = store.list(_name(""))
+    names = [_name(partition) for partition in partitions if _name(partition) in present]
+    tables = [table for _, table in bounded_map(store.get_table, names)]
+    return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
+
+
+def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress) -> pd.DataFrame:
+    """Decode here, in this thread, while others fetch ahead."""
+    rows = []
+    for sha256, body in bounded_map(lambda sha256: store.get(blob_name(sha256)), sha256s, threads=4):
+        rows.append({"sha256": sha256} | inspect_image(body))
+        progress.advance()
+    return conform(pd.DataFrame(rows), INSPECTION_SCHEMA)
+
+
+def _keep(store: Store, partition: str, found: pd.DataFrame) -> None:
+    """Add rows to a partition's table. A backfill may do the same at the same time, so that each try reads it anew."""
+    name = _name(partition)
+    for _ in range(_SAVES):
+        try:
+            known, etag = store.get_table_with_etag(name)
+        except MissingObjectError:
+            known, etag = empty_frame(INSPECTION_SCHEMA), None
+        both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+        body = parquet_bytes(both, INSPECTION_SCHEMA)
+        try:
+            store.put(name, body, only_if_absent=etag is None, only_if_etag=etag)
+        except PreconditionFailedError:
+            log.info("%s was written by another run meanwhile; adding to it again", name)
+        else:
+            return
+    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_SAVES} times in a row. Try again later.")
+
+
+def _where(store: Store) -> str:
+    return store.uri(_name(""))
+
+
+def _name(partition: str) -> str:
+    return f"_work/inspections/{RECIPE}/{partition}.parquet" if partition else f"_work/inspections/{RECIPE}/"

@@ -1,0 +1,67 @@
+"""The plan of a run: what ``poll`` decides, for all other stages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+from cxr_snapshot import __version__
+from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.store.encoding import json_sha256
+
+
+class Plan(TypedDict):
+    """What a run is to build.
+
+    ``folder``: where the run's tables are. ``date``: the day in the snapshot's name; the snapshot is compared with the
+    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
+    ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
+    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
+    """
+
+    folder: str
+    date: str
+    created: str
+    revisions: dict[str, str]
+    settings: dict[str, Any]
+    fingerprint: str
+    accept_shrink: bool
+
+
+def make_plan(
+    run_id: str,
+    created: str,
+    date: str,
+    revisions: Mapping[str, str],
+    settings: Mapping[str, Any],
+    *,
+    accept_shrink: bool,
+) -> Plan:
+    """Return the plan of a run; equal ids share a folder."""
+    return Plan(
+        folder=f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}",
+        date=date,
+        created=created,
+        revisions=dict(revisions),
+        settings=dict(settings),
+        fingerprint=fingerprint(revisions, settings),
+        accept_shrink=accept_shrink,
+    )
+
+
+def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+    """Hash everything that decides what a snapshot holds."""
+    return json_sha256({"revisions": dict(revisions), "settings": dict(settings), "code": __version__})
+
+
+def day_of(created: str, as_of: str | None) -> str:
+    """Return the day by which a snapshot is named: ``as_of``, or that of ``created``; both ISO 8601.
+
+    Raises:
+        SettingsError: ``as_of`` has not come yet.
+    """
+    today = created[:10]
+    if as_of and as_of > today:
+        raise SettingsError(f"{as_of} has not come yet. Give a day up to {today} (UTC).")
+    return as_of or today

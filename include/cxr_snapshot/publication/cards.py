@@ -1,0 +1,299 @@
+"""Writes what people read before they use a snapshot: the dataset card and the list of sources and licences."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.audit.words import percent
+from cxr_snapshot.selection.splits import TARGET
+from cxr_snapshot.sources import about
+from cxr_snapshot.sources.words import licence_kind
+from cxr_snapshot.tables import CLASSES
+
+_USES = """\
+**Good for:** exercises in building a data pipeline or an image classifier; research on shortcut learning, leakage and
+domain shift; `NORMAL` against `PNEUMONIA` within one source.
+
+**Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
+classes were cut to equal size); conclusions on adults who have no COVID-19, of whom there are few or none."""
+
+_SEEN = {
+    "file_facts": "size, shape, mode and format of the file (pictures: its bytes)",
+    "thumbnail": "8 x 8 points",
+    "no_lungs": "32 x 32 points, lungs blacked out",
+    "border": "border strip and corners",
+}
+
+_WIDTH = 120  # characters in a line
+
+ATTRIBUTION_COLUMNS = ("file", "source", "source_title", "path", "url", "doi", "license", "no_derivatives")
+
+_NO_DERIVATIVES = {"no-derivatives": "yes", "derivatives": "no", None: "unknown"}
+
+
+def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
+    """Return the content of ``ATTRIBUTION.csv``: for each image where it is from and under which licence.
+
+    ``no_derivatives`` is ``yes``, ``no``, or ``unknown`` where upstream names no licence.
+    """
+    titles = manifest["source"].map(lambda name: about(name).reference)
+    table = manifest.assign(source_title=titles, no_derivatives=_no_derivatives(manifest))
+    return table[list(ATTRIBUTION_COLUMNS)]
+
+
+def _no_derivatives(manifest: pd.DataFrame) -> pd.Series:
+    return manifest["license"].map(lambda text: _NO_DERIVATIVES[licence_kind(None if pd.isna(text) else text)])
+
+
+def split_counts(manifest: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Count the images of each class in each split that has any."""
+    counts = manifest.groupby(["split", "class"]).size()
+    splits = [name for name in TARGET if name in set(manifest["split"])]
+    return {split: {name: int(counts.get((split, name), 0)) for name in CLASSES} for split in splits}
+
+
+def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
+    """Return ``README.md``, with the front matter that Hugging Face reads.
+
+    Args:
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        facts: what ``snapshot.json`` says.
+    """
+    splits = split_counts(manifest)
+    parts = [
+        _front_matter(len(manifest), list(splits), facts["revisions"]),
+        f"# COVID, pneumonia and normal chest X-rays: snapshot {facts['version']}",
+        "> **Read this before you train on it.** " + limits(manifest),
+        _USES,
+        _known_limits(facts["revisions"]),
+        "## What is in it",
+        f"{len(manifest)} chest X-rays ({facts['settings']['views']} views), equally many of each class.",
+        _class_table(facts, splits),
+        _ages(manifest),
+        "## What the audit found",
+        _audit(facts["audit"]),
+        "## Files",
+        _contents(facts),
+        "## How to load it",
+        _loading(manifest, list(splits), facts["version"], facts["uri"]),
+        "## Licences",
+        _licences(manifest),
+        "## Please cite",
+        "```bibtex\n" + citations(facts["revisions"]) + "\n```",
+        "## How it was made",
+        _making(facts),
+    ]
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def citations(sources: Iterable[str]) -> str:
+    """Return how to cite the sources, in BibTeX."""
+    return "\n\n".join(about(name).citation for name in sources)
+
+
+def _known_limits(sources: Iterable[str]) -> str:
+    first, *others = [about(name).limit for name in sources]
+    sentences = [first, "Upstream's labels were taken over, not checked by a physician.", *others]
+    sentences += ["Where upstream names no patient, two images of one person may not be recognised as such."]
+    return textwrap.fill(f"Other limits: {' '.join(sentences)}", _WIDTH)
+
+
+def _front_matter(size: int, splits: list[str], sources: Iterable[str]) -> str:
+    files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in splits)
+    category = next(
+        name for limit, name in ((1000, "n<1K"), (10_000, "1K<n<10K"), (10**9, "10K<n<100K")) if size < limit
+    )
+    licences = " ".join(about(name).licence for name in sorted(sources, key=lambda name: not about(name).licence_url))
+    details = textwrap.fill(licences, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return f"""\
+---
+pretty_name: COVID, pneumonia and normal chest X-rays
+license: other
+license_name: one-licence-per-image
+license_link: ATTRIBUTION.csv
+license_details: >-
+{details}
+task_categories:
+- image-classification
+tags:
+- medical
+- chest-x-ray
+- covid-19
+size_categories:
+- {category}
+configs:
+- config_name: default
+  data_files:
+{files}
+---"""
+
+
+def limits(manifest: pd.DataFrame) -> str:
+    """Return the warning that stands at the top of the card, in plain sentences, measured on this snapshot."""
+    covid = sorted(set(manifest.loc[manifest["class"].eq("COVID"), "source"]))
+    others = manifest.loc[manifest["class"].ne("COVID"), "source"]
+    shared = int(others.isin(covid).sum())
+    controls = sorted(set(others).difference(covid))
+    where = (
+        f"{len(others) - shared} of {len(others)} `NORMAL` and `PNEUMONIA` images"
+        if shared
+        else "The `NORMAL` and `PNEUMONIA` images"
+    )
+    coincide = "almost the same thing" if shared else "the same thing"
+    return (
+        f"{where} show {_shown(controls)}; the `COVID` images show {_shown(covid)}. "
+        f"**Class, source and age group are {coincide} in this dataset.** A model can tell `COVID` from the others by "
+        "age, by image size, by borders or by letters burnt into the picture, without looking at any lung. Equal class "
+        "sizes do not mend that, and no split of this dataset can show it: a score on its test set says nothing about "
+        "patients."
+    )
+
+
+def _shown(sources: Iterable[str]) -> str:
+    return ", or ".join(about(name).shows for name in sources)
+
+
+def _class_table(facts: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
+    rows = [
+        ["class", "images", *splits, "candidates before balancing"],
+        ["---"] * (3 + len(splits)),
+        *(
+            [f"`{name}`", facts["counts"][name], *(split[name] for split in splits.values()), facts["candidates"][name]]
+            for name in CLASSES
+        ),
+    ]
+    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
+
+
+def _ages(manifest: pd.DataFrame) -> str:
+    """Say for each class what is known of ages, measured in this snapshot."""
+    said = []
+    for name in CLASSES:
+        ages = manifest.loc[manifest["class"].eq(name), "age"].dropna()
+        measured = f"{ages.min():g} to {ages.max():g} years, median {ages.median():g}, known for {len(ages)} images"
+        said.append(f"`{name}` {measured if len(ages) else 'not stated for any image'}")
+    return "Ages as stated by the upstreams: " + "; ".join(said) + "."
+
+
+def _audit(audit: Mapping[str, Any]) -> str:
+    """Return the main results of the audit; how well the class is told without looking at the disease."""
+    figures = audit["figures"]
+    rows = "\n".join(
+        f"| {_SEEN[name]} | {_told(figures[f'{name}_originals'])} | {_told(figures[f'{name}_pictures'])} |"
+        for name in _SEEN
+    )
+    return f"""\
+**{audit["headline"]}** {audit["passed"]} of {audit["checks"]} checks passed. A simple classifier, asked about
+patients that it was not trained on, names the class of so many images rightly (guessing: {percent(1 / len(CLASSES))}):
+
+| it sees only | original files | pictures in `data/` |
+|---|---|---|
+{rows}
+
+`audit.html` shows all of it with intervals, confounding, changes and examples; `audit.json` holds the numbers."""
+
+
+def _told(accuracy: float | None) -> str:
+    return "not measured" if accuracy is None else percent(accuracy)
+
+
+def _contents(facts: Mapping[str, Any]) -> str:
+    picture = facts["pictures"]
+    size = f"{picture['width']} x {picture['height']}"
+    return f"""\
+| file | what it is |
+|---|---|
+| `images/CLASS/...` | the original files, byte for byte; nothing but class folders lies here |
+| `data/SPLIT-*.parquet` | the same images, {size} {picture["mode"]}, with label and all columns |
+| `manifest.csv`, `manifest.parquet` | a row for each image: class, split, source, patient, age, licence, checksums |
+| `excluded.csv` | a row for everything that was left out: rule, reason, evidence |
+| `ATTRIBUTION.csv` | origin and licence of each image |
+| `snapshot.json` | revisions, settings, counts, digests |
+| `audit.html`, `audit.json` | what the dataset teaches besides the disease |
+| `changes.json`, `CHANGES.md` | what changed since the previous snapshot |
+| `croissant.json` | this dataset in the Croissant 1.0 format |
+| `preview.jpg` | a contact sheet |
+| `SHA256SUMS` | checksums of all files |
+
+The column `split` is a recommendation: no patient and no near-duplicate spans two splits, and an image stays in its
+split in later snapshots. Only when two patients turn out to be one, images may move; `changes.json` lists them. In the
+pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
+
+
+def _loading(manifest: pd.DataFrame, splits: list[str], version: str, uri: str) -> str:
+    files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
+    webp = int(manifest["format"].eq("WEBP").sum())
+    note = f"\n\nKeras passes over {webp} original files without a word, because they are WebP." if webp else ""
+    return f"""\
+Copy it and check every byte:
+
+```sh
+aws s3 sync {uri} covid-cxr-{version}     # a store of your own also needs --endpoint-url
+(cd covid-cxr-{version} && sha256sum -c --quiet SHA256SUMS)
+```
+
+```python
+folder = "covid-cxr-{version}"
+
+# Hugging Face datasets: with the recommended splits, or the original files
+from datasets import load_dataset
+dataset = load_dataset("parquet", data_files={{{files}
+}})
+originals = load_dataset("imagefolder", data_dir=f"{{folder}}/images", split="train")
+
+# pandas: the manifest, also straight from S3; column `file` is the path within the folder
+import pandas as pd
+manifest = pd.read_parquet(f"{{folder}}/manifest.parquet")
+
+# torchvision
+from torchvision.datasets import ImageFolder
+images = ImageFolder(f"{{folder}}/images")
+
+# Keras
+import keras
+images = keras.utils.image_dataset_from_directory(f"{{folder}}/images", color_mode="grayscale")
+```
+
+torchvision and Keras read `images/` whole; use the column `split` of the manifest to divide it, not a random number, or
+images of one patient end up on both sides.{note}"""
+
+
+def _licences(manifest: pd.DataFrame) -> str:
+    stated = manifest["license"].fillna("(none stated)").value_counts().sort_index()
+    rows = "\n".join(f"| {_cell(str(name))} | {count} |" for name, count in stated.items())
+    flags = _no_derivatives(manifest).value_counts()
+    return f"""\
+There is no licence of the whole. As stated by the upstreams, by number of images:
+
+| licence | images |
+|---|---|
+{rows}
+
+{flags.get("yes", 0)} images forbid derivatives, and {flags.get("unknown", 0)} name no licence; for them the column
+`no_derivatives` of `ATTRIBUTION.csv` says `yes` or `unknown`. The pictures in `data/` and `preview.jpg` are resized
+copies: ask a lawyer, not this card, before you pass those on."""
+
+
+def _making(facts: Mapping[str, Any]) -> str:
+    rows = "\n".join(
+        f"| {source} | {about(source).reference} | `{revision}` |" for source, revision in facts["revisions"].items()
+    )
+    excluded = ", ".join(f"{rule} {count}" for rule, count in facts["excluded"].items())
+    settings = ", ".join(f"`{name}` {'none' if value is None else value}" for name, value in facts["settings"].items())
+    return f"""\
+| source | what | revision |
+|---|---|---|
+{rows}
+
+Settings: {settings}.
+
+Left out, by rule: {excluded or "nothing"}. Where a class had more images than the smallest, those with the
+lowest salted hash of their content were drawn. The same revisions and settings give the same manifest."""
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

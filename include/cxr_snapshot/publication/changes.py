@@ -1,0 +1,189 @@
+"""Compares a snapshot with the one before it. An image is its bytes: names, classes and splits may change around it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.selection.splits import moved_between_splits
+from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
+
+KINDS = {
+    "added": "Images that were not in the previous snapshot.",
+    "removed": "Images that were in the previous snapshot and are not in this one.",
+    "relabelled": "Images with another class.",
+    "moved": "Images in another recommended split.",
+    "renamed": "Images of the same class under another file name.",
+    "updated": "Images of which other columns of the manifest changed.",
+}
+_IDENTITY = ("sha256", "file", "class", "split")
+_LISTED = 50  # rows of a table for people; the JSON file has all
+
+
+def compare(
+    old: pd.DataFrame | None, old_excluded: pd.DataFrame | None, new: pd.DataFrame, excluded: pd.DataFrame
+) -> dict[str, list[dict[str, Any]]]:
+    """List what changed from one manifest to the next.
+
+    Args:
+        old: the previous manifest; ``None`` for the first snapshot, in which every image is added.
+        old_excluded: what the previous snapshot left out, columns ``sha256`` and ``rule``; ``None`` for the first one.
+        new: this snapshot's manifest.
+        excluded: what it leaves out, columns of ``EXCLUDED_COLUMNS``.
+
+    Returns:
+        A list for each of ``KINDS``, each sorted by file.
+    """
+    if old is None:
+        added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
+        return {**{kind: [] for kind in KINDS}, "added": added}
+    removed = old[~old["sha256"].isin(new["sha256"])]
+    ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
+    was_excluded = {} if old_excluded is None else dict(zip(old_excluded["sha256"], old_excluded["rule"], strict=True))
+    found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    for row in _rows(new[~new["sha256"].isin(old["sha256"])]):
+        rule = was_excluded.get(row["sha256"])
+        found["added"].append(_entry(row, reason=f"was excluded as {rule}" if rule else "new in the upstream"))
+    for row in _rows(removed):
+        found["removed"].append(_entry(row, **ledger.explain(row)))
+    for was, now in zip(*map(_rows, _unequal(old, new)), strict=True):
+        for kind, entry in _differences(was, now):
+            found[kind].append(entry)
+    moved = moved_between_splits(old, new)
+    why = dict(zip(moved["file"], moved["reason"], strict=True))
+    found["moved"] = [entry | {"reason": why[entry["file"]]} for entry in found["moved"]]
+    return {kind: sorted(entries, key=lambda entry: str(entry["file"])) for kind, entries in found.items()}
+
+
+def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yield the kind and the entry of each way in which one image changed."""
+    if was["class"] != now["class"]:
+        yield "relabelled", _entry(now, old_class=was["class"], old_file=was["file"], old_finding=was["finding"])
+    elif was["file"] != now["file"]:
+        yield "renamed", _entry(now, old_file=was["file"])
+    if was["split"] != now["split"]:
+        yield "moved", _entry(now, old_split=was["split"])
+    compared = [name for name in MANIFEST_COLUMNS if name in was and name not in {*_IDENTITY, *PROVENANCE_COLUMNS}]
+    if changed := {name: {"from": was[name], "to": now[name]} for name in compared if was[name] != now[name]}:
+        yield "updated", _entry(now, columns=changed)
+
+
+def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the images that are in both tables and not the same in both, in the order of ``after``."""
+    places = pd.Index(before["sha256"]).get_indexer(after["sha256"])
+    now = np.flatnonzero(places >= 0)
+    was, unequal = places[now], np.zeros(len(now), dtype=bool)
+    for name in set(MANIFEST_COLUMNS).intersection(before).difference(PROVENANCE_COLUMNS):
+        one, other = (table[name].iloc[rows].array for table, rows in ((before, was), (after, now)))
+        missing = one.isna() & other.isna()
+        unequal |= ~(np.asarray(pd.array(one == other, dtype="boolean").fillna(value=False), dtype=bool) | missing)
+    return before.iloc[was[unequal]], after.iloc[now[unequal]]
+
+
+def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that have the path or the bytes of a removed image."""
+    return table[table["path"].isin(removed["path"]) | table["sha256"].isin(removed["sha256"])]
+
+
+class _Whereabouts:
+    """Finds out what became of an image that is no longer in."""
+
+    def __init__(self, new: pd.DataFrame, excluded: pd.DataFrame) -> None:
+        self.excluded = list(_rows(excluded))
+        self.by_sha256: dict[str, dict[str, Any]] = {}
+        for row in self.excluded:
+            self.by_sha256.setdefault(row["sha256"], row)
+        self.by_path = {(row["source"], row["path"]): row for row in [*_rows(new), *self.excluded]}
+
+    def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return rule, reason and evidence for an image of the previous manifest."""
+        at_path = self.by_path.get((row["source"], row["path"]))
+        same = at_path if at_path and at_path["sha256"] == row["sha256"] else self.by_sha256.get(row["sha256"])
+        if same is None and at_path and at_path["sha256"]:
+            return {"rule": "replaced", "reason": "The upstream's file of this name has other bytes now."}
+        if same := same or at_path:
+            return {name: same[name] for name in ("rule", "reason", "evidence")}
+        return {"rule": "missing_file", "reason": REASONS["missing_file"], "evidence": "no row names it any more"}
+
+
+def changes_report(
+    found: Mapping[str, list[dict[str, Any]]],
+    previous: Mapping[str, Any] | None,
+    revisions: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return the content of ``changes.json``.
+
+    Args:
+        found: result of :func:`compare`.
+        previous: ``snapshot.json`` of the previous snapshot, or ``None``.
+        revisions: this snapshot's, by source.
+    """
+    old = previous["revisions"] if previous else {}
+    return {
+        "schema_version": 1,
+        "previous": previous["version"] if previous else None,
+        "revisions": {name: {"from": old.get(name), "to": revision} for name, revision in revisions.items()},
+        "counts": {kind: len(found[kind]) for kind in KINDS},
+        **found,
+    }
+
+
+def changes_markdown(report: Mapping[str, Any]) -> str:
+    """Return ``CHANGES.md`` without its title: the report for people."""
+    if report["previous"] is None:
+        return f"This is the first snapshot; all its {report['counts']['added']} images are new.\n"
+    lines = [f"Compared with {report['previous']}.", ""]
+    lines += [f"- {name}: {_shown(change['from'])} → {change['to']}" for name, change in report["revisions"].items()]
+    lines += ["", *_table(["change", "images"], [[kind, str(report["counts"][kind])] for kind in KINDS])]
+    for kind, meaning in KINDS.items():
+        if not (entries := report[kind]):
+            continue
+        lines += ["", f"## {kind.capitalize()}", "", meaning, ""]
+        if kind == "updated":  # one change of words upstream often touches every image
+            rows = [[what, str(count)] for what, count in Counter(map(describe, entries)).most_common()]
+            lines += _table(["what", "images"], rows[:_LISTED])
+        else:
+            rows = [[entry["file"], describe(entry)] for entry in entries]
+            lines += _table(["file", "what"], rows[:_LISTED])
+        if len(rows) > _LISTED:
+            lines += ["", f"{len(rows) - _LISTED} more are in changes.json."]
+    return "\n".join(lines) + "\n"
+
+
+def describe(entry: Mapping[str, Any]) -> str:
+    """Say in words what happened to one image."""
+    if "columns" in entry:
+        changed = [f"{name}: {_shown(c['from'])} → {_shown(c['to'])}" for name, c in entry["columns"].items()]
+        return "; ".join(changed)
+    words = [str(entry[name]) for name in ("rule", "reason", "evidence") if entry.get(name)]
+    words += [f"{name.removeprefix('old_')} was {_shown(entry[name])}" for name in entry if name.startswith("old_")]
+    return "; ".join(words)
+
+
+def _entry(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:
+    return {name: row[name] for name in _IDENTITY} | {name: value for name, value in more.items() if value is not None}
+
+
+def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield the rows as plain values, ``None`` where one is missing."""
+    plain = frame.astype(object).where(frame.notna(), None)
+    for values in plain.itertuples(index=False, name=None):
+        yield dict(zip(map(str, frame.columns), values, strict=True))
+
+
+def _table(header: list[str], rows: list[list[str]]) -> list[str]:
+    cells = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    return ["| " + " | ".join(row) + " |" for row in cells]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
+
+
+def _shown(value: Any) -> str:
+    return "(empty)" if value is None else str(value)

@@ -1,0 +1,185 @@
+"""Describes a snapshot in Croissant 1.0, which search engines and dataset loaders read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from cxr_snapshot.publication.cards import citations
+from cxr_snapshot.sources import about
+from cxr_snapshot.tables import MANIFEST_SCHEMA
+
+_CONTEXT = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+_FORMATS = {
+    "csv": "text/csv",
+    "parquet": "application/x-parquet",
+    "json": "application/json",
+    "jpg": "image/jpeg",
+    "html": "text/html",
+}
+_IMAGE_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
+_TYPES = {pa.string(): "sc:Text", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}
+
+
+@dataclass(frozen=True)
+class DescribedFile:
+    """A file of the snapshot: its name, size in bytes and SHA-256 in hex."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def croissant(
+    files: Sequence[DescribedFile], image_formats: Sequence[str], warning: str, snapshot: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the content of ``croissant.json``.
+
+    Args:
+        files: the tables and shards; ``manifest.parquet`` is among them.
+        image_formats: Pillow's names of the formats of the original files.
+        warning: what everybody must know before use.
+        snapshot: ``version``, ``created``, ``uri`` and ``revisions`` of ``snapshot.json``.
+    """
+    sources = [about(name) for name in snapshot["revisions"]]
+    return {
+        "@context": _CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": "covid-cxr",
+        "description": f"Balanced chest X-rays of the classes COVID, NORMAL and PNEUMONIA. {warning}",
+        "version": semantic_version(snapshot["version"]),
+        "datePublished": snapshot["created"],
+        "url": snapshot["uri"],
+        "license": [
+            *(each.licence_url for each in sources if each.licence_url),
+            "See ATTRIBUTION.csv for the licence of each image",
+        ],
+        "citeAs": citations(snapshot["revisions"]),
+        "creator": [{"@type": "sc:Organization", "name": each.reference} for each in sources],
+        "keywords": ["chest X-ray", "COVID-19", "pneumonia", "image classification"],
+        "distribution": [*map(_file_object, files), *_file_sets(image_formats)],
+        "recordSet": [_manifest_records(), _example_records()],
+    }
+
+
+def semantic_version(version: str) -> str:
+    """Turn a snapshot's name into the form that Croissant asks for: ``2026-11-03.1`` becomes ``2026.11.3+1``."""
+    day, _, number = version.partition(".")
+    when = date.fromisoformat(day)
+    return f"{when.year}.{when.month}.{when.day}" + (f"+{number}" if number else "")
+
+
+def _file_object(file: DescribedFile) -> dict[str, Any]:
+    return {
+        "@type": "cr:FileObject",
+        "@id": file.name,
+        "name": file.name,
+        "contentUrl": file.name,
+        "contentSize": f"{file.size} B",
+        "encodingFormat": _FORMATS[file.name.rsplit(".", 1)[-1]],
+        "sha256": file.sha256,
+    }
+
+
+def _file_sets(image_formats: Sequence[str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "@type": "cr:FileSet",
+            "@id": "images",
+            "name": "images",
+            "description": "The original files; the folder is the class. SHA256SUMS has their checksums.",
+            "encodingFormat": [_IMAGE_FORMATS[name] for name in sorted(image_formats)],
+            "includes": "images/*/*",
+        },
+        {
+            "@type": "cr:FileSet",
+            "@id": "shards",
+            "name": "shards",
+            "description": "The same images, small and gray, with label and all columns, by split.",
+            "encodingFormat": "application/x-parquet",
+            "includes": "data/*.parquet",
+        },
+    ]
+
+
+def _manifest_records() -> dict[str, Any]:
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "manifest",
+        "name": "manifest",
+        "description": "A record for each image.",
+        "key": {"@id": "manifest/file"},
+        "field": [
+            _field("manifest", field.name, _TYPES[field.type], {"fileObject": {"@id": "manifest.parquet"}})
+            for field in MANIFEST_SCHEMA
+        ],
+    }
+
+
+def _example_records() -> dict[str, Any]:
+    shards = {"fileSet": {"@id": "shards"}}
+    image = _field("examples", "image", "sc:ImageObject", shards)
+    image["source"]["transform"] = {"jsonPath": "bytes"}
+    others = [
+        _field("examples", name, kind, shards)
+        for name, kind in (("label", "sc:Integer"), ("class", "sc:Text"), ("split", "sc:Text"), ("file", "sc:Text"))
+    ]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "examples",
+        "name": "examples",
+        "description": "The small gray images with label, class and recommended split.",
+        "field": [image, *others],
+    }
+
+
+def _field(records: str, column: str, kind: str, file: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "@type": "cr:Field",
+        "@id": f"{records}/{column}",
+        "name": column,
+        "dataType": kind,
+        "source": {**file, "extract": {"column": column}},
+    }

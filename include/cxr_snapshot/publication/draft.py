@@ -1,0 +1,121 @@
+"""Assembles everything that a snapshot holds."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.audit import REPORT, summary
+from cxr_snapshot.inspection.pictures import DESCRIPTION, Pictures
+from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
+from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
+from cxr_snapshot.publication.croissant import DescribedFile, croissant
+from cxr_snapshot.publication.parts import Copy, Draft
+from cxr_snapshot.publication.preview import draw_preview
+from cxr_snapshot.publication.shards import write_shards
+from cxr_snapshot.store.encoding import csv_bytes, json_bytes, parquet_bytes
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.tables import MANIFEST_COLUMNS, MANIFEST_SCHEMA
+
+SCHEMA_VERSION = 1
+
+
+def build_draft(
+    store: Store,
+    manifest: pd.DataFrame,
+    excluded: pd.DataFrame,
+    facts: dict[str, Any],
+    *,
+    previous: dict[str, Any] | None,
+    folder: str,
+    report: Mapping[str, bytes],
+) -> Draft:
+    """Make what the snapshot holds, as far as it does not depend on its name.
+
+    Args:
+        store: holds the blobs and the previous snapshot; receives the large files that are made here.
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        excluded: columns of ``EXCLUDED_COLUMNS``.
+        facts: revisions, settings, counts and content digest for ``snapshot.json``.
+        previous: ``snapshot.json`` of the snapshot to compare with, or ``None`` for the first one.
+        folder: the run's folder in the store, for the large files.
+        report: what the audit wrote, ``audit.json`` and ``audit.html``.
+    """
+    earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
+    pictures = Pictures(store)
+    # Takes much memory, so while there are no tables yet.
+    shards = write_shards(store, pictures, manifest, folder, earlier)
+    attributed, splits = attribution(manifest), split_counts(manifest)
+    preview = draw_preview(pictures, manifest)
+    found = compare(*_earlier_tables(store, previous), manifest, excluded)
+    changes = changes_report(found, previous, facts["revisions"])
+    changes_text, changes_json = changes_markdown(changes), json_bytes(changes)
+    del found, changes  # a first snapshot has an entry for each image
+    manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
+    tables = {
+        "manifest.csv": manifest_csv,
+        "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
+        "excluded.csv": csv_bytes(excluded),
+        "ATTRIBUTION.csv": csv_bytes(attributed),
+        "changes.json": changes_json,
+        "preview.jpg": preview,
+        **report,
+    }
+    made = {
+        "manifest_sha256": _sha256(manifest_csv),
+        "schema_version": SCHEMA_VERSION,
+        "splits": splits,
+        "pictures": DESCRIPTION,
+        "audit": summary(json.loads(report[REPORT])),
+    }
+    images = tuple(
+        Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
+        for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
+    )
+    return Draft(manifest, images + shards, tables, facts | made, changes_text)
+
+
+def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
+    """Return the files that name the snapshot itself; equal arguments give equal bytes.
+
+    Args:
+        draft: all the rest of the snapshot.
+        version: its name.
+        created: ISO 8601 time.
+        uri: address of its folder, with a slash at its end.
+        previous: version of the snapshot that was the latest before, or ``None``.
+    """
+    snapshot = draft.facts | {"version": version, "uri": uri, "created": created, "previous": previous}
+    described = [DescribedFile(name, len(body), _sha256(body)) for name, body in draft.tables.items()]
+    described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
+    described.sort(key=lambda file: file.name)
+    formats = sorted(set(draft.manifest["format"]))
+    return {
+        "CHANGES.md": f"# Changes in {version}\n\n{draft.changes}".encode(),
+        "README.md": dataset_card(draft.manifest, snapshot),
+        "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
+        "snapshot.json": json_bytes(snapshot),
+    }
+
+
+def _earlier_tables(
+    store: Store, previous: Mapping[str, Any] | None
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Return manifest and excluded records of the previous snapshot."""
+    if previous is None:
+        return None, None
+    manifest = store.get_table(f"{previous['version']}/manifest.parquet")
+    return manifest, pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
+
+
+def _is_shard(copy: Copy) -> bool:
+    return copy.target.startswith("data/")
+
+
+def _sha256(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()

@@ -1,0 +1,165 @@
+"""Writes the Parquet shards: small uniform pictures with label and manifest columns, a set of files for each split."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+from collections.abc import Container, Iterator, Mapping, Sequence
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.progress import Progress
+from cxr_snapshot.publication.checksums import SUMS, read_sums
+from cxr_snapshot.publication.parts import Copy
+from cxr_snapshot.selection.splits import TARGET
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, to_arrow
+
+log = logging.getLogger(__name__)
+
+SHARD_ROWS = 1000  # about 35 MB, so that one shard fits in memory
+_GROUP_ROWS = 100  # what a reader that streams has to fetch at least
+
+_PICTURES = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])
+_IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def _hugging_face_features() -> dict[str, dict[str, object]]:
+    """Say what the columns are, in the words of Hugging Face ``datasets``, so that it shows images and class names."""
+    features: dict[str, dict[str, object]] = {
+        "image": {"_type": "Image"},
+        "label": {"names": list(CLASSES), "_type": "ClassLabel"},
+    }
+    kinds = {pa.string(): "string", pa.int64(): "int64", pa.float64(): "float64"}
+    return features | {field.name: {"dtype": kinds[field.type], "_type": "Value"} for field in MANIFEST_SCHEMA}
+
+
+SHARD_SCHEMA = pa.schema(
+    [("image", _IMAGE), ("label", pa.int64()), *MANIFEST_SCHEMA],
+    metadata={"huggingface": json.dumps({"info": {"features": _hugging_face_features()}})},
+)
+
+
+def write_shards(
+    store: Store, others: Pictures, manifest: pd.DataFrame, folder: str, earlier: str | None = None
+) -> tuple[Copy, ...]:
+    """Write the shards as objects under the run's folder, named by content; those that are there are not written again.
+
+    The order in a shard is that of the images' SHA-256, so that someone who streams it meets the classes mixed. A split
+    without images has no shard.
+
+    Args:
+        store: holds the earlier snapshot; receives the shards.
+        others: gives the pictures that are in no shard of the earlier snapshot.
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        folder: the run's folder.
+        earlier: version of a snapshot with pictures of the same recipe. They are taken out of its shards of the same
+            split.
+
+    Returns:
+        What to copy into the snapshot.
+    """
+    present = store.list(f"{folder}/data/")
+    sums = read_sums(store, earlier, "data/") if earlier else {}
+    copies = []
+    progress = Progress("pictures put into shards", len(manifest))
+    for split in TARGET:
+        sha256s = manifest.loc[manifest["split"].eq(split), "sha256"].sort_values()
+        parts = [sha256s.iloc[start : start + SHARD_ROWS] for start in range(0, len(sha256s), SHARD_ROWS)]
+        shards = _read_shards(store, earlier, {name: sums[name] for name in sums if name.startswith(f"data/{split}-")})
+        for number, (part, pictures) in enumerate(zip(parts, _pictures(parts, shards, others, progress), strict=True)):
+            source, sha256, size = _write_shard(store, manifest.loc[part.index], pictures, folder, present)
+            copies.append(Copy(source, f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet", sha256, size))
+    return tuple(copies)
+
+
+def _write_shard(
+    store: Store, rows: pd.DataFrame, pictures: pa.BinaryArray, folder: str, present: Container[str]
+) -> tuple[str, str, int]:
+    """Write one shard unless it is there, and return its name in the store, its SHA-256 and its size."""
+    body = shard_bytes(rows, pictures)
+    sha256 = hashlib.sha256(body).hexdigest()
+    name = f"{folder}/data/{sha256}.parquet"
+    if name not in present:
+        store.put(name, body, sha256=sha256)
+    return name, sha256, len(body)
+
+
+def _pictures(
+    parts: Sequence[pd.Series], shards: Iterator[pa.Table], others: Pictures, progress: Progress
+) -> Iterator[pa.BinaryArray]:
+    """Yield the pictures of each part.
+
+    Args:
+        parts: SHA-256 of blobs, sorted over all parts.
+        shards: columns of ``_PICTURES``, sorted over all of them as well; so that no more are held than those of about
+            two parts.
+        others: gives those that are in no shard.
+        progress: counts the pictures.
+    """
+    held = _PICTURES.empty_table()
+    reached = ""
+    for part in parts:
+        wanted = pa.array(part, type=pa.string())
+        while reached < wanted[-1].as_py() and (shard := next(shards, None)) is not None:
+            held = pa.concat_tables([held, shard])
+            reached = max(held["sha256"].to_pylist(), default=reached)
+        missing = pc.filter(wanted, pc.is_null(pc.index_in(wanted, held["sha256"]))).to_pylist()
+        progress.advance(len(wanted) - len(missing))
+        made = []
+        for picture in others.load(missing):
+            made.append(picture)
+            progress.advance()
+        held = pa.concat_tables([held, pa.table([missing, made], schema=_PICTURES)])
+        yield held["picture"].take(pc.index_in(wanted, held["sha256"])).combine_chunks()
+        held = held.filter(pc.greater(held["sha256"], wanted[-1]))
+
+
+def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Yield the pictures of each shard, columns of ``_PICTURES``; none of a shard that is not what ``sums`` says.
+
+    A damaged picture must not get into the next snapshot, where it would have a new and fitting checksum.
+    """
+    for name in sorted(sums):
+        yield _read_shard(store, f"{version}/{name}", sums[name])
+
+
+def _read_shard(store: Store, name: str, sha256: str) -> pa.Table:
+    body = store.get(name)
+    if hashlib.sha256(body).hexdigest() != sha256:
+        log.warning("%s is not what %s says; its pictures are made again", store.uri(name), SUMS)
+        return _PICTURES.empty_table()
+    found = pq.ParquetFile(pa.BufferReader(body)).read(columns=["sha256", "image.bytes"])
+    return pa.table([found["sha256"], pc.struct_field(found["image"], "bytes")], schema=_PICTURES)
+
+
+def shard_bytes(rows: pd.DataFrame, pictures: pa.BinaryArray) -> bytes:
+    """Return one shard with exactly ``SHARD_SCHEMA``; equal arguments give equal bytes.
+
+    Args:
+        rows: columns of ``MANIFEST_SCHEMA``.
+        pictures: PNG bytes for each row.
+    """
+    facts = to_arrow(rows, MANIFEST_SCHEMA)
+    labels = pa.array([CLASSES.index(name) for name in rows["class"]], type=pa.int64())
+    sink = io.BytesIO()
+    # Statistics of the pictures would be whole pictures, no two are equal, and PNG is compressed: nothing helps there.
+    names = list(MANIFEST_SCHEMA.names)
+    compression = dict.fromkeys([*names, "label", "image.path"], "zstd") | {"image.bytes": "none"}
+    options = {"compression": compression, "use_dictionary": names, "write_statistics": names}
+    with pq.ParquetWriter(sink, SHARD_SCHEMA, **options) as writer:
+        for start in range(0, len(rows), _GROUP_ROWS):  # group by group, so that no second copy of all is made
+            group = slice(start, start + _GROUP_ROWS)
+            columns = [column.combine_chunks() for column in facts[group].columns]
+            images = pa.StructArray.from_arrays(
+                [pictures[group], columns[facts.column_names.index("file")]],
+                fields=list(_IMAGE),
+            )
+            writer.write_table(pa.Table.from_arrays([images, labels[group], *columns], schema=SHARD_SCHEMA))
+    return sink.getvalue()

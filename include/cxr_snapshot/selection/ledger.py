@@ -1,0 +1,39 @@
+"""The ledger in the store, on its way from stage to stage."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from cxr_snapshot.progress import listed
+from cxr_snapshot.selection.balance import class_counts
+from cxr_snapshot.selection.rules import excluded_by_rule
+from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import LEDGER_SCHEMA
+
+log = logging.getLogger(__name__)
+
+
+def load_ledger(store: Store, folder: str, stage: str) -> pd.DataFrame:
+    """Return the ledger that a stage left in the run's folder, columns of ``LEDGER_SCHEMA``."""
+    return store.get_table(f"{folder}/{stage}.parquet")
+
+
+def in_order(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the ledger by source, path and line of the table, so that equal ledgers are equal bytes."""
+    return ledger.sort_values(["source", "path", "metadata_line"], na_position="last", ignore_index=True)
+
+
+def save_ledger(store: Store, folder: str, stage: str, ledger: pd.DataFrame) -> dict[str, Any]:
+    """Keep the ledger for the next stage.
+
+    Returns:
+        Small facts for the XCom: address of the ``ledger``, ``counts`` by class, ``excluded`` by rule.
+    """
+    name = f"{folder}/{stage}.parquet"
+    store.put_table(name, ledger, LEDGER_SCHEMA)
+    counts, excluded = class_counts(ledger), excluded_by_rule(ledger)
+    log.info("%s; excluded %s; table %s", listed(counts), listed(excluded) or "nothing", store.uri(name))
+    return {"ledger": store.uri(name), "counts": counts, "excluded": excluded}

@@ -1,0 +1,237 @@
+"""The COVID collection: what its files, rows and words mean, and what people must know of it.
+
+A folder of images and a table, ``metadata.csv``, in a GitHub repository. The table changed often: before 2020-03-17 it
+had no column for the modality, and findings are paths since autumn 2020 (``Pneumonia/Viral/COVID-19``).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pandas as pd
+
+from cxr_snapshot.errors import MetadataError
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources.base import About
+from cxr_snapshot.sources.github import GithubRepository
+from cxr_snapshot.sources.http import Sleep
+from cxr_snapshot.sources.sheets import COMMON_LOOKS, Form, read_sheet
+from cxr_snapshot.sources.words import FindingKind, modality, plain, remember, view_kind
+from cxr_snapshot.tables import LEDGER_SCHEMA, conform
+
+METADATA = "metadata.csv"
+_IMAGES = "images/"
+
+ABOUT = About(
+    title="COVID-19 Image Data Collection",
+    url="https://github.com/ieee8023/covid-chestxray-dataset",
+    shows="mostly adults and come from many publications and hospitals",
+    licence="Each image of the COVID collection has the licence that ATTRIBUTION.csv states; some forbid derivatives, "
+    "and for some none is known.",
+    limit="many images of the COVID collection were cut from figures of publications, so they are small, compressed, "
+    "or bear arrows and text.",
+    citation="""\
+@article{cohen2020covid,
+  title   = {COVID-19 Image Data Collection: Prospective Predictions Are the Future},
+  author  = {Cohen, Joseph Paul and Morrison, Paul and Dao, Lan and Roth, Karsten and Duong, Tim Q
+             and Ghassemi, Marzyeh},
+  journal = {arXiv:2006.11988},
+  year    = {2020},
+  url     = {https://arxiv.org/abs/2006.11988}
+}""",
+)
+
+# A finding is a path, a single label, or several labels joined by commas.
+_COVID = {"covid-19", "sars-cov-2"}
+
+_VIRAL = {
+    *("viral", "sars", "mers", "mers-cov", "influenza", "h1n1", "varicella", "herpes"),
+    "swine-origin influenza a (h1n1) viral pneumonia",
+}
+_BACTERIAL = {
+    *("bacterial", "streptococcus", "klebsiella", "chlamydophila", "legionella", "e.coli", "mycoplasma"),
+    *("staphylococcus", "mrsa", "nocardia"),
+}
+
+_NORMAL = {"no finding"}
+
+_OTHER = {"fungal", "pneumocystis", "aspergillosis", "lipoid", "aspiration", "tuberculosis", "unknown"}
+
+_UNSPECIFIC = {"pneumonia", "ards"}  # name no cause; `ARDS` may follow from any of them
+
+
+_FOLDERS = {"images", "volumes"}
+
+
+@remember
+def finding_kind(finding: str | None) -> FindingKind | None:
+    """Return what a ``finding`` cell names, or ``None`` where it names a label that is not known.
+
+    ``covid`` where any of its labels is COVID-19. ``viral`` and ``bacterial`` are pneumonias of that cause alone,
+    ``normal`` is ``No Finding`` alone, and ``other`` is all else: fungal or mixed causes, pneumonia of unknown cause.
+    """
+    labels = {plain(label) for part in (finding or "").split(",") for label in part.split("/")}
+    if labels & _COVID:
+        return "covid"
+    if not labels <= _VIRAL | _BACTERIAL | _NORMAL | _OTHER | _UNSPECIFIC:
+        return None
+    if labels == _NORMAL:
+        return "normal"
+    causes = labels - _UNSPECIFIC
+    if causes and causes <= _VIRAL:
+        return "viral"
+    return "bacterial" if causes and causes <= _BACTERIAL else "other"
+
+
+@remember
+def folder(text: str | None) -> str | None:
+    """Return ``images`` or ``volumes``, or ``None`` for a word that is not known."""
+    name = plain(text).strip("/")
+    return name if name in _FOLDERS else None
+
+
+# Columns whose cells decide what an image is, and what each may look like. Others cannot give a shift away: people do
+# write a DOI's address into `doi`, and an age into `sex`.
+FORM = Form(
+    columns={"patientid": "patient_id"}
+    | {
+        name: name
+        for name in ("finding", "view", "modality", "folder", "filename", "age", "sex", "license", "url", "doi")
+    },
+    required=("patient_id", "finding", "view", "filename"),
+    # `modality` is older than `folder`: a header with the younger one alone is damaged, and its CT rows would pass.
+    needed_with={"folder": "modality"},
+    looks={
+        **COMMON_LOOKS,
+        "finding": lambda text: text.lower() != "unknown" and finding_kind(text),  # may stand in any column
+        "folder": folder,
+    },
+    expected={
+        "finding": {"finding"},
+        "view": {"view"},
+        "modality": {"modality"},
+        "folder": {"folder"},
+        "filename": {"file", "number", "date"},
+        "url": {"url", "doi", "file"},
+        "license": {"licence"},  # another address is where the image came from, and the licence stands elsewhere
+    },
+)
+
+
+class CovidCollection(GithubRepository):
+    """``metadata.csv`` and everything under ``images/`` of one branch."""
+
+    name = "covid"
+    about = ABOUT
+    metadata_path = METADATA
+
+    def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
+        super().__init__(settings, settings.github_repo, settings.github_branch, sleep=sleep)
+
+    def is_wanted(self, path: str) -> bool:
+        """Say whether a file of the repository belongs to the collection."""
+        return path == METADATA or path.startswith(_IMAGES)
+
+    def records(self, inventory: pd.DataFrame, read: Callable[[str], bytes]) -> pd.DataFrame:
+        """Join the images with the rows of ``metadata.csv``; see ``Source``.
+
+        Raises:
+            MetadataError: there is no ``metadata.csv``, or none that can be read.
+        """
+        if not inventory["path"].eq(METADATA).any():
+            raise MetadataError(f"{self.repo} holds no {METADATA} at this commit. Pin an earlier one.")
+        return covid_records(inventory, read_metadata(read(METADATA)))
+
+
+def read_metadata(content: bytes, where: str = METADATA) -> pd.DataFrame:
+    """Read one ``metadata.csv`` of any time.
+
+    Args:
+        content: the file's bytes.
+        where: what to call the file in messages.
+
+    Returns:
+        Columns of ``FORM.schema``; see :class:`cxr_snapshot.sources.sheets.Sheet`. Where the file has no column for the
+        modality, the view tells it.
+
+    Raises:
+        MetadataError: as :func:`cxr_snapshot.sources.sheets.read_sheet`.
+    """
+    table, columns = read_sheet(content, FORM, where)
+    if "modality" not in columns:
+        is_ct = table["view"].map(view_kind, na_action="ignore").eq("tomography").fillna(value=False)
+        table["modality"] = table["modality"].mask(table["problem"].isna(), "X-ray").mask(is_ct, "CT")
+    return table
+
+
+def covid_records(inventory: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+    """Join the images of the COVID collection with the rows of its ``metadata.csv``.
+
+    Args:
+        inventory: files of one revision, columns of ``INVENTORY_SCHEMA``.
+        metadata: the revision's ``metadata.csv``, columns of ``FORM.schema``.
+
+    Returns:
+        Ledger rows. Every image and every row is there exactly once. Where several rows name one file, the first goes
+        with it and the others are excluded as ``duplicate_row``; they keep the file's path and their own patient, so
+        that the patients can be linked. Where such rows disagree about the kind of finding, view or modality, the image
+        is excluded as ``contradictory_rows``.
+    """
+    kinds = metadata["finding"].map(finding_kind, na_action="ignore")
+    rows = metadata.assign(
+        path=metadata["folder"].map(_folder, na_action="ignore").fillna("images") + "/" + metadata["filename"],
+        finding_kind=kinds,
+        view_kind=metadata["view"].map(view_kind, na_action="ignore"),
+        modality_kind=metadata["modality"].map(modality, na_action="ignore"),
+        folder_kind=metadata["folder"].map(folder, na_action="ignore"),
+        **{"class": kinds.map({"covid": "COVID"})},
+        subtype=kinds.where(kinds.isin(["viral", "bacterial"])),
+        patient_id="covid:" + metadata["patient_id"],
+        rule=metadata["problem"],
+        evidence=metadata["raw"],
+    )
+    named = rows[rows["rule"].isna() & rows["path"].notna()]
+    first_lines = named.groupby("path")["metadata_line"].first()
+    repeated = named.index[named.duplicated("path")]
+    rows.loc[repeated, "rule"] = "duplicate_row"
+    rows.loc[repeated, "evidence"] = [
+        f"{path!r} is also named in line {first_lines[path]}" for path in rows.loc[repeated, "path"]
+    ]
+    images = inventory.loc[inventory["path"].ne(METADATA), ["path", "sha256", "bytes", "ignored"]]
+    matching = rows["rule"].isna() & rows["path"].isin(images["path"])
+    with_image = images.merge(rows[matching], on="path", how="left")
+    disputes = _disputes(named)
+    disputed = with_image["path"].isin(list(disputes))
+    with_image.loc[disputed, "rule"] = "contradictory_rows"
+    with_image.loc[disputed, "evidence"] = with_image.loc[disputed, "path"].map(disputes)
+    with_image["rule"] = with_image["ignored"].fillna(with_image["rule"])
+    with_image["in_upstream"] = True
+    return conform(
+        pd.concat([with_image, rows[~matching].assign(in_upstream=False)], ignore_index=True).assign(source="covid"),
+        LEDGER_SCHEMA,
+    )
+
+
+def _folder(text: str) -> str:
+    return folder(text) or text
+
+
+def _disputes(rows: pd.DataFrame) -> dict[str, str]:
+    """Return what the rows of a file say of it, by path, where they disagree on what kind of image it is."""
+    said: dict[str, list[pd.Series]] = {}
+    for _, row in rows[rows.duplicated("path", keep=False)].iterrows():
+        said.setdefault(row["path"], []).append(row)
+    return {
+        path: "; ".join(f"line {row['metadata_line']}: {_words(row)}" for row in group)
+        for path, group in said.items()
+        if len({_kinds(row) for row in group}) > 1
+    }
+
+
+def _kinds(row: pd.Series) -> tuple[str | None, ...]:
+    return tuple(None if pd.isna(row[name]) else row[name] for name in ("finding_kind", "view_kind", "modality_kind"))
+
+
+def _words(row: pd.Series) -> str:
+    return ", ".join("(empty)" if pd.isna(row[name]) else row[name] for name in ("finding", "view", "modality"))

@@ -1,0 +1,80 @@
+"""JSON, CSV and Parquet: equal values give equal bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from cxr_snapshot.errors import StorageError
+from cxr_snapshot.tables import to_arrow, to_frame
+
+_ROWS = 10_000  # of a table that are turned into another form at a time
+
+_JSON: dict[str, Any] = {"indent": 2, "sort_keys": True, "ensure_ascii": False, "allow_nan": False}
+
+
+def json_sha256(value: dict[str, Any]) -> str:
+    """Return the SHA-256 of ``json_bytes(value)`` in hex, in little memory."""
+    digest = hashlib.sha256()
+    for piece in _json_pieces(value):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def json_bytes(value: dict[str, Any]) -> bytes:
+    """Return ``value`` as indented JSON with sorted keys and a final newline."""
+    return b"".join(_json_pieces(value))
+
+
+def _json_pieces(value: dict[str, Any]) -> Iterator[bytes]:
+    """Yield JSON in pieces of some size; the many small ones that the library makes would take ten times the memory."""
+    small = json.JSONEncoder(**_JSON).iterencode(value)
+    while piece := "".join(itertools.islice(small, 10_000)):
+        yield piece.encode()
+    yield b"\n"
+
+
+def parse_json(body: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object in ``body``.
+
+    Raises:
+        StorageError: it is none; the text names ``where``.
+    """
+    try:
+        value = json.loads(body)
+    except ValueError as error:
+        raise StorageError(f"{where} is not JSON ({error}). Restore it from a backup or delete it.") from error
+    if not isinstance(value, dict):
+        raise StorageError(f"{where} is not a JSON object. Restore it from a backup or delete it.")
+    return value
+
+
+def csv_bytes(frame: pd.DataFrame, *, header: bool = True) -> bytes:
+    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing; without ``header`` the rows alone."""
+    body = io.BytesIO()
+    frame.to_csv(body, index=False, header=header, lineterminator="\n")
+    return body.getvalue()
+
+
+def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
+    """Return ``frame`` as a Parquet file with exactly ``schema``; equal tables give equal bytes."""
+    sink = io.BytesIO()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for start in range(0, max(len(frame), 1), _ROWS):  # in pieces, so that no second copy of all is made
+            writer.write_table(to_arrow(frame.iloc[start : start + _ROWS], schema))
+    return sink.getvalue()
+
+
+def read_parquet(body: bytes, columns: Sequence[str] | None) -> pd.DataFrame:
+    """Return a Parquet file as a table, or only some of its columns; piece by piece."""
+    file = pq.ParquetFile(pa.BufferReader(body))
+    pieces = [to_frame(file.read_row_group(number, columns=columns)) for number in range(file.num_row_groups)]
+    return pd.concat(pieces, ignore_index=True) if pieces else to_frame(file.read(columns=columns))

@@ -1,0 +1,288 @@
+"""Object storage: the one place that talks S3.
+
+Names are relative to the prefix. Every write states its SHA-256, so that a damaged upload is refused by the store.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+
+from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
+from cxr_snapshot.store.encoding import json_bytes, parquet_bytes, parse_json, read_parquet
+from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated
+
+if TYPE_CHECKING:
+    from botocore.response import StreamingBody
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, HeadObjectOutputTypeDef
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What a listing says of one object: size in bytes, ETag with its quotes, time of the last change."""
+
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Store:
+    """Objects under one prefix of one bucket.
+
+    Args:
+        client: a boto3 S3 client.
+        bucket: name of an existing bucket.
+        prefix: key prefix without slashes at its ends; may be empty.
+        conditional_writes: whether the store honours ``If-None-Match`` and ``If-Match``. If not, a conditional write
+            looks first and then writes, so that a second writer in between is overwritten unnoticed.
+    """
+
+    def __init__(self, client: S3Client, bucket: str, prefix: str, *, conditional_writes: bool = True) -> None:
+        self.client, self.bucket, self.prefix = client, bucket, prefix
+        self.conditional_writes = conditional_writes
+
+    def key(self, name: str) -> str:
+        """Return the full key of ``name``."""
+        return f"{self.prefix}/{name}" if self.prefix else name
+
+    def uri(self, name: str) -> str:
+        """Return the ``s3://`` address of ``name``."""
+        return f"s3://{self.bucket}/{self.key(name)}"
+
+    def get(self, name: str) -> bytes:
+        """Return an object's bytes.
+
+        Raises:
+            MissingObjectError: there is no such object.
+            StorageError: the store refused or did not answer.
+        """
+        return self.get_with_etag(name)[0]
+
+    def get_with_etag(self, name: str) -> tuple[bytes, str]:
+        """Return an object's bytes and ETag; errors as :meth:`get`."""
+        return self._read(name, lambda body: body.read())
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of an object's bytes in hex, in little memory; errors as :meth:`get`."""
+        return self._read(name, _sha256_of)[0]
+
+    def save(self, name: str, file: Path) -> str:
+        """Write an object's bytes to a local file and return their SHA-256 in hex; errors as :meth:`get`."""
+
+        def write(body: StreamingBody) -> str:
+            with file.open("wb") as sink:
+                return _sha256_of(body, sink)
+
+        return self._read(name, write)[0]
+
+    def put(
+        self,
+        name: str,
+        body: bytes,
+        *,
+        sha256: str | None = None,
+        only_if_absent: bool = False,
+        only_if_etag: str | None = None,
+    ) -> None:
+        """Write an object.
+
+        Args:
+            name: its name.
+            body: its bytes.
+            sha256: their SHA-256 in hex, where the caller already has it.
+            only_if_absent: write only when no such object exists.
+            only_if_etag: write only over an object with this ETag.
+
+        Raises:
+            PreconditionFailedError: the object was not in the state asked for.
+            StorageError: the store refused or did not answer.
+        """
+        digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(body).digest()
+        extra: dict[str, Any] = {"ChecksumSHA256": base64.b64encode(digest).decode()}
+        if not self.conditional_writes:
+            self._look_first(name, only_if_absent=only_if_absent, only_if_etag=only_if_etag)
+        elif only_if_absent:
+            extra["IfNoneMatch"] = "*"
+        elif only_if_etag:
+            extra["IfMatch"] = only_if_etag
+
+        def attempt() -> None:
+            with self._errors("write", name):
+                self.client.put_object(Bucket=self.bucket, Key=self.key(name), Body=body, **extra)
+
+        try:
+            again(attempt)
+        except MissingObjectError as error:  # what S3 answers to If-Match where there is nothing
+            raise PreconditionFailedError(f"{self.uri(name)} was deleted by somebody else.") from error
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy an object inside the store; no bytes pass through this machine. Errors as :meth:`get`."""
+        origin: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self.key(source)}
+
+        def attempt() -> None:
+            with self._missing_only_if_unlisted(source), self._errors("copy", source):
+                self.client.copy_object(Bucket=self.bucket, Key=self.key(target), CopySource=origin)
+
+        again(attempt)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete objects, 1,000 a request; names without object are fine.
+
+        Raises:
+            StorageError: the store refused to delete some; names the first.
+        """
+        rest = list(names)
+        while rest:
+            batch, rest = rest[:1000], rest[1000:]
+            with self._errors("delete", batch[0]):
+                answer = self.client.delete_objects(
+                    Bucket=self.bucket, Delete={"Objects": [{"Key": self.key(name)} for name in batch], "Quiet": True}
+                )
+            if errors := answer.get("Errors"):
+                raise StorageError(
+                    f"could not delete {len(errors)} objects, such as s3://{self.bucket}/{errors[0].get('Key')}: "
+                    f"{errors[0].get('Code')} {errors[0].get('Message')}. Check that the keys may delete."
+                )
+
+    def exists(self, name: str) -> bool:
+        """Say whether there is an object of this name, by the listing."""
+        with self._errors("look for", name):
+            answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key(name), MaxKeys=1)
+        return any(item["Key"] == self.key(name) for item in answer.get("Contents", []))
+
+    def folders(self) -> tuple[str, ...]:
+        """Return the names directly under the prefix that end in a slash, without it, sorted."""
+        cut, root = len(self.key("")), self.key("")
+        with self._errors("list", ""):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=root, Delimiter="/"
+            )
+            found = [item["Prefix"][cut:-1] for page in pages for item in page.get("CommonPrefixes", [])]
+        return tuple(sorted(found))
+
+    def list(self, folder: str) -> dict[str, StoredObject]:
+        """Return every object whose name starts with ``folder``, by name, 1,000 a request."""
+        return dict(self.scan(folder))
+
+    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
+        """Yield what :meth:`list` returns, page by page, for those who need not hold it all."""
+        cut = len(self.key(""))
+        with self._errors("list", folder):
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.key(folder))
+            for page in pages:
+                for item in page.get("Contents", []):
+                    yield item["Key"][cut:], StoredObject(item["Size"], item["ETag"], item["LastModified"])
+
+    def age(self, name: str) -> float | None:
+        """Return the seconds since an object was written, by the store's own clock; ``None`` if there is none."""
+
+        def attempt() -> HeadObjectOutputTypeDef:
+            with self._missing_only_if_unlisted(name), self._errors("look at", name):
+                return self.client.head_object(Bucket=self.bucket, Key=self.key(name))
+
+        try:
+            answer = again(attempt)
+        except MissingObjectError:
+            return None
+        now = pd.Timestamp(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return float((now - pd.Timestamp(answer["LastModified"])).total_seconds())
+
+    def get_json(self, name: str) -> dict[str, Any] | None:
+        """Return an object that holds a JSON object, or ``None`` if there is none.
+
+        Raises:
+            StorageError: it is not a JSON object, or as :meth:`get`.
+        """
+        try:
+            body = self.get(name)
+        except MissingObjectError:
+            return None
+        return parse_json(body, self.uri(name))
+
+    def put_json(self, name: str, value: dict[str, Any]) -> None:
+        """Write ``value`` as JSON; equal values give equal bytes."""
+        self.put(name, json_bytes(value))
+
+    def get_table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return a Parquet object as a table, or only some of its columns; errors as :meth:`get`."""
+        return self.get_table_with_etag(name, columns)[0]
+
+    def get_table_with_etag(self, name: str, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, str]:
+        """Return a Parquet object as a table, or only some of its columns, and its ETag; errors as :meth:`get`."""
+        body, etag = self.get_with_etag(name)
+        try:
+            return read_parquet(body, columns), etag
+        except pa.ArrowInvalid as error:
+            raise StorageError(
+                f"{self.uri(name)} is not a Parquet file ({error}). Delete it; it is made again."
+            ) from error
+
+    def put_table(self, name: str, frame: pd.DataFrame, schema: pa.Schema) -> None:
+        """Write ``frame`` as Parquet with exactly ``schema``."""
+        self.put(name, parquet_bytes(frame, schema))
+
+    def _read(self, name: str, take: Callable[[StreamingBody], Result]) -> tuple[Result, str]:
+        """Return ``take(body)`` and the ETag of an object; ``take`` is called again when the body breaks off."""
+
+        def attempt() -> tuple[Result, str]:
+            with self._missing_only_if_unlisted(name), self._errors("read", name):
+                answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name))
+            try:
+                with self._errors("read", name):
+                    return take(answer["Body"]), answer["ETag"]
+            except StorageUnavailableError as error:
+                raise HiccupError(str(error)) from error
+
+        return again(attempt)
+
+    def _look_first(self, name: str, *, only_if_absent: bool, only_if_etag: str | None) -> None:
+        """Do what a store without conditional writes cannot do, as far as possible."""
+        if not (only_if_absent or only_if_etag):
+            return
+        found = self.list(name).get(name)
+        if (found.etag if found else None) != only_if_etag:
+            raise PreconditionFailedError(f"{self.uri(name)} was changed by somebody else.")
+
+    @contextmanager
+    def _missing_only_if_unlisted(self, name: str) -> Iterator[None]:
+        """Believe a 404 only when the listing says the same; some stores lag behind their own writes for a moment."""
+        try:
+            yield
+        except MissingObjectError:
+            if self.exists(name):
+                raise HiccupError(
+                    f"{self.uri(name)} is in the store's listing, but the store says that it does not exist. Try again "
+                    "later; if it lasts, the store is damaged."
+                ) from None
+            raise
+
+    def _errors(self, doing: str, name: str) -> AbstractContextManager[None]:
+        return translated(doing, self.uri(name), self.bucket)
+
+
+def blob_name(sha256: str) -> str:
+    """Return the name of the blob with these bytes."""
+    return f"_work/blobs/sha256/{sha256[:2]}/{sha256}"
+
+
+def _sha256_of(body: StreamingBody, sink: BinaryIO | None = None) -> str:
+    """Read ``body`` in pieces, write them to ``sink``, and return their SHA-256 in hex."""
+    digest = hashlib.sha256()
+    for piece in body.iter_chunks(1 << 20):
+        digest.update(piece)
+        if sink:
+            sink.write(piece)
+    return digest.hexdigest()

@@ -1,0 +1,179 @@
+"""The tables and words that every stage shares.
+
+The pipeline passes one table along, the *ledger*: a row for every image of every source and for every metadata row
+that matches no image. A stage never drops a row. It fills ``rule``, ``reason`` and ``evidence`` of the rows that it
+excludes, so what is left without a rule at the end is the manifest, and the counts add up by construction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+# Of Arrow's allocators this one gives back soonest what is free again. A stage makes several tables one after another.
+if "jemalloc" in pa.supported_memory_backends():
+    pa.set_memory_pool(pa.jemalloc_memory_pool())
+    pa.jemalloc_set_decay_ms(0)
+
+# How Arrow's types appear in a DataFrame, so that each of them can be missing.
+_KINDS = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype(), pa.string(): pd.StringDtype(na_value=pd.NA)}
+
+CLASSES = ("COVID", "NORMAL", "PNEUMONIA")
+
+INVENTORY_SCHEMA = pa.schema(
+    [
+        ("path", pa.string()),  # within the upstream
+        ("bytes", pa.int64()),
+        ("upstream_hash", pa.string()),  # what the upstream calls these bytes
+        ("sha256", pa.string()),  # name of the blob; null where ignored
+        ("ignored", pa.string()),  # rule by which the source dropped the file, else null
+    ]
+)
+
+INSPECTION_SCHEMA = pa.schema(
+    [
+        ("sha256", pa.string()),
+        ("problem", pa.string()),  # rule that the file breaks, else null
+        ("detail", pa.string()),  # what was found, in words, where there is a problem
+        ("format", pa.string()),  # by content, such as JPEG
+        ("mode", pa.string()),  # Pillow's name, such as L or RGBA
+        ("width", pa.int64()),  # pixels
+        ("height", pa.int64()),  # pixels
+        ("pixel_sha256", pa.string()),  # of the decoded pixels
+        ("phash", pa.string()),  # 256-bit perceptual hash, 64 hex digits
+        ("colour", pa.float64()),  # mean spread between the colour channels, in gray levels of 255; 0 for gray
+    ]
+)
+
+LEDGER_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("revision", pa.string()),
+        ("path", pa.string()),  # within the upstream; null for a metadata row that names no file
+        ("metadata_line", pa.int64()),  # first line of the row in metadata.csv, counted from 1; null without a row
+        ("in_upstream", pa.bool_()),  # whether the upstream has a file at ``path``
+        ("class", pa.string()),
+        ("patient_id", pa.string()),  # prefixed with the source
+        ("finding", pa.string()),  # upstream's own words
+        ("subtype", pa.string()),  # bacterial or viral, where the upstream says so
+        ("view", pa.string()),
+        ("modality", pa.string()),
+        ("folder", pa.string()),
+        ("finding_kind", pa.string()),  # these four: what the upstream's words mean; null for words that are not known
+        ("view_kind", pa.string()),
+        ("modality_kind", pa.string()),
+        ("folder_kind", pa.string()),
+        ("age", pa.float64()),  # years
+        ("sex", pa.string()),
+        ("license", pa.string()),
+        ("url", pa.string()),
+        ("doi", pa.string()),
+        ("upstream_split", pa.string()),
+        ("sha256", pa.string()),
+        ("bytes", pa.int64()),
+        ("format", pa.string()),
+        ("mode", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("pixel_sha256", pa.string()),
+        ("phash", pa.string()),
+        ("colour", pa.float64()),
+        ("cluster", pa.string()),  # same text for pictures that look alike; null where nothing was decoded
+        ("group", pa.string()),  # what must stay in one split: patients and pictures that are linked
+        ("split", pa.string()),  # train, validation or test
+        ("rule", pa.string()),  # null while the record is in
+        ("reason", pa.string()),
+        ("evidence", pa.string()),
+    ]
+)
+
+# Where a record was found, not what it is: these two may change with every upstream commit that changes nothing else,
+# so they are published but do not count as content.
+PROVENANCE_COLUMNS = ("revision", "metadata_line")
+
+MANIFEST_COLUMNS = (
+    "file",
+    "class",
+    "source",
+    "revision",
+    "path",
+    "metadata_line",
+    "patient_id",
+    "finding",
+    "subtype",
+    "view",
+    "age",
+    "sex",
+    "license",
+    "url",
+    "doi",
+    "upstream_split",
+    "sha256",
+    "bytes",
+    "format",
+    "mode",
+    "width",
+    "height",
+    "pixel_sha256",
+    "phash",
+    "group",
+    "split",
+)
+
+EXCLUDED_COLUMNS = (
+    "source",
+    "path",
+    "metadata_line",
+    "class",
+    "rule",
+    "reason",
+    "evidence",
+    "patient_id",
+    "finding",
+    "view",
+    "sha256",
+    "revision",
+)
+
+MANIFEST_SCHEMA = pa.schema(
+    [("file", pa.string()), *(LEDGER_SCHEMA.field(name) for name in MANIFEST_COLUMNS if name != "file")]
+)
+
+
+def empty_frame(schema: pa.Schema) -> pd.DataFrame:
+    """Return a table with the columns and types of ``schema`` and no rows."""
+    return to_frame(schema.empty_table())
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Turn an Arrow table into a DataFrame whose integers and booleans can be missing."""
+    frame: pd.DataFrame = table.to_pandas(types_mapper=_KINDS.get)
+    return frame
+
+
+def to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
+    """Turn ``frame`` into an Arrow table of exactly ``schema``; equal rows give equal bytes when written.
+
+    Raises:
+        KeyError: a column of ``schema`` is missing.
+        pyarrow.ArrowInvalid: a value does not fit its column's type.
+    """
+    columns = [pa.array(frame[field.name], type=field.type, from_pandas=True) for field in schema]
+    return pa.Table.from_arrays(columns, schema=schema).combine_chunks()  # chunks would show in the file
+
+
+def conform(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
+    """Return ``frame`` with the columns of ``schema``, in its order and types; missing ones are filled with nulls."""
+    return pd.DataFrame({field.name: _conform_column(frame, field) for field in schema}, index=range(len(frame)))
+
+
+def _conform_column(frame: pd.DataFrame, field: pa.Field) -> Any:
+    if field.name not in frame:
+        values = pa.nulls(len(frame), field.type)
+    elif frame[field.name].dtype == _KINDS.get(field.type, field.type.to_pandas_dtype()):
+        return frame[field.name].array  # as it is: to build it anew would take the memory of another table
+    else:
+        values = pa.array(frame[field.name], type=field.type, from_pandas=True)
+    return to_frame(pa.table({field.name: values}))[field.name].array
