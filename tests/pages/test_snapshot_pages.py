@@ -22,6 +22,7 @@ from support.paths import ROOT
 from support.stages import run_stages
 from support.stores import new_store
 from support.upstreams import served_sample
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -39,7 +40,7 @@ def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest
     """Two snapshots of the sample, and the remains of a third."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
     with served_sample(sample_folder, folder) as upstream:
-        pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=None)
+        pipeline = upstream.pipeline(store, folder / "scratch")
         run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
         upstream.move_to_step(2)
         run_stages(pipeline, "second", f"{NEW}T03:00:00+00:00")
@@ -391,6 +392,6 @@ class TestStoreOfTheWebServer:
         answer = anonymous.client.get(link)
         assert answer.status_code == 303
         assert "X-Amz-Signature=" in answer.headers["location"]
-        saved = requests.get(answer.headers["location"], timeout=10)
+        saved = requests.get(answer.headers["location"], timeout=PATIENCE)
         assert saved.text == published.get(f"{NEW}/manifest.csv").decode()
         assert saved.headers["content-disposition"] == 'attachment; filename="manifest.csv"'
