@@ -55,7 +55,10 @@ def named_by_content(file: str, sha256: str) -> bool:
 def _clash(ledger: pd.DataFrame, files: pd.Series) -> str:
     """Say which records would share the first of ``files``, all of which occur more than once."""
     same = ledger.loc[files.index[files.eq(files.iloc[0])], ["source", "path", "sha256"]]
-    two = " and ".join(f"{row.source}:{row.path[:100]!r} (SHA-256 {row.sha256})" for row in same.head(2).itertuples())
+    two = " and ".join(
+        f"{source}:{path[:100]!r} (SHA-256 {sha256})"
+        for source, path, sha256 in same.head(2).itertuples(index=False, name=None)
+    )
     return (
         f"{files.iloc[0]} would be the name of {len(same)} images, such as {two}. Nothing is published; the previous "
         "snapshot stays the latest. Report this with the run's balanced.parquet."
