@@ -11,6 +11,7 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 from cxr_snapshot.catalog.download import download
@@ -21,6 +22,8 @@ from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 from support.ledgers import FACTS, REPORT, parted, small_ledger
 
 from .conftest import Published, RunTool
+
+pytestmark = pytest.mark.long
 
 
 def classes_by_file(manifest: pd.DataFrame) -> dict[str, str]:
