@@ -17,6 +17,7 @@ from cxr_snapshot.__main__ import main
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
+from cxr_snapshot.publication.checksums import sums_bytes
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans
@@ -164,6 +165,33 @@ class TestDownload:
         with pytest.raises(VerificationError, match="outside of the snapshot"):
             download(store, NEW, tmp_path / "new")
         assert not (tmp_path / "evil").exists()
+
+    @pytest.mark.parametrize("name", ["a" * 250 + ".jpg", "a" * 255, "\u00e9" * 127, "a.jpg.part", ".part"])
+    def test_a_name_of_any_length_that_a_disk_takes(self, store, tmp_path, name):
+        snapshot_of(store, f"images/COVID/{name}", "images/COVID/a.jpg")
+        assert download(store, NEW, tmp_path / "new") == 2
+        assert (tmp_path / "new" / "images" / "COVID" / name).read_bytes() == b"x"
+        assert len(list((tmp_path / "new").rglob("*"))) == 6  # two folders, two images, SHA256SUMS and _SUCCESS
+        assert download(store, NEW, tmp_path / "new") == 0
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [("a" * 256, "name too long. Choose a folder with a shorter path, or a snapshot"), ("b/c", "Choose another f")],
+    )
+    def test_a_name_that_no_disk_takes(self, store, tmp_path, name, words):
+        snapshot_of(store, f"images/{name}", "images/b")
+        with pytest.raises(DownloadError, match=f"(?i)cannot write to .*{words}"):
+            download(store, NEW, tmp_path / "new")
+        assert not (tmp_path / "new" / "_SUCCESS").exists()
+
+
+def snapshot_of(store: Store, *names: str) -> None:
+    """Write files, each one byte long, with their checksums."""
+    sums = sums_bytes(dict.fromkeys(names, hashlib.sha256(b"x").hexdigest()))
+    for name in names:
+        store.put(f"{NEW}/{name}", b"x")
+    store.put(f"{NEW}/SHA256SUMS", sums)
+    store.put(f"{NEW}/_SUCCESS", hashlib.sha256(sums).hexdigest().encode())
 
 
 class TestCommand:
