@@ -23,7 +23,7 @@ from local_stack.processes import Child, StackError, free_port
 from support.paths import ROOT
 
 OVERRIDE = {
-    "finding": "COVID has 24 candidates and had 40.",
+    "finding": "COVID lost 40 %.",
     "how": "approval",
     "run": "nightly",
     "user": "reviewer",
@@ -67,7 +67,7 @@ class TestSummary:
             "            duplicate_image         2",
             "            not_xray                2",
             "  Audit     13 of 14 checks passed, 1 failed and was accepted by reviewer; see audit.html",
-            "            COVID has 24 candidates and had 40. Accepted by reviewer in run nightly at 2026-11-23T04:00:00.",
+            "            COVID lost 40 %. Accepted by reviewer in run nightly at 2026-11-23T04:00:00.",
             "            It teaches the source.",
             "  Took      1 min 1 s",
         ]
