@@ -10,7 +10,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from cxr_snapshot.audit import gates
+from cxr_snapshot.audit import PAGE, gates
+from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.ingestion.ingest import ingest
 from cxr_snapshot.inspection.results import inspect_shard, load_inspections
@@ -53,6 +54,7 @@ class Pipeline:
         pins: Mapping[str, str] | None = None,
         force: bool = False,
         accept_shrink: bool = False,
+        triggered_by: str | None = None,
     ) -> Plan | None:
         """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
 
@@ -64,6 +66,7 @@ class Pipeline:
             pins: revisions to use in place of the current ones, by source.
             force: work even if nothing is new.
             accept_shrink: publish although a class shrank.
+            triggered_by: the user who started the run, where one did; on record where ``accept_shrink`` was used.
 
         Returns:
             The plan, or ``None`` when nothing is new.
@@ -80,7 +83,15 @@ class Pipeline:
             name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name)).id
             for name, source in self.sources.items()
         }
-        plan = make_plan(run_id, created, date, revisions, self.settings.selection(), accept_shrink=accept_shrink)
+        plan = make_plan(
+            run_id,
+            created,
+            date,
+            revisions,
+            self.settings.selection(),
+            accept_shrink=accept_shrink,
+            triggered_by=triggered_by,
+        )
         if base and not force and plan["fingerprint"] in {state["fingerprint"] for state in (base, seen) if state}:
             log.info("Nothing new since %s: %s", base["version"], listed(revisions))
             return None
@@ -132,32 +143,42 @@ class Pipeline:
         """
         base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
         checks, splits = gates.run_checks(self.store, self.settings, plan, delivered, base)
-        failed = gates.require(checks, approval=self.settings.approval == "on")
-        passed, folder = len(checks) - len(failed), self.store.uri(plan["folder"])
-        log.info("%d of %d checks passed for %s", passed, len(checks), folder)
+        accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
+        failed = gates.require(
+            checks, accepted={each["check"] for each in accepted}, approval=self.settings.approval == "on"
+        )
+        passed = sum(check.passed for check in checks)
+        log.info("%s for %s", tally(len(checks), passed, accepted), self.store.uri(plan["folder"]))
         from cxr_snapshot.audit.report import write_report  # takes two seconds and 100 MB, for no check
 
         ledger = load_ledger(self.store, plan["folder"], "balanced")
-        found = write_report(self.store, ledger, checks, plan=plan, splits=splits, previous=base)
+        found = write_report(self.store, ledger, checks, plan=plan, splits=splits, previous=base, overrides=accepted)
+        page = self.store.uri(f"{plan['folder']}/{PAGE}")
         return found | {
             "checks": [check.as_dict() for check in checks],
-            "to_approve": gates.describe(failed),
+            "to_approve": gates.question(failed, page),
             "splits": splits,
         }
 
-    def publish(self, plan: Plan) -> dict[str, Any] | None:
+    def publish(self, plan: Plan, approval: Approval | None = None) -> dict[str, Any] | None:
         """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
+
+        Args:
+            plan: of the run.
+            approval: the word of the person who was asked, if ``audit`` said that one has to be.
 
         Returns:
             The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts``, ``audit`` and the
             other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
 
         Raises:
+            GuardError: a check failed, and nobody accepted it.
             MissingObjectError: the run was not audited.
         """
+        report = settle(self.store, plan, approval)
         ledger = load_ledger(self.store, plan["folder"], "balanced")
         base = read_base(self.store, plan["date"])
-        return release(self.store, plan, ledger, base, archive=self.settings.archive == ZIP_ARCHIVE)
+        return release(self.store, plan, ledger, base, report, archive=self.settings.archive == ZIP_ARCHIVE)
 
     def verify(self, version: str) -> dict[str, int]:
         """Read the published snapshot back; see :func:`cxr_snapshot.publication.verification.verify`."""

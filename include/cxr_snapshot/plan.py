@@ -14,12 +14,14 @@ from cxr_snapshot.store.encoding import json_sha256
 class Plan(TypedDict):
     """What a run is to build.
 
-    ``folder``: where the run's tables are. ``date``: the day in the snapshot's name; the snapshot is compared with the
-    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
+    ``run``: the run's name. ``folder``: where its tables are. ``date``: the day in the snapshot's name; the snapshot is
+    compared with the newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
-    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
+    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
+    who started the run, where one did; on record where that was used.
     """
 
+    run: str
     folder: str
     date: str
     created: str
@@ -27,6 +29,7 @@ class Plan(TypedDict):
     settings: dict[str, Any]
     fingerprint: str
     accept_shrink: bool
+    triggered_by: str | None
 
 
 def make_plan(
@@ -37,9 +40,11 @@ def make_plan(
     settings: Mapping[str, Any],
     *,
     accept_shrink: bool,
+    triggered_by: str | None = None,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder."""
     return Plan(
+        run=run_id,
         folder=f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}",
         date=date,
         created=created,
@@ -47,6 +52,7 @@ def make_plan(
         settings=dict(settings),
         fingerprint=fingerprint(revisions, settings),
         accept_shrink=accept_shrink,
+        triggered_by=triggered_by,
     )
 
 

@@ -275,6 +275,31 @@ class TestPages:
         assert answer.content == published.get(f"{NEW}/audit.html")
         assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
 
+    def test_what_was_overridden_is_shown_with_who_did_it(self, pages, published, store):
+        for name in published.list(f"{NEW}/"):
+            store.put(name, published.get(name))
+        override = {"finding": "COVID lost 40 %.", "how": "approval", "run": "r1", "user": "reviewer", "time": "10:00"}
+        facts, report = read_json(published, f"{NEW}/snapshot.json"), read_json(published, f"{NEW}/audit.json")
+        store.put_json(f"{NEW}/snapshot.json", facts | {"overrides": [override]})
+        report["checks"][0] |= {"passed": False, "accepted_by": "reviewer"}
+        store.put_json(f"{NEW}/audit.json", report)
+        assert "overridden" not in pages.get(f"/snapshots/{NEW}")
+        pages.use(store)
+        page = pages.get(f"/snapshots/{NEW}")
+        assert "overridden.</strong> COVID lost 40 %. Accepted by reviewer in run r1 at 10:00.</p>" in page
+        assert "failed</span> accepted by reviewer</td>" in page
+
+    def test_a_snapshot_of_an_earlier_release_is_shown(self, pages, published, store):
+        for name in published.list(f"{NEW}/"):
+            store.put(name, published.get(name))
+        facts, report = read_json(published, f"{NEW}/snapshot.json"), read_json(published, f"{NEW}/audit.json")
+        store.put_json(f"{NEW}/snapshot.json", {name: value for name, value in facts.items() if name != "overrides"})
+        for check in report["checks"]:
+            del check["accepted_by"]
+        store.put_json(f"{NEW}/audit.json", report)
+        pages.use(store)
+        assert report["checks"][0]["description"] in pages.get(f"/snapshots/{NEW}")
+
     def test_pages_are_built_for_everybody(self, pages):
         for path in ("/", "/compare", f"/snapshots/{NEW}", "/nowhere"):
             page = Elements(pages.client.get(PREFIX + path).text)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxr_snapshot.audit.overrides import markdown, sentence
 from cxr_snapshot.selection.manifest import named_by_content
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.selection.splits import moved_between_splits
@@ -135,11 +136,17 @@ def changes_report(
     }
 
 
-def changes_markdown(report: Mapping[str, Any]) -> str:
-    """Return ``CHANGES.md`` without its title: the report for people."""
+def changes_markdown(report: Mapping[str, Any], overrides: Iterable[Mapping[str, Any]]) -> str:
+    """Return ``CHANGES.md`` without its title: the report for people.
+
+    Args:
+        report: from :func:`changes_report`.
+        overrides: what was accepted although a check failed, as in ``snapshot.json``.
+    """
+    accepted = "".join(f"**A failed check was overridden.** {markdown(sentence(each))}\n\n" for each in overrides)
     if report["previous"] is None:
-        return f"This is the first snapshot; all its {report['counts']['added']} images are new.\n"
-    lines = [f"Compared with {report['previous']}.", ""]
+        return f"{accepted}This is the first snapshot; all its {report['counts']['added']} images are new.\n"
+    lines = [f"{accepted}Compared with {report['previous']}.", ""]
     lines += [f"- {name}: {_shown(change['from'])} → {change['to']}" for name, change in report["revisions"].items()]
     lines += ["", *_table(["change", "images"], [[kind, str(report["counts"][kind])] for kind in KINDS])]
     for kind, meaning in KINDS.items():

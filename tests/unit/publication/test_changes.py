@@ -171,7 +171,7 @@ def test_the_report_counts_and_the_text_says_it_all():
     report = changes_report(found, previous, {"covid": "1" * 40})
     assert report["counts"] == {"added": 1, "removed": 1, "relabelled": 0, "moved": 0, "renamed": 0, "updated": 2}
     assert report["revisions"] == {"covid": {"from": "0" * 40, "to": "1" * 40}}
-    text = changes_markdown(report)
+    text = changes_markdown(report, [])
     assert "Compared with 2026-11-22." in text
     assert f"| {named(4)} | other_finding; Not\\|COVID.; finding: SARS |" in text
     assert "| finding: COVID-19 → COVID-19, ARDS | 2 |" in text
@@ -183,10 +183,21 @@ def test_a_long_list_is_cut_in_the_text_only():
     found = compare(*tables(covid(2)), *tables(*rows))
     report = changes_report(found, {"version": "2026-11-22", "revisions": {}}, {"covid": "1"})
     assert len(report["added"]) == 60
-    assert "10 more are in changes.json." in changes_markdown(report)
+    assert "10 more are in changes.json." in changes_markdown(report, [])
 
 
 def test_the_first_snapshot_says_so():
     report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
     assert report["previous"] is None
-    assert changes_markdown(report) == "This is the first snapshot; all its 1 images are new.\n"
+    assert changes_markdown(report, []) == "This is the first snapshot; all its 1 images are new.\n"
+
+
+def test_what_was_overridden_stands_before_the_changes():
+    report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
+    setting = {"how": "accept_shrink", "run": "nightly", "user": None, "time": "10:00", "finding": "COVID lost 40 %."}
+    said = "COVID lost 40 %. Accepted by the setting accept\\_shrink of run nightly at 10:00."
+    assert changes_markdown(report, [setting]).startswith(
+        f"**A failed check was overridden.** {said}\n\nThis is the first"
+    )
+    later = report | {"previous": "2026-11-22"}
+    assert changes_markdown(later, [setting]).startswith(f"**A failed check was overridden.** {said}\n\nCompared with")
