@@ -76,13 +76,17 @@ def test_sound_record_stays_and_gets_what_was_found(row: dict[str, Any]) -> None
         (COVID | ROW_ONLY, "missing_file", "similar_files: none"),
         (COVID | {"metadata_line": None}, "no_metadata_row", "similar_rows: none"),
         (COVID | {"modality": "Xray"}, "unknown_modality", "modality: Xray"),
-        (COVID | {"modality": None}, "unknown_modality", "modality: (empty)"),
+        (COVID | {"modality": None}, "not_labelled", "finding: COVID-19, view: PA, modality: (empty)"),
         (COVID | {"modality": "CT", "view": "Axial"}, "not_xray", "modality: CT, view: Axial"),
-        (COVID | OTHER | {"finding": "todo"}, "unknown_finding", "finding: todo"),
-        (COVID | OTHER | {"finding": None}, "unknown_finding", "finding: (empty)"),
+        (COVID | OTHER | {"finding": "novel"}, "unknown_finding", "finding: novel"),
+        (COVID | OTHER | {"finding": "todo"}, "not_labelled", "finding: todo, view: PA, modality: X-ray"),
+        (COVID | OTHER | {"finding": None}, "not_labelled", "finding: (empty), view: PA, modality: X-ray"),
+        (COVID | OTHER | {"finding": "todo", "modality": "CT"}, "not_xray", "modality: CT, view: PA"),
+        (COVID | OTHER | {"finding": "todo", "view": "L"}, "unwanted_view", "view: L"),
+        (COVID | OTHER | {"view": "?"}, "other_finding", "finding: SARS"),
         (COVID | OTHER, "other_finding", "finding: SARS"),
         (COVID | {"view": "APical"}, "unknown_view", "view: APical"),
-        (COVID | {"view": None}, "unknown_view", "view: (empty)"),
+        (COVID | {"view": None}, "not_labelled", "finding: COVID-19, view: (empty), modality: X-ray"),
         (COVID | {"view": "L"}, "unwanted_view", "view: L"),
         (COVID | {"view": "Coronal"}, "unwanted_view", "view: Coronal"),
     ],
@@ -194,10 +198,10 @@ def test_counts_are_in_the_order_of_the_rules() -> None:
 
 def test_unknown_words_are_counted_as_warnings_with_examples() -> None:
     table = filtered(
-        *(COVID | {"view": f"new {number}"} for number in range(7)), COVID | {"view": "L"}, COVID | {"modality": "?"}
+        *(COVID | {"view": f"new {number}"} for number in range(7)), COVID | {"view": "L"}, COVID | {"modality": "CTA"}
     )
     modality, view = warnings_of(table)
-    assert modality == f"1 x unknown_modality: {REASONS['unknown_modality']} modality: ?"
+    assert modality == f"1 x unknown_modality: {REASONS['unknown_modality']} modality: CTA"
     assert view.startswith(f"7 x unknown_view: {REASONS['unknown_view']} view: new 0; view: new 1;")
     assert "new 5" not in view
     assert warnings_of(filtered(COVID)) == []

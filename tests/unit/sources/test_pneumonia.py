@@ -28,7 +28,7 @@ def inventory(*paths: str) -> pd.DataFrame:
         ("chest_xray/train/NORMAL/IM-0115-0001.jpeg", ["NORMAL", "train", "pneumonia:IM-0115", None]),
         ("chest_xray/train/NORMAL/IM-0115-0001-0002.jpeg", ["NORMAL", "train", "pneumonia:IM-0115", None]),
         ("chest_xray/val/NORMAL/NORMAL2-IM-0115-0001.jpeg", ["NORMAL", "val", "pneumonia:IM-0115", None]),
-        ("chest_xray/train/NORMAL/other.jpeg", ["NORMAL", "train", "pneumonia:other", None]),
+        ("chest_xray/train/NORMAL/other.jpeg", ["NORMAL", "train", "pneumonia:NORMAL-other", None]),
         ("chest_xray/train/COVID/person1_virus_4.jpeg", [None, None, None, None]),
         ("readme.txt", [None, None, None, None]),
     ],

@@ -37,6 +37,7 @@ def test_newest_form() -> None:
         "problem": None,
         "raw": None,
         "note": None,
+        "mended": None,
         "patient_id": "7",
         "finding": "COVID-19",
         "view": "PA",
