@@ -309,7 +309,7 @@ def _header(header: list[str], form: Form, where: str) -> dict[str, int]:
 
 def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most: int) -> Row:
     """Read one record that should have ``fewest`` (the named columns) to ``most`` (the header's) cells."""
-    trimmed = [" ".join(part.strip() for part in cell.splitlines()).strip() for cell in cells]
+    trimmed = [" ".join(part.strip() for part in cell.splitlines() if part.strip()) for cell in cells]
     if not any(trimmed):
         return {"metadata_line": line, "problem": "blank_row"}
     # A row may lack the unnamed trailing cells or have more empty ones, nothing else: a cell missing in the middle

@@ -70,7 +70,9 @@ def assert_passes(counts: dict[str, dict[str, int]]) -> None:
 
 
 def test_placeholders_alone_trip_no_guard() -> None:
-    assert_passes({"finding": {"todo": 108, "Unknown": 3, "": 573, "Suspected COVID-19": 1}, "view": {"?": 77, "": 602}})
+    assert_passes(
+        {"finding": {"todo": 108, "Unknown": 3, "": 573, "Suspected COVID-19": 1}, "view": {"?": 77, "": 602}}
+    )
 
 
 def test_the_guard_still_trips_on_words_that_nobody_knows() -> None:
@@ -83,7 +85,9 @@ def test_the_guard_still_trips_on_words_that_nobody_knows() -> None:
 def test_all_real_states_pass_at_their_shares() -> None:
     with (REAL_DATA / "vocabulary.csv").open(encoding="utf-8", newline="") as file:
         vocabulary = list(csv.DictReader(file))
-    assert {(row["column"], row["value"]) for row in vocabulary} <= {(word["column"], word["value"]) for word in words()}
+    assert {(row["column"], row["value"]) for row in vocabulary} <= {
+        (word["column"], word["value"]) for word in words()
+    }
     counts: dict[str, dict[str, int]] = {}
     for row in vocabulary:
         if (row["column"], row["value"]) != ("modality", "PA"):  # quarantined by the reader as a shifted row

@@ -85,7 +85,14 @@ def test_view_is_read_by_whole_labels(text: str | None, kind: str | None) -> Non
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("X-ray", "X-ray"), ("Radiograph", "X-ray"), ("x-RAY ", "X-ray"), ("CT", "CT"), ("CTA", None), (None, "not labelled")],
+    [
+        ("X-ray", "X-ray"),
+        ("Radiograph", "X-ray"),
+        ("x-RAY ", "X-ray"),
+        ("CT", "CT"),
+        ("CTA", None),
+        (None, "not labelled"),
+    ],
 )
 def test_modality_is_read_by_whole_labels(text: str | None, kind: str | None) -> None:
     assert modality(text) == kind
