@@ -11,12 +11,15 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 
 from .conftest import Published, RunTool
+
+pytestmark = pytest.mark.long
 
 
 def classes_by_file(manifest: pd.DataFrame) -> dict[str, str]:
