@@ -58,10 +58,31 @@ def parse_json(body: bytes, where: str) -> dict[str, Any]:
 
 
 def csv_bytes(frame: pd.DataFrame, *, header: bool = True) -> bytes:
-    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing; without ``header`` the rows alone."""
-    body = io.BytesIO()
-    frame.to_csv(body, index=False, header=header, lineterminator="\n")
-    return body.getvalue()
+    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing; without ``header`` the rows alone.
+
+    Cells with a comma, a quote or any break of lines are quoted, in every version of Python.
+    """
+    rows = _Rows()
+    frame.to_csv(rows, index=False, header=header, lineterminator=_Rows.end)
+    return rows.body.getvalue()
+
+
+class _Rows(io.StringIO):
+    """Takes CSV row by row, and ends each by a line feed.
+
+    Python up to 3.12 quotes a carriage return only where it ends rows.
+    """
+
+    end = "\r\n"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = io.BytesIO()
+
+    def write(self, row: str) -> int:
+        """Take one row, with its end."""
+        self.body.write(row.removesuffix(self.end).encode() + b"\n")
+        return len(row)
 
 
 def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
