@@ -23,7 +23,9 @@ from cxr_snapshot.audit.words import WORST_FIRST, percent
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 
 log = logging.getLogger(__name__)
 
@@ -72,9 +74,9 @@ def write_report(
     facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
     report = _judged(described, checks, probes, before, base) | {"examples": picked, **facts}
     sheets = _sheets(pictures, picked)
-    store.put_json(f"{plan['folder']}/{REPORT}", report)
+    put_sealed(store, f"{plan['folder']}/{REPORT}", json_bytes(report))
     page = f"{plan['folder']}/{PAGE}"
-    store.put(page, render_page(report, sheets))
+    put_sealed(store, page, render_page(report, sheets))
     found = summary(report)
     log.info("%s Read %s", found["headline"], store.uri(page))
     return found
