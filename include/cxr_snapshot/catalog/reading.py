@@ -30,7 +30,7 @@ def resolve(store: Store, version: str) -> str:
     """
     name = read_pointer(store)[0] if version == "latest" else version
     if name is None:
-        raise MissingObjectError(f"{store.uri(LATEST)} names no snapshot; a run of the DAG writes it.")
+        raise MissingObjectError(f"{store.uri(LATEST)} names nothing. Nothing was published yet, or a run mends it.")
     if not is_version(name) or not is_complete(store, name):
         newest = ", ".join(reversed(versions(store)[-5:])) or "none"
         raise MissingObjectError(f"{store.uri(name)} is no complete snapshot. The newest are: {newest}.")

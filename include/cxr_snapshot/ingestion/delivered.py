@@ -72,4 +72,5 @@ class Delivered:
         for name, source in self.sources.items():
             revision, inventory = Revision(name, self.revisions[name]), self.inventory(name)
             lost = find_lost(self.store, inventory["sha256"].dropna().unique())
-            fetch_again(self.store, source, revision, inventory, lost, new_bytes_remedy(self.store, revision))
+            remedy = new_bytes_remedy(self.store, revision)
+            fetch_again(self.store, source, revision, inventory, lost, remedy=remedy)

@@ -20,7 +20,7 @@ from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.publishers import prepared_plans
+from support.publishers import prepared_plans, publish_and_verify
 from support.s3_proxy import S3Proxy
 from support.stores import client_of, copied_bucket
 from support.upstreams import ServedUpstream
@@ -44,8 +44,8 @@ def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest
         upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
         pipeline = upstream.pipeline(store, tmp_path_factory.mktemp("scratch"), max_per_class=4)
         first, second = prepared_plans(pipeline, 2)
-        assert pipeline.publish({**first, "date": OLD})
-        assert pipeline.publish(second)
+        assert publish_and_verify(pipeline, {**first, "date": OLD})
+        assert publish_and_verify(pipeline, second)
     store.put("2026-11-24/manifest.csv", b"")
     store.put("other/_SUCCESS", b"")
     return store
@@ -100,7 +100,7 @@ def test_list_and_show(published):
 
 def test_an_empty_store(store):
     assert catalog.list_snapshots(store) == []
-    with pytest.raises(MissingObjectError, match="nothing was published yet"):
+    with pytest.raises(MissingObjectError, match=r"latest\.json names nothing\. Nothing was published yet"):
         catalog.resolve(store, "latest")
 
 
