@@ -19,6 +19,8 @@ from support.paths import ROOT
 if TYPE_CHECKING:
     from conftest import RunningAirflow
 
+pytestmark = pytest.mark.long
+
 DAG = "covid_cxr_snapshot"
 PREFIX = "/covid-cxr-snapshots"
 MOST = 12  # images in a class of the triggered run; the sample has more

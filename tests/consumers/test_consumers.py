@@ -11,11 +11,14 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from PIL import Image
 
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 
 from .conftest import Published, RunTool
+
+pytestmark = pytest.mark.long
 
 
 def classes_by_file(manifest: pd.DataFrame) -> dict[str, str]:

@@ -385,7 +385,7 @@ def test_the_zip_is_listed_whole_and_then_deleted(world: World) -> None:
         ("chest_xray/train/PNEUMONIA/a.jpeg", None),
     ]
     assert all(file.body == (None if file.ignored else ZIPPED[file.path]) for file in files)
-    assert list(world.scratch.iterdir()) == []
+    assert list((world.scratch / "downloads").iterdir()) == []
 
 
 def test_a_zip_that_was_not_read_to_its_end_is_used_again(world: World) -> None:
@@ -507,7 +507,7 @@ def test_a_later_task_goes_on_with_what_an_earlier_one_left(world: World) -> Non
     world.sim.faults.add(Fault("cut", STORAGE))
     with pytest.raises(UpstreamUnavailableError):
         everything(world.kaggle(http_attempts=1))
-    (part,) = world.scratch.glob("*.part")
+    (part,) = (world.scratch / "downloads").glob("*.part")
     kept = part.stat().st_size
     assert kept >= CHUNK
     assert len(everything(world.kaggle())) == len(ZIPPED)
@@ -546,7 +546,7 @@ def test_a_zip_that_is_damaged_upstream_is_refused_and_not_kept(own_world: World
     with pytest.raises(UpstreamCorruptError) as caught:
         everything(own_world.kaggle())
     _assert_helpful(caught.value, "pneumonia", own_world.sim.url, "Run again")
-    assert list((own_world.scratch).iterdir()) == []
+    assert list((own_world.scratch / "downloads").iterdir()) == []
 
 
 # Both: slow answers, with a server of their own, because it still works on them when the client has given up
