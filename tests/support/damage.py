@@ -1,4 +1,4 @@
-"""What happens to stored objects: a bit flips, the end is lost, all is lost. Their metadata stays, as on a real disk."""
+"""What happens to stored objects: a bit flips, the end is lost, all is lost. Their metadata stays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Damage = Callable[[Store, str], None]
 
 def flip(store: Store, name: str) -> None:
     """Flip a bit in the middle of an object."""
-    _change(store, name, lambda body: _flipped(body))
+    _change(store, name, _flipped)
 
 
 def truncate(store: Store, name: str) -> None:

@@ -120,7 +120,9 @@ def test_bytes_that_the_upstream_has_no_more(store: Store) -> None:
             return UpstreamFile(path, len(body), hashlib.sha1(b"one").hexdigest(), body)
 
     changed = Changed({"a": b"uno"})
-    with pytest.raises(StorageError, match=r"such as a, and the upstream has other bytes .* Delete (\S+) and run again"):
+    with pytest.raises(
+        StorageError, match=r"such as a, and the upstream has other bytes .* Delete (\S+) and run again"
+    ):
         ingest(store, changed, Revision("covid", "1"))
     store.delete(["_work/sources/covid/1.parquet"])  # as the error says
     ingest(store, changed, Revision("covid", "1"))
