@@ -10,7 +10,7 @@ RUN apt-get update \
 
 USER airflow
 COPY requirements-distributed.txt /opt/airflow/
-RUN pip install --no-cache-dir --requirement /opt/airflow/requirements-distributed.txt
+RUN pip install --no-cache-dir --require-hashes --requirement /opt/airflow/requirements-distributed.txt
 
 COPY deploy/init.py /opt/airflow/deploy/
 COPY include /opt/airflow/include

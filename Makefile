@@ -1,12 +1,12 @@
-# Everything that is made lies in .local. An environment is updated when the content of its lock file changes, and made
-# again when the folder was moved: stamp files bear checksums in their names.
+# Everything that is made lies in .local. Stamp files bear checksums in their names: an environment is updated when the
+# content of its lock file changes, and all are made again when the folder was moved, or Python or uv is another one.
 
-PYTHON ?= python3
+# The environment's own Python once there is one: PYTHON=... is needed the first time only.
+PYTHON ?= $(or $(wildcard $(PY)),python3)
 UPSTREAM ?= sample
 WORKERS ?= 2
 N ?= 1000 10000
 COMPOSE = docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
-UV := uv==0.13.9
 
 VENV := .local/venv
 STORE_VENV := .local/ministack-venv
@@ -15,12 +15,21 @@ COMPARE_VENV := .local/compare-venv
 PY := $(VENV)/bin/python
 
 stamp = $(shell $(1) | cksum | tr -d ' ')
-VENV_READY := $(VENV)/.made-$(call stamp,{ pwd; echo '$(UV)'; })
+WHICH_PYTHON := -I -c 'import os, sys; print(os.path.realpath(sys.executable), sys.version)' 2>/dev/null
+VENV_READY := $(VENV)/.made-$(call stamp,{ pwd -P; $(PYTHON) $(WHICH_PYTHON); cat requirements-uv.txt; })
 RUN_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt)
 DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.txt)
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
 TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
 COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.txt)
+SYNC := $(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --require-hashes --python
+PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed
+
+# A lock file holds the newest versions of its day; `make lock` on another day gives the same files.
+DAY := 2026-09-18T00:00:00Z
+DAY_OF_TOOLS := 2026-11-20T00:00:00Z
+LOCK := $(PY) -m uv pip compile --quiet --system-certs --upgrade --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make lock' --exclude-newer
 
 APT_INSTALL := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 SERVERS := postgresql redis-server
@@ -32,7 +41,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test test-distributed fuzz lint bench bench-scale secrets up down logs clean
+.PHONY: help run ui download test test-all test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -46,9 +55,13 @@ ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT
 download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots
 	@$(PY) -m local_stack download
 
-test: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run all tests; ARGS="-k name" is passed on to pytest
+test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
+	@$(PYTEST) -m "not long" --ignore tests/consumers --ignore tests/browser $(ARGS)
+
+test-all: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run every test there is, with consumers' tools, a browser, test-distributed and fuzz
 	@command -v chromium >/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) chromium fonts-dejavu-core; }
-	@$(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed $(ARGS)
+	@$(PYTEST) $(ARGS)
+	@$(MAKE) --no-print-directory fuzz test-distributed ARGS=
 
 test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery workers and kill one; needs postgresql and redis-server
 	@{ $(HAS_SERVERS); } >/dev/null 2>&1 || [ -z "$$CI" ] || { $(APT_INSTALL) $(SERVERS); }
@@ -59,10 +72,20 @@ test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery worke
 fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
 	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
 
-lint: $(DEV_READY) ## check style and types
+lint: $(DEV_READY) ## check style, types and who imports whom
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@PYTHONPATH=include:plugins $(VENV)/bin/lint-imports --no-cache --no-logo
+
+lock: $(VENV_READY) ## make all lock files anew from requirements*.in
+	@$(LOCK) $(DAY) requirements.in --output-file requirements.txt
+	@$(LOCK) $(DAY) requirements-distributed.in --constraints requirements.txt --output-file requirements-distributed.txt
+	@$(LOCK) $(DAY) requirements-dev.in --constraints requirements-distributed.txt --output-file requirements-dev.txt
+	@for name in consumers compare; do \
+	  $(LOCK) $(DAY) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
+	@for name in ministack uv; do \
+	  $(LOCK) $(DAY_OF_TOOLS) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
 
 bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
 	@$(PY) tests/bench/run.py $(ARGS)
@@ -93,17 +116,18 @@ $(VENV_READY):
 	  exit 1; }
 	@echo "Installing into .local; the first time takes a minute or two ..."
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check '$(UV)'
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-uv.txt
 	@touch $@
 
-$(RUN_READY): | $(VENV_READY)
+# What is made again makes again all that stands below: to make $(VENV) again deletes what was in it.
+$(RUN_READY): $(VENV_READY)
 	@rm -f $(VENV)/.synced-*
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements.txt
+	@$(SYNC) $(PY) requirements.txt
 	@touch $@
 
 # requirements-dev.txt holds all of requirements.txt: what `make run` needs stays as it is.
-$(DEV_READY): | $(RUN_READY)
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(PY) requirements-dev.txt
+$(DEV_READY): $(RUN_READY)
+	@$(SYNC) $(PY) requirements-dev.txt
 	@touch $@
 
 # Programs whose dependencies do not fit Airflow's: the S3 server, the tools of those who read snapshots, and another
@@ -114,7 +138,7 @@ $(TOOLS_READY): VENV_OF = $(TOOLS_VENV)
 $(TOOLS_READY): LOCK_OF = requirements-consumers.txt
 $(COMPARE_READY): VENV_OF = $(COMPARE_VENV)
 $(COMPARE_READY): LOCK_OF = requirements-compare.txt
-$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): | $(VENV_READY)
+$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(VENV_OF)
-	@$(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --python $(VENV_OF)/bin/python $(LOCK_OF)
+	@$(SYNC) $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@

@@ -7,10 +7,10 @@ connections or from the environment variables that GitHub's, Kaggle's and AWS's 
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
@@ -87,7 +87,7 @@ class Settings:
     kaggle_username: str | None = None
     kaggle_key: str | None = field(default=None, repr=False)
     kaggle_token: str | None = field(default=None, repr=False)
-    scratch_dir: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "cxr_snapshot")
+    scratch_dir: Path = field(default_factory=lambda: _user_cache() / "cxr_snapshot")
     http_timeout: float = 30.0
     http_attempts: int = 5
     http_max_wait: float = 120.0
@@ -125,13 +125,16 @@ class Settings:
             value = getattr(self, name)
             _require(re.fullmatch(r"[\w.-]+/[\w.-]+", value) is not None, name, value, "the form owner/name")
         for name in ("github_api_url", "github_raw_url", "github_codeload_url", "kaggle_api_url"):
-            parts = urlsplit(getattr(self, name))
-            _require(
-                parts.scheme in ("http", "https") and bool(parts.netloc),
-                name,
-                getattr(self, name),
-                "an http(s) URL",
-            )
+            address = getattr(self, name)
+            if re.match(r"[^/]*//[^/]*@", address):
+                where = f"setting {name} ({_variable(name)})"
+                raise SettingsError(f"{where} holds a user or a password. Take it out; {_LOGIN}")
+            _require(_is_http(address), name, address, "an http(s) URL")
+        for name in ("github_token", "kaggle_key", "kaggle_token"):
+            secret = getattr(self, name)
+            if secret is not None and not re.fullmatch(r"[\x21-\x7e]+", secret):  # what can stand in a header
+                where = f"setting {name} ({_variable(name)})"
+                raise SettingsError(f"{where} holds characters that no such key has. Copy it from where it was made.")
         _require(self.http_timeout > 0, "http_timeout", self.http_timeout, "seconds above 0")
         _require(self.http_attempts >= 1, "http_attempts", self.http_attempts, "a whole number of at least 1")
         _require(self.http_max_wait >= 0, "http_max_wait", self.http_max_wait, "seconds of at least 0")
@@ -170,11 +173,14 @@ class Settings:
         environ = os.environ if environ is None else environ
         overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
         known = {item.name: item for item in fields(cls)}
-        if unknown := sorted(set(overrides) - set(known)):
-            raise SettingsError(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        _refuse_unknown("setting", overrides, known)
+        variables = [_variable(name) for name in known]
+        _refuse_unknown("variable", [name for name in environ if name.startswith("CXR_")], [*variables, *_OF_THE_DAG])
         values: dict[str, Any] = {}
         for name, item in known.items():
             text = overrides.get(name, environ.get(_variable(name)) or None)
+            if name in _STANDARD_VARIABLES and isinstance(text, str):
+                text = text.strip() or None  # a file that is read into a variable ends in a line break
             if text is not None:
                 values[name] = _convert(name, str(item.type), text)
         if "bucket" not in values:
@@ -186,6 +192,10 @@ class Settings:
         return {name: getattr(self, name) for name in SELECTION}
 
 
+# Read where the DAG file is parsed.
+_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE")
+_LOGIN = "logins come from Airflow connections, or from GITHUB_TOKEN and KAGGLE_*."
+
 _STANDARD_VARIABLES = {
     "github_token": "GITHUB_TOKEN",
     "kaggle_username": "KAGGLE_USERNAME",
@@ -196,6 +206,28 @@ _STANDARD_VARIABLES = {
 
 def _variable(name: str) -> str:
     return _STANDARD_VARIABLES.get(name, f"CXR_{name.upper()}")
+
+
+def _is_http(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return parts.scheme in ("http", "https") and bool(parts.netloc) and parts.port != 0
+    except ValueError:  # such as a bracket that is not closed, or a port beyond 65535
+        return False
+
+
+def _user_cache() -> Path:
+    """Return the folder in which the user's programs keep what they can do without; nobody else can write there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse names that are not known, each with the known one that is nearest: a slip must not go unnoticed."""
+    known = sorted(known)
+    for name in sorted(set(given) - set(known)):
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
+        raise SettingsError(f"unknown {what} {name}; {hint}")
 
 
 def _convert(name: str, kind: str, value: Any) -> Any:

@@ -11,11 +11,19 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from PIL import Image
 
+from cxr_snapshot.catalog.download import download
+from cxr_snapshot.publication.draft import build_draft
+from cxr_snapshot.publication.protocol import publish
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
+from support.ledgers import FACTS, REPORT, parted, small_ledger
 
 from .conftest import Published, RunTool
+
+pytestmark = pytest.mark.long
 
 
 def classes_by_file(manifest: pd.DataFrame) -> dict[str, str]:
@@ -66,6 +74,23 @@ def test_hugging_face_imagefolder_takes_the_folders_for_classes(published: Publi
     assert found["names"] == list(CLASSES)
     assert found["labels"] == classes_by_file(published.manifest)
     assert found["rows"] == len(published.manifest)
+
+
+def test_hugging_face_reads_no_split_out_of_names_of_the_upstream(store: Store, tool: RunTool, tmp_path: Path):
+    names = ["train-station-3", "rapid-test-1", "dev", "a_val_b", "evaluation", "x.validation.y", "metadata"]
+    ledger = small_ledger(store)
+    ledger["path"] = [f"{Path(path).parent}/{name}.jpg" for path, name in zip(ledger["path"], names, strict=True)]
+    draft = build_draft(store, *parted(ledger), FACTS, previous=None, folder="_work/runs/one", report=REPORT)
+    publish(store, draft, "2026-11-22", "2026-11-22T03:00:00+00:00", None)
+    download(store, "2026-11-22", tmp_path / "covid-cxr")
+    manifest = draft.manifest
+    originals = tool("huggingface_imagefolder.py", tmp_path / "covid-cxr")
+    assert originals["labels"] == classes_by_file(manifest)
+    assert originals["rows"] == len(manifest) == 6
+    pictures = tool("huggingface_parquet.py", tmp_path / "covid-cxr")
+    assert {row["file"]: row["loaded_as"] for row in pictures["rows"]} == dict(
+        zip(manifest["file"], manifest["split"], strict=True)
+    )
 
 
 def test_torchvision_image_folder_rules(published: Published, folder: Path):

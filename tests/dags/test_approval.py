@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -15,6 +14,7 @@ from cxr_snapshot.store.objects import Store
 from support.dag_runs import RunDag, states, xcom
 from support.stages import run_stages
 from support.upstreams import ServedUpstream
+from support.waiting import eventually
 
 
 def answer(option: str) -> str:
@@ -26,18 +26,18 @@ def answer(option: str) -> str:
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    def answered() -> str:
         with create_session() as session:
             detail = session.scalar(select(HITLDetail).where(HITLDetail.responded_at.is_(None)))
-            if detail is not None and str(detail.task_instance.state) == "awaiting_input":
-                asked = detail.task_instance
-                payload = UpdateHITLDetailPayload(chosen_options=[option])
-                user = SimpleAuthManagerUser(username="reviewer", role="admin")
-                update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
-                return str(detail.body)
-        time.sleep(0.2)
-    raise AssertionError("nobody was asked")
+            if detail is None or str(detail.task_instance.state) != "awaiting_input":
+                return ""
+            asked = detail.task_instance
+            payload = UpdateHITLDetailPayload(chosen_options=[option])
+            user = SimpleAuthManagerUser(username="reviewer", role="admin")
+            update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
+            return str(detail.body)
+
+    return str(eventually(answered, "a question"))
 
 
 def test_shrunken_class_fails_the_run_or_a_person_decides(

@@ -57,6 +57,8 @@ def test_values_get_the_type_of_their_setting() -> None:
         ("kaggle_dataset", "one/two/three"),
         ("github_api_url", "api.github.com"),
         ("kaggle_api_url", "ftp://example.org"),
+        ("kaggle_api_url", "http://[bad"),
+        ("github_raw_url", "http://example.org:99999"),
         ("http_timeout", 0),
         ("http_timeout", "nan"),
         ("http_timeout", "soon"),
@@ -82,9 +84,45 @@ def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
         load(**{name: value})
 
 
-def test_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SettingsError, match=r"unknown setting view; known are .*views"):
-        load(view="frontal")
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("view", "did you mean views"), ("licenses", "did you mean licences"), ("zzz", "known are approval, .*views")],
+)
+def test_unknown_name_is_refused_with_the_nearest_known_one(name: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=rf"unknown setting {name}; {hint}"):
+        load(**{name: "frontal"})
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [("CXR_LICENSES", "CXR_LICENCES"), ("CXR_VIEW", "CXR_VIEWS"), ("CXR_MAXSHRINK", "CXR_MAX_SHRINK")],
+)
+def test_unknown_variable_is_refused_with_the_nearest_known_one(variable: str, hint: str) -> None:
+    with pytest.raises(SettingsError, match=rf"unknown variable {variable}; did you mean {hint}\?"):
+        Settings.load(environ={"CXR_BUCKET": "cxr", variable: "x"})
+
+
+def test_variables_of_the_dag_and_of_others_are_none_of_its_business() -> None:
+    environ = {"CXR_BUCKET": "cxr", "CXR_SCHEDULE": "0 3 * * *", "CXR_TIMEZONE": "UTC", "CXRAY": "x", "PATH": "/bin"}
+    assert Settings.load(environ=environ).bucket == "cxr"
+
+
+@pytest.mark.parametrize("name", ["github_token", "kaggle_key", "kaggle_token"])
+def test_keys_are_trimmed_and_what_no_header_can_hold_is_refused_unseen(name: str) -> None:
+    assert getattr(load(**{name: " s3cret\r\n"}), name) == "s3cret"
+    assert getattr(load(**{name: "\n"}), name) is None
+    for bad in ("s3cret\nX-Evil: 1", "s3crét", "s3cret two", "s3cret\x00"):
+        with pytest.raises(SettingsError, match=f"setting {name} .* holds characters") as caught:
+            load(**{name: bad})
+        assert "s3cr" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["github_api_url", "github_raw_url", "github_codeload_url", "kaggle_api_url"])
+def test_logins_in_addresses_are_refused_unseen(name: str) -> None:
+    for address in ("https://me:s3cret@example.org", "https://s3cret@example.org/api", "ftp://me:s3cret@[x"):
+        with pytest.raises(SettingsError, match=f"setting {name} .* holds a user or a password") as caught:
+            load(**{name: address})
+        assert "s3cret" not in str(caught.value)
 
 
 def test_missing_bucket_is_refused_with_the_remedy() -> None:

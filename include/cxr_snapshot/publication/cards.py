@@ -209,7 +209,7 @@ def _contents(facts: Mapping[str, Any]) -> str:
     return f"""\
 | file | what it is |
 |---|---|
-| `images/CLASS/...` | the original files, byte for byte; nothing but class folders lies here |
+| `images/CLASS/SOURCE-HASH.*` | the original files, byte for byte, named by their hash; only class folders lie here |
 | `data/SPLIT-*.parquet` | the same images, {size} {picture["mode"]}, with label and all columns |
 | `manifest.csv`, `manifest.parquet` | a row for each image: class, split, source, patient, age, licence, checksums |
 | `excluded.csv` | a row for everything that was left out: rule, reason, evidence |

@@ -22,7 +22,7 @@ from cxr_snapshot.store.encoding import csv_bytes, json_bytes, parquet_bytes
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.tables import MANIFEST_COLUMNS, MANIFEST_SCHEMA
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def build_draft(

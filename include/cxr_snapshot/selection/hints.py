@@ -10,6 +10,8 @@ import pandas as pd
 
 NO_HINT = "none"
 
+_LONGEST = 255  # characters in a file's name
+
 
 def similar_files(ledger: pd.DataFrame) -> pd.Series:
     """Name the files that differ from a lost row's file in extension, case or folder only.
@@ -59,5 +61,10 @@ def _texts(found: dict[object, list[str]]) -> pd.Series:
 
 
 def _stem(path: str) -> str:
-    """Return the name without folder, extension, case and the ways to write an accent."""
-    return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold().strip()
+    """Return the name without folder, extension, case and the ways to write an accent.
+
+    Accents are left as they are in a name that is longer than any file's, since to sort many of them takes time that
+    grows with the square of their number.
+    """
+    stem = PurePosixPath(path).stem
+    return (unicodedata.normalize("NFC", stem) if len(stem) <= _LONGEST else stem).casefold().strip()

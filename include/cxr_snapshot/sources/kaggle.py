@@ -13,7 +13,9 @@ import binascii
 import hashlib
 import json
 import logging
+import os
 import re
+import stat
 import time
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -24,7 +26,7 @@ from typing import IO, Any, Self
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError, UpstreamUnavailableError
+from cxr_snapshot.errors import SettingsError, UpstreamCorruptError, UpstreamRefusedError, UpstreamUnavailableError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import zips
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
@@ -181,9 +183,9 @@ class KaggleDataset:
         Raises:
             SourceError: the zip cannot be had, or is damaged.
         """
-        file = self._settings.scratch_dir / f"{self._dataset.replace('/', '__')}__v{int(revision.id)}.zip"
+        folder = private_folder(self._settings.scratch_dir)
+        file = folder / f"{self._dataset.replace('/', '__')}__v{int(revision.id)}.zip"
         target = Target(f"{self._service}/DownloadDataset", int(revision.id), file)
-        file.parent.mkdir(parents=True, exist_ok=True)
         if not target.is_whole():
             self._http.call(target.url, lambda: self._download(target))
             target.part.replace(file)
@@ -296,6 +298,25 @@ class KaggleDataset:
         if self._settings.kaggle_token is None and username and key:
             return HTTPBasicAuth(username, key)
         return TokenAuth(self._settings.kaggle_token, self._base)
+
+
+def private_folder(scratch: Path) -> Path:
+    """Return a folder in ``scratch`` that only its owner, this user, can look into; made where it is not there.
+
+    Raises:
+        SettingsError: somebody else made it, and could have put anything there.
+    """
+    folder = scratch / "downloads"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise SettingsError(
+            f"{folder} cannot be used ({error.strerror}). Set CXR_SCRATCH_DIR to another one."
+        ) from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise SettingsError(f"{folder} is not this user's alone. Set CXR_SCRATCH_DIR to another folder.")
+    return folder
 
 
 def md5_of_header(header: str) -> str | None:

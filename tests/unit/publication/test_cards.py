@@ -103,9 +103,10 @@ def test_both_collections_are_cited(card: str):
 def test_attribution_has_a_row_for_each_image_and_marks_what_may_not_be_changed():
     rows = {row["file"]: row for row in attribution(MANIFEST).to_dict("records")}
     assert set(rows) == set(MANIFEST["file"])
-    flags = {name.rsplit("__")[-1]: found["no_derivatives"] for name, found in rows.items()}
-    assert flags == {"1.jpg": "yes", "2.webp": "unknown", "3.jpg": "no", "4.jpg": "no"}
-    first = rows["images/COVID/covid__1.jpg"]
+    by_path = {found["path"]: found for found in rows.values()}
+    flags = {path.rsplit("/")[-1]: found["no_derivatives"] for path, found in by_path.items()}
+    assert flags == {"1.jpg": "yes", "2.jpg": "unknown", "3.jpeg": "no", "4.jpeg": "no"}
+    first = by_path["images/1.jpg"]
     assert (first["url"], first["doi"], first["license"]) == ("https://example.org/a,b", "10.1000/1", "CC BY-NC-ND")
     assert "ieee8023/covid-chestxray-dataset" in first["source_title"]
 

@@ -218,7 +218,7 @@ def ledgers(draw: st.DrawFn) -> pd.DataFrame:
     return ledger(*rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ledgers(), st.randoms(use_true_random=False))
 def test_properties(before: pd.DataFrame, rng: random.Random) -> None:
     after = resolve_duplicates(before)

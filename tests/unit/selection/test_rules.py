@@ -222,7 +222,7 @@ CHOICES = {
 }
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=8), st.fixed_dictionaries(CHOICES))
 def test_no_record_is_lost_and_each_exclusion_is_explained(cells: list[dict[str, Any]], chosen: dict[str, str]) -> None:
     rows = [COVID | facts | ({"path": "images/a.jpg"} if facts["in_upstream"] else {"sha256": None}) for facts in cells]

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.sources.http import BadAnswerError
-from cxr_snapshot.sources.kaggle import Download, Target, check_download, md5_of_header
+from cxr_snapshot.sources.kaggle import Download, Target, check_download, md5_of_header, private_folder
 
 MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -113,3 +114,24 @@ def test_wrong_size_or_md5_is_refused(tmp_path: Path, about: Download, text: str
     part.write_bytes(b"zip")
     with pytest.raises(BadAnswerError, match=text):
         check_download(part, about)
+
+
+def test_the_folder_for_downloads_is_this_users_alone(tmp_path: Path) -> None:
+    folder = private_folder(tmp_path / "new" / "scratch")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert private_folder(tmp_path / "new" / "scratch") == folder
+
+
+@pytest.mark.parametrize("made", ["open to others", "a link", "a file"])
+def test_a_folder_for_downloads_that_others_could_have_filled_is_refused(tmp_path: Path, made: str) -> None:
+    folder = tmp_path / "downloads"
+    if made == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    elif made == "a file":
+        folder.touch(mode=0o600)
+    else:
+        folder.mkdir()
+        folder.chmod(0o770)
+    with pytest.raises(SettingsError, match="CXR_SCRATCH_DIR"):
+        private_folder(tmp_path)

@@ -149,7 +149,7 @@ def test_shifted_row_of_the_right_length_is_left_out(row: str, sign: str) -> Non
     assert irregularities(table)["line"].tolist() == [3]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 15), st.integers(0, 15), st.sampled_from(["", "?", "a word"]))
 @example(13, 14, "")  # the licence is lost, and a note takes its place
 def test_no_shift_changes_what_an_image_is_said_to_be(take: int, put: int, filler: str) -> None:
