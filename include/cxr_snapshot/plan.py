@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -9,6 +10,10 @@ from typing import Any, TypedDict
 from cxr_snapshot import __version__
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.store.encoding import json_sha256
+
+RUNS = "_work/runs/"
+
+_READABLE = 80  # characters of a run's id in the name of its folder
 
 
 class Plan(TypedDict):
@@ -42,10 +47,10 @@ def make_plan(
     accept_shrink: bool,
     triggered_by: str | None = None,
 ) -> Plan:
-    """Return the plan of a run; equal ids share a folder."""
+    """Return the plan of a run; equal ids share a folder, others never."""
     return Plan(
         run=run_id,
-        folder=f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}",
+        folder=run_folder(run_id),
         date=date,
         created=created,
         revisions=dict(revisions),
@@ -54,6 +59,12 @@ def make_plan(
         accept_shrink=accept_shrink,
         triggered_by=triggered_by,
     )
+
+
+def run_folder(run_id: str) -> str:
+    """Return where a run keeps its tables. The hash tells ids apart that read alike without their odd characters."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", run_id)[:_READABLE]
+    return f"{RUNS}{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
 
 def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.publication.draft import build_draft
 from cxr_snapshot.publication.protocol import publish
+from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 from support.ledgers import FACTS, REPORT, parted, small_ledger
@@ -131,6 +132,18 @@ def test_pandas_and_pyarrow_read_from_s3(published: Published, tool: RunTool):
     assert found["classes"] == published.snapshot["counts"]
     labels = {row["file"]: CLASSES[row["label"]] for row in found["shard_rows"]}
     assert labels == classes_by_file(published.manifest)
+
+
+def test_csv_tables_read_equal_everywhere(folder: Path, tool: RunTool, tmp_path: Path):
+    odd = ["a,b", 'a"b', "a\rb", "a\r\nb", "a\nb", "\r", '"', "'", " a ", "a;b\tc|d", "caf\u00e9 \u7247", "#", "\\", ""]
+    hard = pd.DataFrame({"number": range(10 * len(odd)), "text": odd * 10, "other": odd[::-1] * 10})
+    (tmp_path / "hard.csv").write_bytes(csv_bytes(hard))
+    published = [folder / name for name in ("manifest.csv", "excluded.csv", "ATTRIBUTION.csv")]
+    tables = tool("csv_tables.py", *published, tmp_path / "hard.csv")
+    for table in tables:
+        assert table["csv"] == table["pandas"] == table["pyarrow"] == table["duckdb"]
+        assert table["untold"] == [[len(table["csv"]), table["header"]]] * 3
+    assert [row[1:] for row in tables[-1]["csv"]] == hard[["text", "other"]].to_numpy().tolist()
 
 
 def test_duckdb_reads_the_shards(published: Published, folder: Path, tool: RunTool):

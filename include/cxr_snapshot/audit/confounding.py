@@ -57,7 +57,7 @@ def attributes(manifest: pd.DataFrame) -> pd.DataFrame:
     megapixels = manifest["width"] * manifest["height"] / 1e6
     found = {
         "source": manifest["source"],
-        "site": manifest["url"].map(lambda url: urlsplit(url).hostname, na_action="ignore"),
+        "site": manifest["url"].map(_site, na_action="ignore"),
         "format": manifest["format"],
         "colour": manifest["mode"],
         "size": _grouped(megapixels, _MEGAPIXELS, " megapixels"),
@@ -66,6 +66,13 @@ def attributes(manifest: pd.DataFrame) -> pd.DataFrame:
         "licence": manifest["license"],
     }
     return pd.DataFrame({name: column.astype("string").fillna(NOT_STATED) for name, column in found.items()})
+
+
+def _site(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as of http://[bad
+        return None
 
 
 def describe_ages(manifest: pd.DataFrame) -> dict[str, dict[str, Any]]:

@@ -18,7 +18,7 @@ from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.balance import candidate_counts, class_counts
 from cxr_snapshot.selection.ledger import load_ledger
 from cxr_snapshot.selection.lookalikes import find_lookalikes
-from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.selection.rules import REASONS, taken_by_class
 from cxr_snapshot.selection.splits import split_report
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.words import CLASS_OF_FINDING, modality, plain, view_kind
@@ -95,8 +95,9 @@ def run_checks(
     checks = [
         *check_ledger(ledger, records, paths),
         *check_pictures(published, lookalikes, plan["settings"]["views"]),
+        check_patients(ledger),
         *check_splits(splits),
-        *check_classes(candidates, class_counts(ledger)),
+        *check_classes(candidates, class_counts(ledger), taken_by_class(ledger)),
         *check_losses(candidates, comparable(base, before, plan["settings"]), settings.max_shrink),
         check_labels(ledger, settings.max_unknown),
     ]
@@ -153,6 +154,20 @@ def check_pictures(published: pd.DataFrame, lookalikes: Mapping[str, int], views
     ]
 
 
+def check_patients(ledger: pd.DataFrame) -> Check:
+    """Check that each published image is of the class of its patient, of whom any record may say what it is.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``, balanced.
+    """
+    order = {"COVID": 0, "PNEUMONIA": 1, "NORMAL": 2}
+    said = ledger["finding_kind"].map(CLASS_OF_FINDING).map(order).groupby(ledger["patient_id"]).min()
+    published = ledger[ledger["rule"].isna() & ledger["patient_id"].notna()]
+    elsewhere = published["class"].map(order) > published["patient_id"].map(said)
+    found = _names(published[elsewhere])
+    return _none("patients_in_several_classes", "No patient is in two classes, nor in one that a row denies.", found)
+
+
 def check_splits(report: Mapping[str, Any]) -> list[Check]:
     """Check that no patient and no group of look-alikes is in two splits.
 
@@ -165,12 +180,15 @@ def check_splits(report: Mapping[str, Any]) -> list[Check]:
     ]
 
 
-def check_classes(candidates: Mapping[str, int], published: Mapping[str, int]) -> list[Check]:
+def check_classes(
+    candidates: Mapping[str, int], published: Mapping[str, int], taken: Mapping[str, str] | None = None
+) -> list[Check]:
     """Check that no class is empty and that all have the same size.
 
     Args:
         candidates: images of each class before balancing.
         published: images of each class after it.
+        taken: by class, what became of its images; from :func:`cxr_snapshot.selection.rules.taken_by_class`.
     """
     smallest = min(candidates, key=lambda name: candidates[name])
     return [
@@ -180,7 +198,7 @@ def check_classes(candidates: Mapping[str, int], published: Mapping[str, int]) -
             f"{smallest}: {candidates[smallest]}",
             1,
             candidates[smallest] > 0,
-            f"Look in excluded.csv of this run why no {smallest} image passed.",
+            f"What could be {smallest} was left out by these rules: {(taken or {}).get(smallest, 'none')}.",
         ),
         Check(
             "classes_equal",
@@ -264,7 +282,8 @@ def check_labels(ledger: pd.DataFrame, max_unknown: float) -> Check:
         value,
         max_unknown,
         within(len(unknown), len(rows), max_unknown),
-        "Look at the warnings of the task filter. Teach sources/words.py the new words, or raise CXR_MAX_UNKNOWN.",
+        "Look at the warnings of the task filter. Teach the collection's file in sources/ the new words, or raise "
+        "CXR_MAX_UNKNOWN.",
         required=False,
         finding=f"{value} rows of metadata.csv are left out for words that are not known: {exact_percent(fraction)}, "
         f"the limit is {exact_percent(max_unknown)}.",

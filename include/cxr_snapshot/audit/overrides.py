@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from cxr_snapshot.audit import PAGE, REPORT
-from cxr_snapshot.errors import GuardError, MissingObjectError
+from cxr_snapshot.errors import GuardError
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import get_sealed
 
 APPROVAL, SETTING = "approval", "accept_shrink"
 
@@ -46,11 +47,8 @@ def settle(store: Store, plan: Plan, approval: Approval | None) -> dict[str, byt
         GuardError: a check failed and nobody accepted it.
         MissingObjectError: the run was not audited.
     """
-    folder = plan["folder"]
-    try:
-        files = {name: store.get(f"{folder}/{name}") for name in (REPORT, PAGE)}
-    except MissingObjectError as error:
-        raise MissingObjectError(f"{error} The run was not audited. Clear the task audit and run again.") from None
+    folder, remedy = plan["folder"], "Clear the task audit and run again."
+    files = {name: get_sealed(store, f"{folder}/{name}", remedy) for name in (REPORT, PAGE)}
     report = parse_json(files[REPORT], store.uri(f"{folder}/{REPORT}"))
     unsettled = [check for check in report["checks"] if not check["passed"] and check["accepted_by"] is None]
     if not unsettled:

@@ -26,6 +26,7 @@ from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def write_report(
     report = _measured(described, checks, probes, before, previous) | {"examples": picked, **facts}
     report = conclude(report, overrides)
     for name, body in report_files(pictures, report).items():
-        store.put(f"{plan['folder']}/{name}", body)
+        put_sealed(store, f"{plan['folder']}/{name}", body)
     found = summary(report)
     log.info("%s Read %s", found["headline"], store.uri(f"{plan['folder']}/{PAGE}"))
     return found

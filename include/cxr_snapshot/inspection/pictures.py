@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from cxr_snapshot.inspection.decoding import FORMATS
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed, put_sealed
 
 SIDE = 224  # pixels; what most pretrained image models take
 # Part of the pictures' names in the store: a change of how they are made must give a new one.
@@ -85,24 +87,35 @@ class Pictures:
         """Yield the pictures of blobs, in order.
 
         Raises:
-            MissingObjectError: a blob is not there.
+            LostBlobError: a blob is missing or damaged.
         """
         for _, picture in bounded_map(self._load, sha256s):
             yield picture
 
     def keep(self, sha256: str, original: bytes) -> bytes:
         """Return the picture of one blob, whose bytes are ``original``; if it was not kept yet, it is from now on."""
-        if sha256 in self._kept:
-            return self.store.get(picture_name(sha256))
+        if (kept := self._find(sha256)) is not None:
+            return kept
         picture = self._make(original)
-        self.store.put(picture_name(sha256), picture)
+        put_sealed(self.store, picture_name(sha256), picture)
         self._kept.add(sha256)
         return picture
 
     def _load(self, sha256: str) -> bytes:
-        if sha256 in self._kept:
-            return self.store.get(picture_name(sha256))
-        return self._make(self.store.get(blob_name(sha256)))
+        if sha256 not in self._kept:
+            return self._make(get_blob(self.store, sha256))
+        if (kept := self._find(sha256)) is not None:
+            return kept
+        return self.keep(sha256, get_blob(self.store, sha256))
+
+    def _find(self, sha256: str) -> bytes | None:
+        """Return a picture that was kept; one that is damaged is forgotten."""
+        if sha256 not in self._kept:
+            return None
+        picture, _ = find_sealed(self.store, picture_name(sha256))
+        if picture is None:
+            self._kept.discard(sha256)
+        return picture
 
     def _make(self, original: bytes) -> bytes:
         with self._making:

@@ -14,6 +14,7 @@ from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.inspection.pictures import DESCRIPTION, Pictures
 from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
+from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
 from cxr_snapshot.publication.parts import Copy, Draft
 from cxr_snapshot.publication.preview import draw_preview
@@ -108,11 +109,17 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
 def _earlier_tables(
     store: Store, previous: Mapping[str, Any] | None
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Return manifest and excluded records of the previous snapshot."""
+    """Return manifest and excluded records of the previous snapshot.
+
+    Raises:
+        VerificationError: one is missing or damaged.
+    """
     if previous is None:
         return None, None
-    manifest = store.get_table(f"{previous['version']}/manifest.parquet")
-    return manifest, pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
+    version = previous["version"]
+    sums = read_sums(store, version)
+    manifest = read_table(store, version, "manifest.parquet", sums)
+    return manifest, pd.read_csv(io.BytesIO(read_file(store, version, "excluded.csv", sums)), dtype=str)
 
 
 def _is_shard(copy: Copy) -> bool:

@@ -13,6 +13,7 @@ from cxr_snapshot.audit.gates import (
     check_labels,
     check_ledger,
     check_losses,
+    check_patients,
     question,
     require,
 )
@@ -49,6 +50,37 @@ def failed(rows: list[dict[str, Any]], paths: set[tuple[str, str]] = PATHS) -> l
 )
 def test_ledger_checks(rows: list[dict[str, Any]], found: list[str]) -> None:
     assert failed(rows) == found
+
+
+@pytest.mark.parametrize(
+    ("published", "others", "found"),
+    [
+        ("COVID", ["covid", "normal", "viral"], 0),
+        ("NORMAL", ["normal", "normal"], 0),
+        ("NORMAL", ["normal", "other", "not labelled"], 0),  # these name no class
+        ("NORMAL", ["normal", "covid"], 1),
+        ("NORMAL", ["normal", "bacterial"], 1),
+        ("PNEUMONIA", ["viral", "covid"], 1),
+        ("PNEUMONIA", ["viral", "normal"], 0),
+    ],
+)
+def test_patient_of_two_classes_is_found_whatever_says_so(published: str, others: list[str], found: int) -> None:
+    rows = [OUT | {"patient_id": "covid:1", "finding_kind": kind} for kind in others]
+    first = IN | {"patient_id": "covid:1", "class": published, "finding_kind": others[0]}
+    check = check_patients(ledger(first, *rows, IN | {"patient_id": None, "finding_kind": "normal"}))
+    assert (check.name, check.value, check.passed, check.required) == (
+        "patients_in_several_classes",
+        found,
+        not found,
+        True,
+    )
+
+
+def test_remedy_for_an_empty_class_names_rule_count_and_example() -> None:
+    taken = {"NORMAL": "unexpected_path 5856 (such as xray/a.jpeg)"}
+    checks = check_classes(EQUAL | {"NORMAL": 0}, EQUAL, taken)
+    with pytest.raises(GuardError, match=r"NORMAL was left out by these rules: unexpected_path 5856 \(such as xray/a"):
+        require(checks)
 
 
 def test_file_that_no_source_delivered_is_found() -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr_snapshot.audit.confounding import count_patients, count_sexes, describe_ages, measure_confounding
+from cxr_snapshot.audit.confounding import attributes, count_patients, count_sexes, describe_ages, measure_confounding
 from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
 from cxr_snapshot.audit.gates import check_pictures
@@ -221,3 +221,9 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     assert plot_ages(describe_ages(table.assign(age=None))).startswith("<svg")
     assert pick_shortcuts(table, probes) == []
     assert [check.passed for check in check_pictures(ledger(), {}, "frontal")] == [True] * 5
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "https://[::1", "//\u2100/x", "", "text"])
+def test_an_address_that_cannot_be_read_is_no_site(url: str) -> None:
+    sites = attributes(manifest(row(1, "COVID", picture(1), url=url)))["site"]
+    assert sites.tolist() == ["not stated"]

@@ -20,7 +20,7 @@ from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationE
 from cxr_snapshot.publication.checksums import sums_bytes
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.publishers import prepared_plans
+from support.publishers import prepared_plans, publish_and_verify
 from support.s3_proxy import S3Proxy
 from support.stores import client_of, copied_bucket, new_store
 from support.upstreams import served_sample
@@ -39,8 +39,8 @@ def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest
     with served_sample(sample_folder, folder) as upstream:
         pipeline = upstream.pipeline(store, folder / "scratch")
         first, second = prepared_plans(pipeline, 2)
-        assert pipeline.publish({**first, "date": OLD})
-        assert pipeline.publish(second)
+        assert publish_and_verify(pipeline, {**first, "date": OLD})
+        assert publish_and_verify(pipeline, second)
     store.put("2026-11-24/manifest.csv", b"")
     store.put("other/_SUCCESS", b"")
     return store
@@ -95,7 +95,7 @@ def test_list_and_show(published):
 
 def test_an_empty_store(store):
     assert catalog.list_snapshots(store) == []
-    with pytest.raises(MissingObjectError, match="nothing was published yet"):
+    with pytest.raises(MissingObjectError, match=r"latest\.json names nothing\. Nothing was published yet"):
         catalog.resolve(store, "latest")
 
 

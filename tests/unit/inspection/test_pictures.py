@@ -10,6 +10,7 @@ from PIL import Image
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.pictures import DESCRIPTION, SIDE, Pictures, normalise, picture_name
 from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.seals import put_sealed
 from support.ledgers import picture
 
 
@@ -103,7 +104,7 @@ def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: S
     sha256s = [put_blob(store, body) for body in bodies]
     pictures = Pictures(store)
     assert [pictures.keep(sha256s[0], bodies[0]) for _ in range(2)] == [normalise(bodies[0])] * 2
-    store.put(picture_name(sha256s[0]), b"kept as it is")
+    put_sealed(store, picture_name(sha256s[0]), b"kept as it is")
     assert pictures.keep(sha256s[0], bodies[0]) == b"kept as it is"
     assert Pictures(store).keep(sha256s[0], bodies[0]) == b"kept as it is"
     assert list(Pictures(store).load(sha256s)) == [b"kept as it is", normalise(bodies[1]), normalise(bodies[2])]
