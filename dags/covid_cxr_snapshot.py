@@ -18,7 +18,7 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `filter` | labels every record, applies the rules, drops duplicates | ledger, counts by class and rule, warnings |
 | `balance` | cuts the classes to equal size | ledger, counts |
 | `audit` | refuses to publish if something was lost or a class shrank; measures shortcuts | checks, main figures |
-| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the answer |
+| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the approval |
 | `publish` | writes the snapshot and moves `latest.json`, unless nothing in it is new | the dataset version |
 | `verify` | reads the snapshot back; updates the asset `covid_cxr_snapshot` | numbers of objects and bytes |
 
@@ -51,7 +51,7 @@ from typing import Any
 
 from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_context, task
 
-from airflow_approval import ApprovalIfNeeded, approval_of
+from airflow_approval import ApprovalIfNeeded
 from airflow_notify import SnapshotNotifier
 from airflow_runtime import pipeline, time_travel
 from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, SUBTYPE_CHOICES, VIEW_CHOICES
@@ -234,7 +234,7 @@ def covid_cxr_snapshot() -> None:
     )
     def publish(plan: Any) -> Any:
         """Write the snapshot and move `latest.json`, unless the content equals that of the snapshot before."""
-        approval = approval_of(get_current_context()["ti"].xcom_pull(task_ids="approve"))
+        approval = get_current_context()["ti"].xcom_pull(task_ids="approve")
         with pipeline() as stages:
             return stages.publish(plan, approval)
 

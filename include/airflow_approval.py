@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
@@ -24,21 +23,13 @@ class ApprovalIfNeeded(ApprovalOperator):
             raise AirflowSkipException("There is nothing to approve.")
         return super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer as plain data for the record.
-
-        Returns:
-            ``approved``; ``user``, the name, or ``None`` where Airflow gives none; ``time``, ISO 8601.
-        """
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Approval | None:
+        """Return who approved and when, for the record; a rejection skips what follows and returns nothing."""
         answer = super().execute_complete(context, event)
-        user = answer["responded_by_user"]
+        if answer["chosen_options"] != [self.APPROVE]:
+            return None
+        user, time = answer["responded_by_user"], answer["responded_at"]
         return {
-            "approved": answer["chosen_options"] == [self.APPROVE],
             "user": (user["name"] or user["id"]) if user else None,
-            "time": answer["responded_at"].astimezone(UTC).isoformat(timespec="seconds"),
+            "time": time.astimezone(UTC).isoformat(timespec="seconds"),
         }
-
-
-def approval_of(answer: Mapping[str, Any] | None) -> Approval | None:
-    """Return what goes on record of an answer to ``ApprovalIfNeeded``; ``None`` for a rejection, or without answer."""
-    return {"user": answer["user"], "time": answer["time"]} if answer and answer["approved"] else None

@@ -124,6 +124,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
         **{"revisions": {"covid": revision, "pneumonia": "2"}, "code_version": "bench", "pictures": DESCRIPTION},
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
         "audit": AUDIT,
+        "overrides": [],
     }
     draft = Draft(manifest, copies, tables, facts, "None.\n")
     protocol.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)

@@ -53,6 +53,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         "candidates": zero,
         "excluded": {},
         "audit": AUDIT,
+        "overrides": [],
     }
     return Draft(manifest, tuple(copies), tables, facts, "None.\n")
 
