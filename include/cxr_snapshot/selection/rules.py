@@ -188,14 +188,31 @@ RULES = (
         ("detail",),
     ),
     Rule(
-        "too_many_pixels", "So large that it may be a decompression bomb.", _has_problem("too_many_pixels"), ("detail",)
+        "too_many_pixels",
+        "So large that it may be a decompression bomb, or that decoding could take all memory.",
+        _has_problem("too_many_pixels"),
+        ("detail",),
     ),
     Rule("multiple_frames", "The file holds several pictures.", _has_problem("multiple_frames"), ("detail",)),
     Rule("too_small", "Too small to show a chest.", _has_problem("too_small"), ("detail",)),
+    Rule("impossible_shape", "So long and thin that it shows no chest.", _has_problem("impossible_shape"), ("detail",)),
+    Rule(
+        "too_many_scans",
+        "A JPEG that draws its pixels over and over, so that decoding could take minutes.",
+        _has_problem("too_many_scans"),
+        ("detail",),
+    ),
     Rule(
         "truncated_or_damaged",
-        "The file cannot be decoded to its end.",
+        "The file cannot be decoded to its end, or only with faults.",
         _has_problem("truncated_or_damaged"),
+        ("detail",),
+        warn=True,
+    ),
+    Rule(
+        "invisible",
+        "Nothing can be seen: nearly all pixels are transparent or of one shade.",
+        _has_problem("invisible"),
         ("detail",),
         warn=True,
     ),

@@ -14,15 +14,16 @@ from cxr_snapshot.audit.confounding import attributes, count_patients, count_sex
 from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
 from cxr_snapshot.audit.gates import check_pictures
-from cxr_snapshot.audit.looks import describe_picture, load_looks, text_score
+from cxr_snapshot.audit.looks import load_looks, text_score
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import run_probes
 from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.inspection.pictures import Pictures, normalise
+from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, picture, row, small_ledger
+from support.planted import look_of
 
 COLUMNS = ("source", "url", "format", "mode", "width", "height", "view", "license", "age", "sex", "patient_id")
 
@@ -82,7 +83,7 @@ def test_letters_that_stand_in_a_row_are_counted(text: str, fewest: int, most: i
 @pytest.mark.parametrize(("mode", "file_format"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG")])
 def test_looks_of_every_mode_have_one_size(mode: str, file_format: str) -> None:
     body = picture(3, file_format, mode)
-    found = describe_picture(body, normalise(body))
+    found = look_of(body)
     assert (len(found["raw"]), len(found["normalised"])) == (32 * 32 * 3, 32 * 32)
 
 
@@ -90,7 +91,7 @@ def test_a_deep_image_is_seen_as_its_stretched_self() -> None:
     deep = np.outer(np.arange(80), np.full(80, 500)).astype(np.uint16)
     file = io.BytesIO()
     Image.fromarray(deep).save(file, "PNG")
-    raw = np.frombuffer(describe_picture(file.getvalue(), normalise(file.getvalue()))["raw"], np.uint8)
+    raw = np.frombuffer(look_of(file.getvalue())["raw"], np.uint8)
     assert (raw.min() < 10, raw.max() > 245) == (True, True)
 
 
@@ -209,7 +210,7 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     rows = [
         row(number, CLASSES[number % 3], body) | {"label": CLASSES[number % 3]} for number, body in enumerate(bodies)
     ]
-    looks = [describe_picture(body, normalise(body)) for body in bodies]
+    looks = [look_of(body) for body in bodies]
     table = pd.DataFrame([each | look for each, look in zip(rows, looks, strict=True)]).assign(file="x", sex=None)
     probes = run_probes(table, "classes")
     assert {each.level for each in probes} == {"unmeasured"}

@@ -108,7 +108,11 @@ def test_rules_over_metadata(row: dict[str, Any], rule: str, evidence: str) -> N
 
 @pytest.mark.parametrize("row", [COVID, KAGGLE])
 @pytest.mark.parametrize(
-    "problem", ["not_an_image", "too_many_pixels", "multiple_frames", "too_small", "truncated_or_damaged"]
+    "problem",
+    [
+        *("not_an_image", "too_many_pixels", "multiple_frames", "too_small", "impossible_shape", "too_many_scans"),
+        *("truncated_or_damaged", "invisible"),
+    ],
 )
 def test_rules_over_content(row: dict[str, Any], problem: str) -> None:
     assert outcome(filtered(row, problem=problem)) == (problem, "detail: what was found")
