@@ -18,8 +18,10 @@ from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import conform, empty_frame
 
 SIDE = 32  # pixels of the small pictures
@@ -51,7 +53,7 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
         Columns of ``LOOK_SCHEMA``.
 
     Raises:
-        MissingObjectError: a blob is not there.
+        LostBlobError: a blob is missing or damaged.
     """
     wanted = pd.Index(sorted(set(sha256s)))
     known = _load_tables(store)
@@ -65,7 +67,7 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
     # Another run may do the same at the same time and its looks get lost here; they are only made again.
     for partition in sorted({sha256[0] for sha256 in missing}):
         part = table[table["sha256"].str.startswith(partition)].sort_values("sha256")
-        store.put_table(_name(partition), part, LOOK_SCHEMA)
+        put_sealed_table(store, _name(partition), part, LOOK_SCHEMA)
     return table.set_index("sha256").loc[wanted].rename_axis("sha256").reset_index()
 
 
@@ -121,7 +123,7 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
 
 
 def _look(store: Store, pictures: Pictures, sha256: str) -> dict[str, Any]:
-    with decoded(store.get(blob_name(sha256))) as image:
+    with decoded(get_blob(store, sha256)) as image:
         return describe_picture(image, pictures.keep(sha256, image))
 
 
@@ -132,7 +134,8 @@ def _small(image: Image.Image) -> Image.Image:
 def _load_tables(store: Store) -> pd.DataFrame:
     present = store.list(_name(""))
     names = [_name(partition) for partition in PARTITIONS if _name(partition) in present]
-    tables = [table for _, table in bounded_map(store.get_table, names)]
+    found = [table for _, table in bounded_map(lambda name: find_sealed_table(store, name), names)]
+    tables = [table for table in found if table is not None]
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(LOOK_SCHEMA)
 
 

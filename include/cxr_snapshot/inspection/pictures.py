@@ -15,8 +15,10 @@ from PIL import Image, ImageOps
 
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.pixels import to_gray
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed, put_sealed
 
 SIDE = 224  # pixels; what most pretrained image models take
 # Part of the pictures' names in the store: a change of how they are made must give a new one.
@@ -67,25 +69,35 @@ class Pictures:
         """Yield the pictures of blobs, in order.
 
         Raises:
-            MissingObjectError: a blob is not there.
+            LostBlobError: a blob is missing or damaged.
         """
         for _, picture in bounded_map(self._load, sha256s, threads=_THREADS):
             yield picture
 
     def keep(self, sha256: str, image: Image.Image) -> bytes:
         """Return the picture of one blob, whose pixels are ``image``; if it was not kept yet, it is from now on."""
-        if sha256 in self._kept:
-            return self.store.get(picture_name(sha256))
+        if (kept := self._find(sha256)) is not None:
+            return kept
         picture = normalise(image)
-        self.store.put(picture_name(sha256), picture)
+        put_sealed(self.store, picture_name(sha256), picture)
         self._kept.add(sha256)
         return picture
 
     def _load(self, sha256: str) -> bytes:
-        if sha256 in self._kept:
-            return self.store.get(picture_name(sha256))
-        with decoded(self.store.get(blob_name(sha256))) as image:
-            return normalise(image)
+        was_kept = sha256 in self._kept
+        if (kept := self._find(sha256)) is not None:
+            return kept
+        with decoded(get_blob(self.store, sha256)) as image:
+            return self.keep(sha256, image) if was_kept else normalise(image)
+
+    def _find(self, sha256: str) -> bytes | None:
+        """Return a picture that was kept; one that is damaged is forgotten."""
+        if sha256 not in self._kept:
+            return None
+        picture, _ = find_sealed(self.store, picture_name(sha256))
+        if picture is None:
+            self._kept.discard(sha256)
+        return picture
 
 
 def picture_name(sha256: str) -> str:

@@ -11,6 +11,7 @@ from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.pictures import DESCRIPTION, SIDE, Pictures, normalise, picture_name
 from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.seals import put_sealed
 from support.ledgers import picture
 
 
@@ -99,7 +100,7 @@ def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: S
     pictures = Pictures(store)
     with decoded(bodies[0]) as image:
         assert [pictures.keep(sha256s[0], image) for _ in range(2)] == [normalise(image)] * 2
-        store.put(picture_name(sha256s[0]), b"kept as it is")
+        put_sealed(store, picture_name(sha256s[0]), b"kept as it is")
         assert pictures.keep(sha256s[0], image) == b"kept as it is"
         assert Pictures(store).keep(sha256s[0], image) == b"kept as it is"
     assert list(Pictures(store).load(sha256s)) == [b"kept as it is", made_from(bodies[1]), made_from(bodies[2])]
