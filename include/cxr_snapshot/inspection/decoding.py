@@ -180,7 +180,7 @@ def _decode_jpeg(image: Image.Image, body: bytes) -> Image.Image:
     pixels = simplejpeg.decode_jpeg(body, colours, buffer=space, strict=True)
     if pixels.shape != space.shape:
         raise ValueError(f"holds {pixels.shape[1]} x {pixels.shape[0]} pixels, not {image.width} x {image.height}")
-    return Image.frombuffer(image.mode, image.size, pixels, "raw", form, 0, 1)
+    return Image.frombytes(image.mode, image.size, pixels, "raw", form)
 
 
 def _size(image: Image.Image) -> int:
