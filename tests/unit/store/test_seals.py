@@ -65,7 +65,7 @@ def test_an_object_without_seal_is_noticed(store: Store, caplog: pytest.LogCaptu
 def test_what_is_missing_is_no_damage(store: Store) -> None:
     assert find_sealed(store, NAME) == (None, None)
     assert find_sealed_table(store, NAME) is None
-    with pytest.raises(MissingObjectError, match="does not exist. Clear the task x"):
+    with pytest.raises(MissingObjectError, match=r"does not exist\. Clear the task x"):
         get_sealed(store, NAME, "Clear the task x.")
     assert store.damaged == []
 
