@@ -88,9 +88,7 @@ def test_what_fails_its_verification_never_becomes_the_latest(
         return snapshot
 
     pipeline.publish = damaged_afterwards
-    with pytest.raises(
-        VerificationError, match=r"not what SHA256SUMS says.*It was taken back.*Clear the task publish"
-    ):
+    with pytest.raises(VerificationError, match=r"not what SHA256SUMS says.*It was taken back.*Clear the task publish"):
         run_stages(pipeline, "unlucky", f"{DAYS[1]}T03:00:00+00:00")
     assert read_pointer(store)[0] == DAYS[0]
     assert catalog.versions(store) == [DAYS[0]]
