@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from cxr_snapshot.audit import gates
+from cxr_snapshot.audit import PAGE, gates
+from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.catalog.retention import clear_old_runs
 from cxr_snapshot.errors import LostBlobError, VerificationError
 from cxr_snapshot.ingestion.delivered import Delivered
@@ -57,6 +58,7 @@ class Pipeline:
         pins: Mapping[str, str] | None = None,
         force: bool = False,
         accept_shrink: bool = False,
+        triggered_by: str | None = None,
     ) -> Plan | None:
         """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
 
@@ -68,6 +70,7 @@ class Pipeline:
             pins: revisions to use in place of the current ones, by source.
             force: work even if nothing is new.
             accept_shrink: publish although a class shrank.
+            triggered_by: the user who started the run, where one did; on record where ``accept_shrink`` was used.
 
         Returns:
             The plan, or ``None`` when nothing is new.
@@ -85,7 +88,15 @@ class Pipeline:
             name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name)).id
             for name, source in self.sources.items()
         }
-        plan = make_plan(run_id, created, date, revisions, self.settings.selection(), accept_shrink=accept_shrink)
+        plan = make_plan(
+            run_id,
+            created,
+            date,
+            revisions,
+            self.settings.selection(),
+            accept_shrink=accept_shrink,
+            triggered_by=triggered_by,
+        )
         known = {state["fingerprint"] for state in (base, seen) if state}
         if base and not force and not behind and plan["fingerprint"] in known:
             log.info("Nothing new since %s: %s", base["version"], listed(revisions))
@@ -145,37 +156,56 @@ class Pipeline:
         """
         base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
         checks, splits = self._mending(plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, base))
-        failed = gates.require(checks, approval=self.settings.approval == "on")
-        passed, folder = len(checks) - len(failed), self.store.uri(plan["folder"])
-        log.info("%d of %d checks passed for %s", passed, len(checks), folder)
+        accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
+        failed = gates.require(
+            checks, accepted={each["check"] for each in accepted}, approval=self.settings.approval == "on"
+        )
+        passed, folder = sum(check.passed for check in checks), plan["folder"]
+        log.info("%s for %s", tally(len(checks), passed, accepted), self.store.uri(folder))
         from cxr_snapshot.audit.report import write_report  # takes two seconds and 100 MB, for no check
 
         def measure() -> dict[str, Any]:
-            ledger = load_ledger(self.store, plan["folder"], "balanced")
-            return write_report(self.store, ledger, checks, plan=plan, splits=splits, previous=base)
+            return write_report(  # holds the ledger alone, so that it can let it go
+                self.store,
+                load_ledger(self.store, folder, "balanced"),
+                checks,
+                plan=plan,
+                splits=splits,
+                previous=base,
+                overrides=accepted,
+            )
 
         found = self._mending(plan, measure) | {
             "checks": [check.as_dict() for check in checks],
-            "to_approve": gates.describe(failed),
+            "to_approve": gates.question(failed, self.store.uri(f"{folder}/{PAGE}")),
             "splits": splits,
         }
         return self._with_mended(found)
 
-    def publish(self, plan: Plan) -> dict[str, Any] | None:
+    def publish(self, plan: Plan, approval: Approval | None = None) -> dict[str, Any] | None:
         """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
+
+        Args:
+            plan: of the run.
+            approval: the word of the person who was asked, if ``audit`` said that one has to be.
 
         Returns:
             The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts``, ``audit`` and the
             other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
 
         Raises:
+            GuardError: a check failed, and nobody accepted it.
             MissingObjectError: the run was not audited.
         """
         base = read_base(self.store, plan["date"])
 
         def work() -> dict[str, Any] | None:
-            ledger = load_ledger(self.store, plan["folder"], "balanced")
-            return release(self.store, plan, ledger, base, archive=self.settings.archive == ZIP_ARCHIVE)
+            report = settle(self.store, plan, approval)
+            archive = self.settings.archive == ZIP_ARCHIVE
+            # Holds the ledger alone, so that it can let it go.
+            return release(
+                self.store, plan, load_ledger(self.store, plan["folder"], "balanced"), base, report, archive=archive
+            )
 
         return self._mending(plan, work)
 

@@ -19,12 +19,14 @@ _READABLE = 80  # characters of a run's id in the name of its folder
 class Plan(TypedDict):
     """What a run is to build.
 
-    ``folder``: where the run's tables are. ``date``: the day in the snapshot's name; the snapshot is compared with the
-    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
+    ``run``: the run's name. ``folder``: where its tables are. ``date``: the day in the snapshot's name; the snapshot is
+    compared with the newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
-    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
+    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
+    who started the run, where one did; on record where that was used.
     """
 
+    run: str
     folder: str
     date: str
     created: str
@@ -32,6 +34,7 @@ class Plan(TypedDict):
     settings: dict[str, Any]
     fingerprint: str
     accept_shrink: bool
+    triggered_by: str | None
 
 
 def make_plan(
@@ -42,9 +45,11 @@ def make_plan(
     settings: Mapping[str, Any],
     *,
     accept_shrink: bool,
+    triggered_by: str | None = None,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
     return Plan(
+        run=run_id,
         folder=run_folder(run_id),
         date=date,
         created=created,
@@ -52,6 +57,7 @@ def make_plan(
         settings=dict(settings),
         fingerprint=fingerprint(revisions, settings),
         accept_shrink=accept_shrink,
+        triggered_by=triggered_by,
     )
 
 

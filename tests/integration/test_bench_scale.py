@@ -15,6 +15,8 @@ import pytest
 from bench.scale import nights, report, stage
 from bench.scale.__main__ import measure
 
+pytestmark = pytest.mark.long
+
 
 def here(environ: dict[str, str], stage_name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """Run a task in this process, because to start 25 takes a while."""

@@ -73,7 +73,7 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
         found = {}
         for step in (1, 2):
             sample.move_to_step(step)
-            pipeline = sample.pipeline(shown, tmp_path / "scratch", max_per_class=4, archive="zip")
+            pipeline = sample.pipeline(shown, tmp_path / "scratch", archive="zip")
             run_stages(pipeline, f"run-{step}", f"2026-11-{step:02d}T03:00:00+00:00")
         found["writer"] = list(proxy.requests)
         proxy.start_again()

@@ -30,13 +30,14 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from support.stages import balanced_plan
 from support.stores import client_of
+from support.waiting import PATIENCE
 
 
 @cache
 def forkserver() -> ForkServerContext:
     """Return what forks processes from one that has everything imported, so that each costs milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "support.publishers"])
+    context.set_forkserver_preload(["pytest", "cxr_snapshot.audit.report", "support.publishers"])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # older Pythons hand it no path: gh-126631
     try:
@@ -133,7 +134,7 @@ def started(task: Task, work: Callable[[Task, Connection], None]) -> Iterator[tu
     finally:
         if process.is_alive():
             ours.send(None)
-        process.join(60)
+        process.join(PATIENCE)
         ours.close()
 
 

@@ -22,7 +22,7 @@ from cxr_snapshot.tables import INSPECTION_SCHEMA, conform, empty_frame
 log = logging.getLogger(__name__)
 
 # Part of the cache's name: a change of what is recorded must give a new one.
-RECIPE = "3"
+RECIPE = "4"
 
 
 # Results are kept in 16 tables by the first hex digit of the blob's SHA-256. Few enough to read on a quiet night, many

@@ -10,7 +10,6 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot import __version__
-from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.draft import build_draft
@@ -21,13 +20,18 @@ from cxr_snapshot.selection.balance import candidate_counts, class_counts
 from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.store.objects import Store
-from cxr_snapshot.store.seals import get_sealed
 
 log = logging.getLogger(__name__)
 
 
 def release(
-    store: Store, plan: Plan, ledger: pd.DataFrame, base: dict[str, Any] | None, *, archive: bool
+    store: Store,
+    plan: Plan,
+    ledger: pd.DataFrame,
+    base: dict[str, Any] | None,
+    report: Mapping[str, bytes],
+    *,
+    archive: bool,
 ) -> dict[str, Any] | None:
     """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
 
@@ -36,6 +40,7 @@ def release(
         plan: of the run.
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
         base: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+        report: ``audit.json`` and ``audit.html`` as they are published.
         archive: whether the snapshot also holds itself as one zip.
 
     Returns:
@@ -43,7 +48,6 @@ def release(
 
     Raises:
         LostBlobError: the blob of an image is missing or damaged.
-        MissingObjectError: the run was not audited.
     """
     manifest, excluded = build_manifest(ledger), excluded_records(ledger)
     digest = content_digest(manifest)
@@ -62,8 +66,7 @@ def release(
         "excluded": excluded_by_rule(ledger),
     }
     del ledger  # as large as the tables that were made of it
-    folder, report = plan["folder"], _report(store, plan["folder"])
-    draft = build_draft(store, manifest, excluded, facts, previous=base, folder=folder, report=report)
+    draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)
     previous = base["version"] if base else None
     snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=set(trusted["sha256"]))
@@ -87,9 +90,3 @@ def _nothing_new(store: Store, plan: Plan, base: dict[str, Any]) -> dict[str, An
     log.info("The content equals that of %s at %s; nothing to publish", base["version"], base["uri"])
     remember_seen(store, base["version"], plan["revisions"], plan["fingerprint"])
     return None
-
-
-def _report(store: Store, folder: str) -> Mapping[str, bytes]:
-    """Return the files that ``audit`` wrote, by name."""
-    remedy = "Clear the task audit and run again."
-    return {name: get_sealed(store, f"{folder}/{name}", remedy) for name in (REPORT, PAGE)}

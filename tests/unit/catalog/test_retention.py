@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -26,10 +25,8 @@ from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
 from support.damage import flip
 from support.stages import run_stages
-from support.stores import copied_bucket
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import copied_bucket, new_store
+from support.upstreams import ServedUpstream, served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -42,15 +39,11 @@ LATER = datetime.now(UTC) + GRACE + timedelta(hours=1)
 @pytest.fixture(scope="module")
 def three_nights(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three snapshots, one that was begun only, and a blob that nothing refers to; not to be changed."""
-    folder = tmp_path_factory.mktemp("upstream")
-    shutil.copytree(sample_folder / GIT_NAME, folder / GIT_NAME)
-    store = Store(s3_client, f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
-    with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=sample_folder / KAGGLE_NAME) as simulator:
-        upstream = ServedUpstream(simulator, folder / GIT_NAME, sample_folder / KAGGLE_NAME)
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(sample_folder, folder) as upstream:
         for step, version in enumerate(VERSIONS, start=1):
             upstream.move_to_step(step)
-            pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=4)
+            pipeline = upstream.pipeline(store, folder / "scratch")
             assert run_stages(pipeline, f"run-{step}", f"{version}T03:00:00+00:00").snapshot is not None
     store.put("2026-11-04/manifest.csv", b"begun")
     store.put(blob_name(ORPHAN), b"orphan")
@@ -103,7 +96,7 @@ def test_runs_go_on_after_pruning(nights: Store, sample: ServedUpstream, tmp_pat
     prune(nights, plan_prune(nights, 1, LATER))
     for step, run in ((5, "later"), (1, "back")):
         sample.move_to_step(step)
-        pipeline = sample.pipeline(nights, tmp_path, max_per_class=4)
+        pipeline = sample.pipeline(nights, tmp_path)
         outcome = run_stages(pipeline, run, f"2026-11-{20 - step}T03:00:00+00:00", accept_shrink=True)
         assert outcome.snapshot is not None
         verify(nights, outcome.snapshot["version"], all_images=True)

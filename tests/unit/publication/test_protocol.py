@@ -56,6 +56,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         "candidates": zero,
         "excluded": {},
         "audit": AUDIT,
+        "overrides": [],
     }
     return Draft(manifest, tuple(copies), tables, facts, "None.\n")
 
@@ -298,6 +299,39 @@ class TestVerification:
                 verify(store, DAY)
             store.put(target, before) if before is not None else store.delete([target])
         verify(store, DAY)
+
+    @pytest.mark.parametrize(
+        ("column", "value", "words"),
+        [
+            ("file", "images/COVID/0000.png", "has 6 rows for 5 files under images/, look at images/COVID/0000.png"),
+            ("file", "images/COVID/0000.PNG", "images/COVID/0000.PNG and images/COVID/0000.png differ only in case"),
+            ("file", "other/0001.png", "has 6 rows for 5 files under images/, look at other/0001.png"),
+            ("file", None, "has 6 rows for 6 files under images/, look at"),
+            (
+                "sha256",
+                "0" * 64,
+                "1 rows of the manifest have another SHA-256 than SHA256SUMS, such as images/COVID/0001",
+            ),
+            ("sha256", None, "1 rows of the manifest have another SHA-256 than SHA256SUMS, such as images/COVID/0001"),
+            ("bytes", None, "images/COVID/0001.png has 10 bytes, not -1 bytes"),
+        ],
+    )
+    def test_each_row_has_a_file_of_its_own(self, store, draft, column, value, words):
+        manifest = draft.manifest.copy()
+        manifest.loc[1, column] = value
+        tables = draft.tables | {"manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA)}
+        files = manifest["file"].fillna("images/COVID/0001.png")  # a file goes where its row says
+        copies = [replace(copy, target=str(file)) for copy, file in zip(draft.copies, files, strict=True)]
+        publish(store, replace(draft, tables=tables, copies=tuple(copies)), DAY, CREATED, None)
+        for all_images in (False, True):
+            with pytest.raises(VerificationError, match=words):
+                verify(store, DAY, all_images=all_images)
+
+    def test_a_file_without_row(self, store, draft):
+        more = replace(draft.copies[0], target="images/COVID/more.png")
+        publish(store, replace(draft, copies=(*draft.copies, more)), DAY, CREATED, None)
+        with pytest.raises(VerificationError, match="has 6 rows for 7 files under images/, look at images/COVID/more"):
+            verify(store, DAY)
 
     def test_an_image_outside_of_the_sample_is_read_back_only_when_all_are(self, store):
         draft = make_draft(store, "many", images=SAMPLE + 1)

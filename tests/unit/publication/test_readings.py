@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from datetime import date, timedelta
+from itertools import pairwise
 
 import pandas as pd
 import pytest
@@ -46,7 +46,7 @@ def test_everything_is_read_within_so_many_nights_and_each_night_something_else(
     assert night(store, manifest, START) == set(manifest["sha256"])
     nights = [night(store, manifest, START + timedelta(days=number)) for number in range(1, DAYS + 1)]
     assert max(map(len, nights[:-1])) == 4  # a share of 1/30, rounded up
-    assert all(one.isdisjoint(other) for one, other in itertools.pairwise(nights))
+    assert all(one.isdisjoint(other) for one, other in pairwise(nights))
     assert set().union(*nights) == set(manifest["sha256"])
 
 
