@@ -18,7 +18,7 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `filter` | labels every record, applies the rules, drops duplicates | ledger, counts by class and rule, warnings |
 | `balance` | cuts the classes to equal size | ledger, counts |
 | `audit` | refuses to publish if something was lost or a class shrank; measures shortcuts | checks, main figures |
-| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the answer |
+| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the approval |
 | `publish` | writes the snapshot and moves `latest.json`, unless nothing in it is new | the dataset version |
 | `verify` | reads the snapshot back; updates the asset `covid_cxr_snapshot` | numbers of objects and bytes |
 
@@ -28,7 +28,8 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 
 **When `audit` stops the run** because a class shrank, look at what upstream removed; if it is right, trigger once with
 *accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*:
-*Approve* publishes, *Reject* ends the run without publishing.
+*Approve* publishes, *Reject* ends the run without publishing. What is published so says for good what was accepted, and
+by whom or in which run.
 
 **Time travel.** Trigger with a date in *COVID collection as of*, or run
 `airflow backfill create --dag-id covid_cxr_snapshot --from-date 2020-03-28 --to-date 2020-03-29 --max-active-runs 1`.
@@ -115,7 +116,8 @@ PARAMS = {
         default=False,
         type="boolean",
         title="Publish although a class shrank",
-        description="Overrides the guard for this run only.",
+        description="Overrides the guard against lost candidates, for this run only. The snapshot says for good what "
+        "was lost, in which run this was set, and who triggered it.",
     ),
 }
 
@@ -171,6 +173,7 @@ def covid_cxr_snapshot() -> None:
                 pins=pins,
                 force=params["force"],
                 accept_shrink=params["accept_shrink"],
+                triggered_by=run.triggering_user_name,
             )
 
     # Mapped tasks do not take their manual from the docstring. At most one task for each upstream works at a time,
@@ -231,8 +234,9 @@ def covid_cxr_snapshot() -> None:
     )
     def publish(plan: Any) -> Any:
         """Write the snapshot and move `latest.json`, unless the content equals that of the snapshot before."""
+        approval = get_current_context()["ti"].xcom_pull(task_ids="approve")
         with pipeline() as stages:
-            return stages.publish(plan)
+            return stages.publish(plan, approval)
 
     # The asset is updated here and not by `publish`, so that its consumers see verified snapshots only.
     @task(task_display_name="Verify", outlets=[SNAPSHOT], on_success_callback=SnapshotNotifier("published"))

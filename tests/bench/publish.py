@@ -120,10 +120,11 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
     tables = {"manifest.csv": csv_bytes(manifest), "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA)}
     zero = dict.fromkeys(CLASSES, 0)
     facts: dict[str, Any] = {
-        **{"schema_version": 1, "content_digest": revision, "manifest_sha256": revision, "fingerprint": revision},
+        **{"schema_version": 2, "content_digest": revision, "manifest_sha256": revision, "fingerprint": revision},
         **{"revisions": {"covid": revision, "pneumonia": "2"}, "code_version": "bench", "pictures": DESCRIPTION},
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
         "audit": AUDIT,
+        "overrides": [],
     }
     draft = Draft(manifest, copies, tables, facts, "None.\n")
     protocol.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)

@@ -1,10 +1,7 @@
-"""The DAG as Airflow runs it. When a guard trips, the run fails, or a person decides."""
+"""The DAG as Airflow runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +9,7 @@ import pytest
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
 from support.dag_runs import RunDag, states, xcom
-from support.stages import run_stages
 from support.upstreams import ServedUpstream
-from support.waiting import eventually
 from upstream_simulator.faults import Fault
 
 if TYPE_CHECKING:
@@ -100,70 +95,3 @@ def test_parameters_reach_the_stages(run_dag: RunDag, sample: ServedUpstream) ->
     assert published["revisions"]["covid"] == first_commit
     assert published["counts"] == {"COVID": 3, "NORMAL": 3, "PNEUMONIA": 3}
     assert published["settings"]["views"] == "frontal+lateral"
-
-
-def answer(option: str) -> str:
-    """Wait for a question and answer it, through the function behind Airflow's REST API; return the question."""
-    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-    from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
-    from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
-    from airflow.models.hitl import HITLDetail
-    from airflow.utils.session import create_session
-    from sqlalchemy import select
-
-    def answered() -> str:
-        with create_session() as session:
-            detail = session.scalar(select(HITLDetail).where(HITLDetail.responded_at.is_(None)))
-            if detail is None or str(detail.task_instance.state) != "awaiting_input":
-                return ""
-            asked = detail.task_instance
-            payload = UpdateHITLDetailPayload(chosen_options=[option])
-            user = SimpleAuthManagerUser(username="reviewer", role="admin")
-            update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
-            return str(detail.body)
-
-    return str(eventually(answered, "a question"))
-
-
-def test_shrunken_class_fails_the_run_or_a_person_decides(
-    run_dag: RunDag,
-    configure: Callable[..., None],
-    sample: ServedUpstream,
-    store: Store,
-    tmp_path: Path,
-    hook_messages: list[dict[str, str]],
-) -> None:
-    smaller = sample.move_to_step(1)
-    sample.move_to_step(5)
-    before = run_stages(sample.pipeline(store, tmp_path), "before").snapshot
-
-    configure(notify="hook")
-    refused = run_dag(covid_commit=smaller)
-    assert str(refused.state) == "failed"
-    assert states(refused)["audit"] == "failed"
-    assert states(refused)["approve"] == states(refused)["publish"] == "upstream_failed"
-    (message,) = hook_messages
-    assert "audit failed" in message["text"]
-    assert "trigger one run with accept_shrink" in message["text"]
-
-    configure(approval="on")
-    with ThreadPoolExecutor(1) as person:
-        asked: Future[str] = person.submit(answer, "Reject")
-        rejected = run_dag(covid_commit=smaller)
-        assert "shrink_COVID" in asked.result()
-    assert str(rejected.state) == "success"
-    assert states(rejected)["approve"] == "success"
-    assert states(rejected)["publish"] == states(rejected)["verify"] == "skipped"
-    assert read_latest(store)[0] == before
-
-    configure(approval="on", notify="hook")
-    with ThreadPoolExecutor(1) as person:
-        asked = person.submit(answer, "Approve")
-        approved = run_dag(covid_commit=smaller)
-        assert "shrink_COVID" in asked.result()
-    assert states(approved)["approve"] == states(approved)["verify"] == "success"
-    latest, _ = read_latest(store)
-    assert latest is not None
-    assert latest["revisions"]["covid"] == smaller
-    assert f"snapshot {latest['version']} is published" in hook_messages[-1]["text"]
-    assert len(hook_messages) == 2

@@ -14,7 +14,7 @@ from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.publication.protocol import SUCCESS
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
-from support.publishers import Task, forkserver, prepared_plans, publisher, run_stage, started
+from support.publishers import Task, forkserver, prepared_plans, publish_and_verify, publisher, run_stage, started
 from support.s3_proxy import S3Proxy
 from support.stores import copied_bucket
 from support.upstreams import ServedUpstream
@@ -59,7 +59,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
     with S3Proxy(store.client.meta.endpoint_url) as proxy:
         task = Task(proxy.url, store.bucket, store.prefix, plan)
         survivor = publisher(task)
-        calm = survivor.publish(plan)
+        calm = publish_and_verify(survivor, plan)
         assert calm is not None
         assert calm["version"] == NEW
         whole = {version: contents(store, f"{version}/") for version in (OLD, NEW)}
@@ -79,7 +79,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
             left = now
 
             proxy.start_again()
-            assert survivor.publish(plan) == calm, f"request {number}"
+            assert publish_and_verify(survivor, plan) == calm, f"request {number}"
             assert contents(store, f"{NEW}/") == whole[NEW], f"request {number}"
             assert read_latest(store)[0] == calm
             again = {r.key for r in proxy.requests if r.method == "PUT" and r.status == 200}
@@ -94,7 +94,7 @@ def test_killed_after_its_requests(sample: ServedUpstream, store: Store, tmp_pat
     """The publisher is killed after each request whose number ``every`` divides."""
     pipeline = sample.pipeline(store, tmp_path)
     first, plan = prepared_plans(pipeline, 2)
-    assert pipeline.publish({**first, "date": OLD}) is not None
+    assert publish_and_verify(pipeline, {**first, "date": OLD}) is not None
     stores = [store, copied_bucket(store)]
     forkserver()
     with ThreadPoolExecutor(len(stores)) as pool:  # each takes every other of them, in a bucket of its own

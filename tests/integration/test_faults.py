@@ -66,7 +66,7 @@ def test_shrunken_class_stops_the_run_until_it_is_accepted(
     sample.move_to_step(5)
     first = run_stages(sample.pipeline(store, tmp_path), "first", "2026-11-22T03:00:00+00:00").snapshot
     sample.move_to_step(1)
-    with pytest.raises(GuardError, match=r"shrink_COVID is \d+ to \d+, .*accept_shrink"):
+    with pytest.raises(GuardError, match=r"shrink_COVID: COVID has \d+ .* % lost.*accept_shrink"):
         run_stages(sample.pipeline(store, tmp_path), "second")
     assert read_latest(store)[0] == first
     accepted = run_stages(sample.pipeline(store, tmp_path), "third", accept_shrink=True).snapshot

@@ -18,6 +18,7 @@ import requests
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
+from support.older_names import schema_version_1
 from support.paths import ROOT
 from support.stages import run_stages
 from support.stores import new_store
@@ -37,11 +38,12 @@ HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:
 
 @pytest.fixture(scope="module")
 def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two snapshots of the sample, and the remains of a third."""
+    """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
     with served_sample(small_sample, folder) as upstream:
         pipeline = upstream.pipeline(store, folder / "scratch")
-        run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
+        with schema_version_1():
+            run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
         upstream.move_to_step(2)
         run_stages(pipeline, "second", f"{NEW}T03:00:00+00:00")
     store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
@@ -197,6 +199,15 @@ class TestPages:
         assert f"Added: {changes['counts']['added']}" in page.text
         assert f"{PREFIX}/compare?from={OLD}&to={NEW}" in [link["href"] for link in page.named("a")]
 
+    def test_other_names_since_schema_version_2_are_a_list_of_their_own(self, pages, published):
+        renamed = read_json(published, f"{NEW}/changes.json")["renamed"]
+        older = set(published.get_table(f"{OLD}/manifest.parquet")["file"])
+        assert 0 < len(renamed) == len(older & {entry["old_file"] for entry in renamed})
+        for path in (f"/snapshots/{NEW}", f"/compare?from={OLD}&to={NEW}"):
+            text = Elements(pages.get(path)).text
+            assert f"Renamed: {len(renamed)}" in text
+            assert f"{renamed[0]['file']} {renamed[0]['split']} file was {renamed[0]['old_file']}" in text
+
     def test_latest_stands_for_the_newest(self, pages):
         assert pages.get("/snapshots/latest") == pages.get(f"/snapshots/{NEW}")
 
@@ -263,6 +274,31 @@ class TestPages:
         answer = pages.client.get(f"{PREFIX}/snapshots/{NEW}/audit.html")
         assert answer.content == published.get(f"{NEW}/audit.html")
         assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+
+    def test_what_was_overridden_is_shown_with_who_did_it(self, pages, published, store):
+        for name in published.list(f"{NEW}/"):
+            store.put(name, published.get(name))
+        override = {"finding": "COVID lost 40 %.", "how": "approval", "run": "r1", "user": "reviewer", "time": "10:00"}
+        facts, report = read_json(published, f"{NEW}/snapshot.json"), read_json(published, f"{NEW}/audit.json")
+        store.put_json(f"{NEW}/snapshot.json", facts | {"overrides": [override]})
+        report["checks"][0] |= {"passed": False, "accepted_by": "reviewer"}
+        store.put_json(f"{NEW}/audit.json", report)
+        assert "overridden" not in pages.get(f"/snapshots/{NEW}")
+        pages.use(store)
+        page = pages.get(f"/snapshots/{NEW}")
+        assert "overridden.</strong> COVID lost 40 %. Accepted by reviewer in run r1 at 10:00.</p>" in page
+        assert "failed</span> accepted by reviewer</td>" in page
+
+    def test_a_snapshot_of_an_earlier_release_is_shown(self, pages, published, store):
+        for name in published.list(f"{NEW}/"):
+            store.put(name, published.get(name))
+        facts, report = read_json(published, f"{NEW}/snapshot.json"), read_json(published, f"{NEW}/audit.json")
+        store.put_json(f"{NEW}/snapshot.json", {name: value for name, value in facts.items() if name != "overrides"})
+        for check in report["checks"]:
+            del check["accepted_by"]
+        store.put_json(f"{NEW}/audit.json", report)
+        pages.use(store)
+        assert report["checks"][0]["description"] in pages.get(f"/snapshots/{NEW}")
 
     def test_pages_are_built_for_everybody(self, pages):
         for path in ("/", "/compare", f"/snapshots/{NEW}", "/nowhere"):

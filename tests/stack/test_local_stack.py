@@ -22,6 +22,13 @@ from local_stack.processes import Child, StackError, free_port
 from support.paths import ROOT
 from support.waiting import PATIENCE, eventually
 
+OVERRIDE = {
+    "finding": "COVID lost 40 %.",
+    "how": "approval",
+    "run": "nightly",
+    "user": "reviewer",
+    "time": "2026-11-23T04:00:00",
+}
 SNAPSHOT = {
     "version": "2026-11-23",
     "uri": "s3://cxr-snapshots/covid-cxr/2026-11-23/",
@@ -30,6 +37,7 @@ SNAPSHOT = {
     "candidates": {"COVID": 24, "NORMAL": 1341, "PNEUMONIA": 48},
     "excluded": {"not_xray": 2, "mac_metadata": 1100, "duplicate_image": 2},
     "audit": {"checks": 14, "passed": 13, "headline": "It teaches the source."},
+    "overrides": [OVERRIDE],
 }
 
 # A command with a child that leaves its process group, as Airflow's scheduler does. It prints both process ids.
@@ -58,7 +66,8 @@ class TestSummary:
             "  Left out  mac_metadata        1,100",
             "            duplicate_image         2",
             "            not_xray                2",
-            "  Audit     13 of 14 checks passed; see audit.html",
+            "  Audit     13 of 14 checks passed, 1 failed and was accepted by reviewer; see audit.html",
+            "            COVID lost 40 %. Accepted by reviewer in run nightly at 2026-11-23T04:00:00.",
             "            It teaches the source.",
             "  Took      1 min 1 s",
         ]

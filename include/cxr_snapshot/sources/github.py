@@ -17,6 +17,7 @@ from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
 from cxr_snapshot.sources.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
+from cxr_snapshot.sources.identities import is_usable, spelt_out
 
 THREADS = 8
 LOOK_AHEAD = 2 * THREADS  # bodies that may wait in memory for their turn
@@ -102,15 +104,21 @@ class GithubRepository:
         """List the wanted files as of ``revision``.
 
         Where none of the files is known, they come from one archive, in its order; else each unknown one is fetched
-        by itself, and all come in order of path.
+        by itself, and all come in order of path. Before them come those whose path is not usable, without a body.
 
         Raises:
             SourceError: the tree is cut off, or bytes cannot be had or do not match git's hash.
         """
-        wanted = self._tree(revision.id)
+        every = self._tree(revision.id)
+        wanted = [blob for blob in every if is_usable(blob.path)]
+        odd = [
+            UpstreamFile(spelt_out(blob.path), blob.size, blob.sha, ignored="unusable_name")
+            for blob in every
+            if not is_usable(blob.path)
+        ]
         if any(blob.sha in known for blob in wanted):
-            return Listing(len(wanted), self._singly(revision.id, wanted, known))
-        return Listing(len(wanted), self._from_archive(revision.id, wanted))
+            return Listing(len(every), chain(odd, self._singly(revision.id, wanted, known)))
+        return Listing(len(every), chain(odd, self._from_archive(revision.id, wanted)))
 
     def _commit(self, ref: str, last_seen: str | None) -> str:
         url = f"{self._api}/commits/{quote(ref)}"

@@ -9,7 +9,6 @@ import zlib
 
 import imagehash
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,7 @@ from PIL import Image
 from cxr_snapshot.inspection.decoding import MIN_SIDE, inspect_image
 from cxr_snapshot.inspection.results import PARTITIONS, inspect_blobs, load_inspections
 from cxr_snapshot.selection.linking import distance
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.objects import Fetched, Store, blob_name
 from cxr_snapshot.tables import INSPECTION_SCHEMA
 from upstream_simulator.phantom import Kind, draw
 
@@ -253,9 +252,11 @@ def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: St
     inspect_blobs(store, "0", [before])
 
     class Shared(Store):
-        def get_table_with_etag(self, name: str, columns: list[str] | None = None) -> tuple[pd.DataFrame, str]:
-            found = super().get_table_with_etag(name, columns)
-            if theirs:  # first after we looked what is missing, then between our reading of the table and our writing
+        def fetch(self, name: str) -> Fetched:
+            found = super().fetch(name)
+            if theirs and name.endswith(
+                "/0.parquet"
+            ):  # first after we looked what is missing, then between our reading of the table and our writing
                 inspect_blobs(store, "0", [theirs.pop()])
             return found
 

@@ -61,6 +61,12 @@ def test_the_first_patient_in_natural_order_gives_the_name() -> None:
     assert set(groups(record("a", "covid:1", "x"), record("b", "covid:01", "x"))) == {"covid:01"}
 
 
+def test_numbers_of_any_length_are_in_order() -> None:
+    long = "9" * 5000
+    assert set(groups(*(record(n, f"covid:{n}", "x") for n in (long, "9", "1" + long)))) == {"covid:9"}
+    assert set(groups(*(record(n, f"covid:{n}", "x") for n in ("1" + long, long)))) == {f"covid:{long}"}
+
+
 def test_without_a_patient_the_blob_gives_the_name() -> None:
     rows = [record("a", None, sha256="a" * 64), record("b", None, sha256="b" * 64)]
     assert groups(*rows) == ["covid:blob-" + "a" * 16, "covid:blob-" + "b" * 16]

@@ -111,11 +111,11 @@ class TestWriting:
         store.put("a", b"1", only_if_absent=True)
         with pytest.raises(PreconditionFailedError):
             store.put("a", b"2", only_if_absent=True)
-        body, etag = store.get_with_etag("a")
-        assert body == b"1"
-        store.put("a", b"2", only_if_etag=etag)
+        found = store.fetch("a")
+        assert found.body == b"1"
+        store.put("a", b"2", only_if_etag=found.etag)
         with pytest.raises(PreconditionFailedError):
-            store.put("a", b"3", only_if_etag=etag)
+            store.put("a", b"3", only_if_etag=found.etag)
         assert store.get("a") == b"2"
 
     def test_without_conditional_writes_no_condition_is_sent(self, store, proxy):
