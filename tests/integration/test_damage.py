@@ -23,7 +23,7 @@ from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from support.damage import DAMAGES, Damage, flip
 from support.stages import run_stages
-from support.stores import copied_bucket
+from support.stores import copied_bucket, new_store
 from support.upstreams import ServedUpstream
 from upstream_simulator import covid_sample, kaggle_sample
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_repository, write_zip
@@ -84,11 +84,9 @@ def write_small_sample(folder: Path) -> None:
 def world(s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("upstream")
     write_small_sample(folder)
-    store = Store(s3_client, f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
     with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=folder / KAGGLE_NAME) as simulator:
         upstream = ServedUpstream(simulator, folder / GIT_NAME, folder / KAGGLE_NAME)
-        yield World(upstream, store, folder / "scratch")
+        yield World(upstream, new_store(s3_client), folder / "scratch")
 
 
 def kind_of(name: str) -> str:

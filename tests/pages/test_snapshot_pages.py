@@ -37,10 +37,10 @@ HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(sample_folder, folder) as upstream:
+    with served_sample(small_sample, folder) as upstream:
         pipeline = upstream.pipeline(store, folder / "scratch")
         with schema_version_1():
             run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")

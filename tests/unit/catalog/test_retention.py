@@ -37,10 +37,10 @@ LATER = datetime.now(UTC) + GRACE + timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
-def three_nights(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def three_nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three snapshots, one that was begun only, and a blob that nothing refers to; not to be changed."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(sample_folder, folder) as upstream:
+    with served_sample(small_sample, folder) as upstream:
         for step, version in enumerate(VERSIONS, start=1):
             upstream.move_to_step(step)
             pipeline = upstream.pipeline(store, folder / "scratch")
