@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from support.airflow_environment import DATABASE, HOME, migrated_database  # bef
 from support.paths import ROOT
 from support.sharing import made_once
 from support.stores import client_of, new_store
-from support.upstreams import ServedUpstream, served_sample
+from support.upstreams import ServedUpstream, served_sample, write_small_sample
 from upstream_simulator.sample import write_sample
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_sample(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated sample with fewer of Kaggle's images, whose ingestion takes time; copy it before changing it."""
+    return made_once(tmp_path_factory, "small-sample", partial(write_small_sample, sample_folder))
+
+
+@pytest.fixture(scope="session")
 def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated Airflow database without content: a SQLite file, to be copied."""
     return made_once(tmp_path_factory, "airflow-database", migrated_database) / DATABASE
@@ -70,7 +77,7 @@ def migrated(airflow_database: Path) -> None:
 
 
 @pytest.fixture
-def sample(sample_folder: Path, tmp_path: Path) -> Iterator[ServedUpstream]:
-    """The generated sample, at its first commit."""
-    with served_sample(sample_folder, tmp_path / "sample") as served:
+def sample(small_sample: Path, tmp_path: Path) -> Iterator[ServedUpstream]:
+    """The generated sample with fewer of Kaggle's images, at its first commit."""
+    with served_sample(small_sample, tmp_path / "sample") as served:
         yield served

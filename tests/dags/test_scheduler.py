@@ -37,6 +37,7 @@ def airflow(sample: ServedUpstream, store: Store, airflow_database: Path, tmp_pa
         yield running
 
 
+@pytest.mark.long
 def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
     airflow: RealAirflow, sample: ServedUpstream, store: Store
 ) -> None:

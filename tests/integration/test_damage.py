@@ -23,7 +23,7 @@ from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from support.damage import DAMAGES, Damage, flip
 from support.stages import run_stages
-from support.stores import copied_bucket
+from support.stores import copied_bucket, new_store
 from support.upstreams import ServedUpstream
 from upstream_simulator import covid_sample, kaggle_sample
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_repository, write_zip
@@ -84,11 +84,9 @@ def write_small_sample(folder: Path) -> None:
 def world(s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("upstream")
     write_small_sample(folder)
-    store = Store(s3_client, f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
     with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=folder / KAGGLE_NAME) as simulator:
         upstream = ServedUpstream(simulator, folder / GIT_NAME, folder / KAGGLE_NAME)
-        yield World(upstream, store, folder / "scratch")
+        yield World(upstream, new_store(s3_client), folder / "scratch")
 
 
 def kind_of(name: str) -> str:
@@ -96,6 +94,8 @@ def kind_of(name: str) -> str:
     parts = name.split("/")
     if parts[1] == "sources":
         return f"sources/*/{'known' if parts[-1] == 'known.parquet' else 'revision'}.parquet"
+    if parts[1] == "runs":
+        return f"runs/*/{parts[3]}{'/*' if len(parts) > 4 else ''}"
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
@@ -265,11 +265,11 @@ def show(found: Counter[tuple[str, str, str, str]]) -> None:
 def is_runs_own(stage: str, name: str) -> bool:
     """Say whether the run wrote an object and its next stage reads it."""
     reads = {
-        "inspect": ("/known.parquet",),
+        "inspect": ("/sources/",),
         "filter": ("/inspections/",),
         "balance": ("/filtered.parquet",),
         "audit": ("/balanced.parquet", "/lookalikes/"),
-        "publish": ("/audit.html", "/balanced.parquet"),
+        "publish": ("/audit.", "/balanced.parquet"),
     }
     return "/first-" not in name and any(text in name for text in reads[stage])
 
@@ -283,7 +283,12 @@ def test_tables_between_stages(world: World, caplog: pytest.LogCaptureFixture) -
 
     found = between_stages(world, caplog, wanted, {"flipped": flip})
     show(found)
-    assert {kind for _, kind, _, _ in found} >= {"runs", "inspections", "lookalikes"}
+    assert {kind for _, kind, _, _ in found} >= {
+        "runs/*/filtered.parquet",
+        "runs/*/balanced.parquet",
+        "runs/*/audit.json",
+        "inspections",
+    }
 
 
 @pytest.mark.long
@@ -297,4 +302,6 @@ def test_every_object_in_turn(world: World, caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.long
 def test_every_table_between_stages(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
-    show(between_stages(world, caplog, lambda stage, name: "/second-" in name or "blobs" not in name, DAMAGES))
+    found = between_stages(world, caplog, is_runs_own, DAMAGES)
+    show(found)
+    assert {damage for _, _, damage, _ in found} == set(DAMAGES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import uuid
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +21,8 @@ from cxr_snapshot.selection.manifest import named_by_content
 from cxr_snapshot.store.objects import Store
 from support.older_names import schema_version_1
 from support.publishers import prepared_plans
-from support.stores import copied_bucket
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import copied_bucket, new_store
+from support.upstreams import served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -34,14 +31,11 @@ OLDER, RENAMED, NEXT = VERSIONS = ["2026-11-21", "2026-11-22", "2026-11-23"]
 
 
 @pytest.fixture(scope="module")
-def nights(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One content under the older names, then under the new ones, then another content; not to be changed."""
-    store = Store(s3_client, f"test-{uuid.uuid4().hex}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
-    git_dir, kaggle_dir = sample_folder / GIT_NAME, sample_folder / KAGGLE_NAME
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
-        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
-        pipeline = upstream.pipeline(store, tmp_path_factory.mktemp("scratch"), max_per_class=4)
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        pipeline = upstream.pipeline(store, folder / "scratch")
         same, other = prepared_plans(pipeline, 2)
         with schema_version_1():
             assert pipeline.publish({**same, "date": OLDER})

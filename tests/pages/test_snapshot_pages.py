@@ -37,10 +37,10 @@ HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(sample_folder, folder) as upstream:
+    with served_sample(small_sample, folder) as upstream:
         pipeline = upstream.pipeline(store, folder / "scratch")
         with schema_version_1():
             run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
@@ -395,8 +395,9 @@ class TestEmptyAndErrors:
     def test_pointer_that_is_damaged(self, pages, store):
         pages.use(store)
         store.put("latest.json", b"<b>not JSON</b>")
-        text = Elements(pages.get("/", 502)).text
-        assert "latest.json is not JSON" in text
+        assert NEW in Elements(pages.get("/")).text
+        text = Elements(pages.get("/snapshots/latest", 404)).text
+        assert "latest.json names nothing. Nothing was published yet, or a run mends it." in text
 
 
 class TestStoreOfTheWebServer:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 from support.paths import ROOT
@@ -32,4 +34,5 @@ def migrated_database(folder: Path) -> None:
     from airflow.utils.db import initdb
 
     initdb()
-    shutil.copy(HOME / DATABASE, folder)
+    with closing(sqlite3.connect(HOME / DATABASE)) as source, closing(sqlite3.connect(folder / DATABASE)) as copy:
+        source.backup(copy)  # the file alone may lack what was written last

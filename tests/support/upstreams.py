@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +16,8 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
+from upstream_simulator.kaggle_sample import with_leftovers
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_zip
 from upstream_simulator.server import UpstreamSimulator
 
 FEW = 4  # images of each class: enough for every stage, too few for the audit's probes, which take seconds
@@ -45,9 +48,21 @@ class ServedUpstream:
         return Pipeline(settings, store, build_sources(settings))
 
 
+def write_small_sample(whole: Path, folder: Path) -> None:
+    """Write the generated sample ``whole`` to ``folder``, with a quarter of Kaggle's images."""
+    shutil.copytree(whole / GIT_NAME, folder / GIT_NAME)
+    (zip_file,) = (whole / KAGGLE_NAME).rglob("*.zip")
+    with zipfile.ZipFile(zip_file) as archive:
+        images = [name for name in archive.namelist() if re.match("chest_xray/(train|test|val)/", name)]
+        bodies = {name: archive.read(name) for name in images[::4]}
+    copy = folder / zip_file.relative_to(whole)
+    copy.parent.mkdir(parents=True)
+    write_zip(copy, with_leftovers(bodies))
+
+
 @contextmanager
 def served_sample(sample: Path, folder: Path) -> Iterator[ServedUpstream]:
-    """Serve a copy of the generated sample, made in ``folder``, at its first commit."""
+    """Serve a copy of a generated sample, made in ``folder``, at its first commit."""
     git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
     shutil.copytree(sample, folder, dirs_exist_ok=True)
     with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:

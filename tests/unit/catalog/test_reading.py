@@ -33,10 +33,10 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots with different images, and one that was begun only; not to be changed."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(sample_folder, folder) as upstream:
+    with served_sample(small_sample, folder) as upstream:
         pipeline = upstream.pipeline(store, folder / "scratch")
         first, second = prepared_plans(pipeline, 2)
         assert publish_and_verify(pipeline, {**first, "date": OLD})

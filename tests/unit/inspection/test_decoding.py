@@ -319,9 +319,8 @@ def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: St
     class Shared(Store):
         def fetch(self, name: str) -> Fetched:
             found = super().fetch(name)
-            if theirs and name.endswith(
-                "/0.parquet"
-            ):  # first after we looked what is missing, then between our reading of the table and our writing
+            # First after we looked what is missing, then between our reading of the table and our writing.
+            if theirs and name.endswith("/0.parquet"):
                 inspect_blobs(store, "0", [theirs.pop()])
             return found
 
