@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import subprocess
 import sys
@@ -256,7 +257,8 @@ def test_large_images_fit_into_600_megabytes_though_four_threads_look(tmp_path: 
     for path, body in zip(paths, bodies.values(), strict=True):
         path.write_bytes(body)
     command = [sys.executable, "-c", LOOK_AT_ALL, *paths]
-    found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
     assert found.splitlines()[0] == str(["too_many_pixels", None, None, None, None])
     peak = re.search(r"VmHWM:\s*(\d+) kB", found)
     assert peak is not None
