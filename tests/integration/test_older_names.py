@@ -39,10 +39,13 @@ def nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.Tem
         same, other = prepared_plans(pipeline, 2)
         with schema_version_1():
             assert pipeline.publish({**same, "date": OLDER})
+            pipeline.verify(OLDER)
             assert pipeline.publish({**same, "date": OLDER, "fingerprint": "still version 1"}) is None
         assert pipeline.publish({**same, "date": RENAMED, "fingerprint": "version 2"})
+        pipeline.verify(RENAMED)
         assert pipeline.publish({**same, "date": NEXT, "fingerprint": "nothing new"}) is None
         assert pipeline.publish({**other, "date": NEXT})
+        pipeline.verify(NEXT)
     return store
 
 
