@@ -18,17 +18,21 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `filter` | labels every record, applies the rules, drops duplicates | ledger, counts by class and rule, warnings |
 | `balance` | cuts the classes to equal size | ledger, counts |
 | `audit` | refuses to publish if something was lost or a class shrank; measures shortcuts | checks, main figures |
-| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the answer |
-| `publish` | writes the snapshot and moves `latest.json`, unless nothing in it is new | the dataset version |
-| `verify` | reads the snapshot back; updates the asset `covid_cxr_snapshot` | numbers of objects and bytes |
+| `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the approval |
+| `publish` | writes the snapshot and reads it back, unless nothing in it is new | the dataset version |
+| `verify` | reads it as consumers do; moves `latest.json`; updates the asset `covid_cxr_snapshot` | objects and bytes |
 
 **Nothing new** is a healthy end: the run succeeds and the skipped tasks are pink.
+
+**Damage in the store.** What a task takes out of the store is checked first. What is missing or damaged is made or
+fetched again; the log says what, and `mended` in the XCom how many objects.
 
 **To build again** although nothing is new, trigger with *force*. The same content is still not published twice.
 
 **When `audit` stops the run** because a class shrank, look at what upstream removed; if it is right, trigger once with
 *accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*:
-*Approve* publishes, *Reject* ends the run without publishing.
+*Approve* publishes, *Reject* ends the run without publishing. What is published so says for good what was accepted, and
+by whom or in which run.
 
 **Time travel.** Trigger with a date in *COVID collection as of*, or run
 `airflow backfill create --dag-id covid_cxr_snapshot --from-date 2020-03-28 --to-date 2020-03-29 --max-active-runs 1`.
@@ -115,7 +119,8 @@ PARAMS = {
         default=False,
         type="boolean",
         title="Publish although a class shrank",
-        description="Overrides the guard for this run only.",
+        description="Overrides the guard against lost candidates, for this run only. The snapshot says for good what "
+        "was lost, in which run this was set, and who triggered it.",
     ),
 }
 
@@ -171,6 +176,7 @@ def covid_cxr_snapshot() -> None:
                 pins=pins,
                 force=params["force"],
                 accept_shrink=params["accept_shrink"],
+                triggered_by=run.triggering_user_name,
             )
 
     # Mapped tasks do not take their manual from the docstring. At most one task for each upstream works at a time,
@@ -192,7 +198,7 @@ def covid_cxr_snapshot() -> None:
         execution_timeout=timedelta(hours=6),
         map_index_template=f"shard {{{{ task.op_kwargs['shard'] + 1 }}}} of {INSPECT_SHARDS}",
     )
-    def inspect(plan: Any, shard: int) -> dict[str, int]:
+    def inspect(plan: Any, shard: int) -> dict[str, Any]:
         with pipeline() as stages:
             return stages.inspect(plan, shard)
 
@@ -230,14 +236,15 @@ def covid_cxr_snapshot() -> None:
         task_display_name="Publish", trigger_rule="none_failed", on_success_callback=SnapshotNotifier("quiet")
     )
     def publish(plan: Any) -> Any:
-        """Write the snapshot and move `latest.json`, unless the content equals that of the snapshot before."""
+        """Write the snapshot and read it back, unless the content equals that of the snapshot before."""
+        approval = get_current_context()["ti"].xcom_pull(task_ids="approve")
         with pipeline() as stages:
-            return stages.publish(plan)
+            return stages.publish(plan, approval)
 
     # The asset is updated here and not by `publish`, so that its consumers see verified snapshots only.
     @task(task_display_name="Verify", outlets=[SNAPSHOT], on_success_callback=SnapshotNotifier("published"))
     def verify(snapshot: Any) -> dict[str, int]:
-        """Read the snapshot back and compare it with its checksums; then tell the consumers of the asset."""
+        """Compare the snapshot with its checksums, move `latest.json`, and tell the consumers of the asset."""
         with pipeline() as stages:
             result = stages.verify(snapshot["version"])
         get_current_context()["outlet_events"][SNAPSHOT].extra = snapshot

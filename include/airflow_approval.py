@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
@@ -9,6 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from cxr_snapshot.audit.overrides import Approval
 
 
 class ApprovalIfNeeded(ApprovalOperator):
@@ -19,3 +22,14 @@ class ApprovalIfNeeded(ApprovalOperator):
         if not self.body:
             raise AirflowSkipException("There is nothing to approve.")
         return super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Approval | None:
+        """Return who approved and when, for the record; a rejection skips what follows and returns nothing."""
+        answer = super().execute_complete(context, event)
+        if answer["chosen_options"] != [self.APPROVE]:
+            return None
+        user, time = answer["responded_by_user"], answer["responded_at"]
+        return {
+            "user": (user["name"] or user["id"]) if user else None,
+            "time": time.astimezone(UTC).isoformat(timespec="seconds"),
+        }

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
-import support.airflow_environment  # noqa: F401 - before Airflow
 from cxr_snapshot.store.objects import Store
 from local_stack.stack import ministack
+from support.airflow_environment import DATABASE, HOME, migrated_database  # before Airflow is imported
 from support.paths import ROOT
-from support.stores import client_of
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_sample
-from upstream_simulator.server import UpstreamSimulator
+from support.sharing import made_once
+from support.stores import client_of, new_store
+from support.upstreams import ServedUpstream, served_sample, write_small_sample
+from upstream_simulator.sample import write_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+# A busy machine may be slow at everything.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -42,23 +48,36 @@ def s3_client(s3_endpoint: str) -> S3Client:
 @pytest.fixture
 def store(s3_client: S3Client) -> Store:
     """An empty bucket."""
-    bucket = f"test-{uuid.uuid4().hex}"
-    s3_client.create_bucket(Bucket=bucket)
-    return Store(s3_client, bucket, "covid-cxr")
+    return new_store(s3_client)
 
 
 @pytest.fixture(scope="session")
 def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The generated sample, made once; copy it before changing it."""
-    folder = tmp_path_factory.mktemp("sample")
-    write_sample(folder)
-    return folder
+    """The generated sample; copy it before changing it."""
+    return made_once(tmp_path_factory, "generated-sample", write_sample)
+
+
+@pytest.fixture(scope="session")
+def small_sample(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The generated sample with fewer of Kaggle's images, whose ingestion takes time; copy it before changing it."""
+    return made_once(tmp_path_factory, "small-sample", partial(write_small_sample, sample_folder))
+
+
+@pytest.fixture(scope="session")
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated Airflow database without content: a SQLite file, to be copied."""
+    return made_once(tmp_path_factory, "airflow-database", migrated_database) / DATABASE
+
+
+@pytest.fixture(scope="session")
+def migrated(airflow_database: Path) -> None:
+    """Let Airflow in this process have a migrated database."""
+    if not (HOME / DATABASE).exists():
+        shutil.copy(airflow_database, HOME)
 
 
 @pytest.fixture
-def sample(sample_folder: Path, tmp_path: Path) -> Iterator[ServedUpstream]:
-    """The generated sample, at its first commit."""
-    folder = tmp_path / "sample"
-    shutil.copytree(sample_folder, folder)
-    with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=folder / KAGGLE_NAME) as simulator:
-        yield ServedUpstream(simulator, folder / GIT_NAME, folder / KAGGLE_NAME)
+def sample(small_sample: Path, tmp_path: Path) -> Iterator[ServedUpstream]:
+    """The generated sample with fewer of Kaggle's images, at its first commit."""
+    with served_sample(small_sample, tmp_path / "sample") as served:
+        yield served

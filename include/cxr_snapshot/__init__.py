@@ -1,3 +1,3 @@
 """Builds dated, balanced, immutable snapshots of public chest X-ray collections. Imports no Airflow."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

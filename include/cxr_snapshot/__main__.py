@@ -22,7 +22,7 @@ from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
-from cxr_snapshot.publication.changes import KINDS
+from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, named_anew
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.client import open_store
@@ -69,8 +69,11 @@ def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(found)
         return
-    rows = [[kind, entry["file"], _listed(entry, but=("file", "sha256"))] for kind in KINDS for entry in found[kind]]
+    entries = [(kind, entry) for kind in KINDS for entry in found[kind]]
+    rows = [[kind, e["file"], _listed(e, but=("file", "sha256"))] for kind, e in entries if not named_anew(e)]
     _print_table(["change", "file", "what"], rows)
+    if len(rows) < len(entries):
+        typer.echo(f"{NAMED_ANEW} For this reason alone {len(entries) - len(rows)} have another name.")
     typer.echo(f"{found['old']} to {found['new']}: {_listed(found['counts'])}")
 
 
@@ -119,7 +122,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old snapshots and what served only them. Let no run work meanwhile: pause the DAG first."""
+    """Delete old snapshots and what served only them. A run may be at work meanwhile."""
     store = _store()
     plan = retention.plan_prune(store, keep, datetime.now(UTC))
     if yes:

@@ -62,6 +62,14 @@ class MissingObjectError(StorageError, FileNotFoundError):
     """An object that must exist does not."""
 
 
+class LostBlobError(MissingObjectError):
+    """Upstream files in the store are missing or damaged. They can be fetched again."""
+
+
+class DamagedObjectError(StorageError):
+    """An object is not what was written: its bytes do not fit the hash that was recorded with them."""
+
+
 class PublishConflictError(StorageError):
     """Another run published, or is publishing, at the same time."""
 

@@ -7,18 +7,21 @@ folder and writes its own there, so that any machine can run any stage, again an
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
-from cxr_snapshot.audit import gates
+from cxr_snapshot.audit import PAGE, gates
+from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
+from cxr_snapshot.catalog.retention import clear_old_runs
+from cxr_snapshot.errors import LostBlobError, VerificationError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.ingestion.ingest import ingest
-from cxr_snapshot.inspection.results import inspect_shard, load_inspections
+from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
 from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.release import release
-from cxr_snapshot.publication.verification import verify
-from cxr_snapshot.publication.versions import read_base, read_seen
+from cxr_snapshot.publication.verification import take_back, verify
+from cxr_snapshot.publication.versions import is_behind, move_latest, read_base, read_pointer, read_seen
 from cxr_snapshot.selection.balance import balance
 from cxr_snapshot.selection.duplicates import resolve_duplicates
 from cxr_snapshot.selection.ledger import in_order, load_ledger, save_ledger
@@ -30,6 +33,8 @@ from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.objects import Store
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 class Pipeline:
@@ -53,6 +58,7 @@ class Pipeline:
         pins: Mapping[str, str] | None = None,
         force: bool = False,
         accept_shrink: bool = False,
+        triggered_by: str | None = None,
     ) -> Plan | None:
         """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
 
@@ -64,6 +70,7 @@ class Pipeline:
             pins: revisions to use in place of the current ones, by source.
             force: work even if nothing is new.
             accept_shrink: publish although a class shrank.
+            triggered_by: the user who started the run, where one did; on record where ``accept_shrink`` was used.
 
         Returns:
             The plan, or ``None`` when nothing is new.
@@ -74,14 +81,24 @@ class Pipeline:
         """
         date = day_of(created, as_of)
         base = read_base(self.store, date)
+        behind = base is not None and as_of is None and is_behind(self.store, base["version"])
         seen = read_seen(self.store, base["version"]) if base else None
         last = (seen or base or {}).get("revisions", {})
         revisions = {
             name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name)).id
             for name, source in self.sources.items()
         }
-        plan = make_plan(run_id, created, date, revisions, self.settings.selection(), accept_shrink=accept_shrink)
-        if base and not force and plan["fingerprint"] in {state["fingerprint"] for state in (base, seen) if state}:
+        plan = make_plan(
+            run_id,
+            created,
+            date,
+            revisions,
+            self.settings.selection(),
+            accept_shrink=accept_shrink,
+            triggered_by=triggered_by,
+        )
+        known = {state["fingerprint"] for state in (base, seen) if state}
+        if base and not force and not behind and plan["fingerprint"] in known:
             log.info("Nothing new since %s: %s", base["version"], listed(revisions))
             return None
         log.info("To be built: %s; tables in %s", listed(revisions), self.store.uri(plan["folder"]))
@@ -89,22 +106,29 @@ class Pipeline:
 
     def ingest(self, plan: Plan, source: str) -> dict[str, Any]:
         """Bring one source's files into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`."""
-        return ingest(self.store, self.sources[source], Revision(source, plan["revisions"][source]))
+        return self._with_mended(ingest(self.store, self.sources[source], Revision(source, plan["revisions"][source])))
 
-    def inspect(self, plan: Plan, shard: int) -> dict[str, int]:
+    def inspect(self, plan: Plan, shard: int) -> dict[str, Any]:
         """Decode the images of one of ``INSPECT_SHARDS`` shards that were never decoded."""
-        return inspect_shard(self.store, self._delivered(plan).images()["sha256"], shard)
+        return self._with_mended(inspect_shard(self.store, self._delivered(plan).images()["sha256"], shard))
 
     def filter(self, plan: Plan) -> dict[str, Any]:
         """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits."""
         settings = plan["settings"]
         rules = {name: settings[name] for name in ("views", "licences", "controls")}
-        ledger = filter_records(self._delivered(plan).records(), load_inspections(self.store), **rules)
+        delivered = self._delivered(plan)
+        records = self._mending(plan, delivered.records)
+        images = delivered.images()["sha256"]
+        inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
+        ledger = filter_records(records, inspections, **rules)
+        del records, inspections  # as large as the ledger
         ledger = resolve_duplicates(ledger, find_lookalikes(self.store, ledger["phash"].dropna()))
         ledger = in_order(assign_splits(ledger, settings["salt"]))
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)
-        return save_ledger(self.store, plan["folder"], "filtered", ledger) | {"warnings": warnings}
+        found = save_ledger(self.store, plan["folder"], "filtered", ledger) | {"warnings": warnings}
+        clear_old_runs(self.store, plan["folder"])
+        return self._with_mended(found)
 
     def balance(self, plan: Plan) -> dict[str, Any]:
         """Cut the classes to equal size."""
@@ -131,39 +155,94 @@ class Pipeline:
                 published.
         """
         base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
-        checks, splits = gates.run_checks(self.store, self.settings, plan, delivered, base)
-        failed = gates.require(checks, approval=self.settings.approval == "on")
-        passed, folder = len(checks) - len(failed), self.store.uri(plan["folder"])
-        log.info("%d of %d checks passed for %s", passed, len(checks), folder)
+        checks, splits = self._mending(plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, base))
+        accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
+        failed = gates.require(
+            checks, accepted={each["check"] for each in accepted}, approval=self.settings.approval == "on"
+        )
+        passed, folder = sum(check.passed for check in checks), plan["folder"]
+        log.info("%s for %s", tally(len(checks), passed, accepted), self.store.uri(folder))
         from cxr_snapshot.audit.report import write_report  # takes two seconds and 100 MB, for no check
 
-        ledger = load_ledger(self.store, plan["folder"], "balanced")
-        found = write_report(self.store, ledger, checks, plan=plan, splits=splits, previous=base)
-        return found | {
+        def measure() -> dict[str, Any]:
+            return write_report(  # holds the ledger alone, so that it can let it go
+                self.store,
+                load_ledger(self.store, folder, "balanced"),
+                checks,
+                plan=plan,
+                splits=splits,
+                previous=base,
+                overrides=accepted,
+            )
+
+        found = self._mending(plan, measure) | {
             "checks": [check.as_dict() for check in checks],
-            "to_approve": gates.describe(failed),
+            "to_approve": gates.question(failed, self.store.uri(f"{folder}/{PAGE}")),
             "splits": splits,
         }
+        return self._with_mended(found)
 
-    def publish(self, plan: Plan) -> dict[str, Any] | None:
+    def publish(self, plan: Plan, approval: Approval | None = None) -> dict[str, Any] | None:
         """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
+
+        Args:
+            plan: of the run.
+            approval: the word of the person who was asked, if ``audit`` said that one has to be.
 
         Returns:
             The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts``, ``audit`` and the
             other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
 
         Raises:
+            GuardError: a check failed, and nobody accepted it.
             MissingObjectError: the run was not audited.
         """
-        ledger = load_ledger(self.store, plan["folder"], "balanced")
         base = read_base(self.store, plan["date"])
-        return release(self.store, plan, ledger, base, archive=self.settings.archive == ZIP_ARCHIVE)
+
+        def work() -> dict[str, Any] | None:
+            report = settle(self.store, plan, approval)
+            archive = self.settings.archive == ZIP_ARCHIVE
+            # Holds the ledger alone, so that it can let it go.
+            return release(
+                self.store, plan, load_ledger(self.store, plan["folder"], "balanced"), base, report, archive=archive
+            )
+
+        return self._mending(plan, work)
 
     def verify(self, version: str) -> dict[str, int]:
-        """Read the published snapshot back; see :func:`cxr_snapshot.publication.verification.verify`."""
-        found = verify(self.store, version, all_images=self.settings.verify == "all")
+        """Read the published snapshot back, then point ``latest.json`` at it.
+
+        Returns:
+            See :func:`cxr_snapshot.publication.verification.verify`.
+
+        Raises:
+            VerificationError: something is missing or damaged. Unless ``latest.json`` names the snapshot already, it is
+                taken back.
+        """
+        try:
+            found = verify(self.store, version, all_images=self.settings.verify == "all")
+        except VerificationError as error:
+            if read_pointer(self.store)[0] == version:
+                raise
+            raise take_back(self.store, version, error) from error
         log.info("Verified %s at %s", listed(found), self.store.uri(version))
+        move_latest(self.store, version)
         return found
 
     def _delivered(self, plan: Plan) -> Delivered:
         return Delivered(self.store, self.sources, plan["revisions"])
+
+    def _mending(self, plan: Plan, work: Callable[[], Result]) -> Result:
+        """Return ``work()``, tried again after the blobs that it found lost were fetched again."""
+        try:
+            return work()
+        except LostBlobError as error:
+            log.warning("%s Every file is read now, and what is lost is fetched again", error)
+        self._delivered(plan).mend()
+        return work()
+
+    def _with_mended(self, facts: dict[str, Any]) -> dict[str, Any]:
+        """Add to a stage's facts how many damaged objects were made or fetched again, where any were."""
+        count = len(self.store.damaged)
+        self.store.damaged.clear()
+        return facts | ({"mended": count} if count else {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, TypedDict
@@ -10,16 +11,22 @@ from cxr_snapshot import __version__
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.store.encoding import json_sha256
 
+RUNS = "_work/runs/"
+
+_READABLE = 80  # characters of a run's id in the name of its folder
+
 
 class Plan(TypedDict):
     """What a run is to build.
 
-    ``folder``: where the run's tables are. ``date``: the day in the snapshot's name; the snapshot is compared with the
-    newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
+    ``run``: the run's name. ``folder``: where its tables are. ``date``: the day in the snapshot's name; the snapshot is
+    compared with the newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
-    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank.
+    fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
+    who started the run, where one did; on record where that was used.
     """
 
+    run: str
     folder: str
     date: str
     created: str
@@ -27,6 +34,7 @@ class Plan(TypedDict):
     settings: dict[str, Any]
     fingerprint: str
     accept_shrink: bool
+    triggered_by: str | None
 
 
 def make_plan(
@@ -37,17 +45,26 @@ def make_plan(
     settings: Mapping[str, Any],
     *,
     accept_shrink: bool,
+    triggered_by: str | None = None,
 ) -> Plan:
-    """Return the plan of a run; equal ids share a folder."""
+    """Return the plan of a run; equal ids share a folder, others never."""
     return Plan(
-        folder=f"_work/runs/{re.sub(r'[^A-Za-z0-9._-]+', '_', run_id)}",
+        run=run_id,
+        folder=run_folder(run_id),
         date=date,
         created=created,
         revisions=dict(revisions),
         settings=dict(settings),
         fingerprint=fingerprint(revisions, settings),
         accept_shrink=accept_shrink,
+        triggered_by=triggered_by,
     )
+
+
+def run_folder(run_id: str) -> str:
+    """Return where a run keeps its tables. The hash tells ids apart that read alike without their odd characters."""
+    readable = re.sub(r"[^A-Za-z0-9._-]+", "_", run_id)[:_READABLE]
+    return f"{RUNS}{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
 
 def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:

@@ -71,6 +71,7 @@ LEDGER_SCHEMA = pa.schema(
         ("url", pa.string()),
         ("doi", pa.string()),
         ("upstream_split", pa.string()),
+        ("mended", pa.string()),  # cells that are not read as they stand in the table, or look damaged
         ("sha256", pa.string()),
         ("bytes", pa.int64()),
         ("format", pa.string()),

@@ -13,6 +13,8 @@ def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
         snapshot: the content of its ``snapshot.json``.
         seconds: how long the run took.
     """
+    from cxr_snapshot.audit.overrides import sentence, tally  # takes a second
+
     counts, candidates, excluded = snapshot["counts"], snapshot["candidates"], snapshot["excluded"]
     audit = snapshot["audit"]
     images = [f"{name:<18}{counts[name]:>7,} of {candidates[name]:,} candidates" for name in sorted(counts)]
@@ -23,7 +25,11 @@ def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
         "Images": images,
         "Sources": sources,
         "Left out": [f"{rule:<18}{number:>7,}" for rule, number in reasons] or ["nothing"],
-        "Audit": [f"{audit['passed']} of {audit['checks']} checks passed; see audit.html", audit["headline"]],
+        "Audit": [
+            f"{tally(audit['checks'], audit['passed'], snapshot['overrides'])}; see audit.html",
+            *map(sentence, snapshot["overrides"]),
+            audit["headline"],
+        ],
         "Took": [_duration(seconds)],
     }
     rows = [

@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.publication.changes import KINDS, describe
 from cxr_snapshot.tables import CLASSES
 
@@ -71,6 +72,7 @@ _ENVIRONMENT.filters |= {
     "number": "{:,}".format,
     "plain": plain,
     "revision": revision,
+    "sentence": sentence,
     "shown": shown,
     "size": size,
     "when": when,

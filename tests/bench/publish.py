@@ -27,9 +27,9 @@ sys.path[:0] = [str(ROOT / "include"), str(ROOT / "tests")]
 import boto3  # noqa: E402
 import pandas as pd  # noqa: E402
 
-from cxr_snapshot import publishing  # noqa: E402
 from cxr_snapshot.ingestion.ingest import ingest, load_inventory  # noqa: E402
 from cxr_snapshot.inspection.pictures import DESCRIPTION  # noqa: E402
+from cxr_snapshot.publication import protocol  # noqa: E402
 from cxr_snapshot.publication.parts import Copy, Draft  # noqa: E402
 from cxr_snapshot.settings import Settings  # noqa: E402
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile  # noqa: E402
@@ -120,13 +120,14 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
     tables = {"manifest.csv": csv_bytes(manifest), "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA)}
     zero = dict.fromkeys(CLASSES, 0)
     facts: dict[str, Any] = {
-        **{"schema_version": 1, "content_digest": revision, "manifest_sha256": revision, "fingerprint": revision},
+        **{"schema_version": 2, "content_digest": revision, "manifest_sha256": revision, "fingerprint": revision},
         **{"revisions": {"covid": revision, "pneumonia": "2"}, "code_version": "bench", "pictures": DESCRIPTION},
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
         "audit": AUDIT,
+        "overrides": [],
     }
     draft = Draft(manifest, copies, tables, facts, "None.\n")
-    publishing.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
+    protocol.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
 
 
 class Spent(NamedTuple):

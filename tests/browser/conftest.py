@@ -7,7 +7,6 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import boto3
@@ -19,21 +18,14 @@ from cxr_snapshot.store.objects import Store
 from local_stack import airflow_home, stack
 from local_stack.__main__ import is_healthy
 from local_stack.processes import Child, fetch, free_port
+from support.browser import RunningAirflow, new_context
 from support.paths import ROOT
+from support.waiting import PATIENCE
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-
-
-@dataclass(frozen=True)
-class RunningAirflow:
-    """Airflow's address, the password of its user ``admin``, and the store that its tasks write to."""
-
-    url: str
-    password: str
-    store: Store
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +67,7 @@ def airflow(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             command = [sys.executable, "-m", "airflow", "standalone"]
             log = stack.log_file(root, "airflow")
             with Child("Airflow", command, env=environ, log=log, grace=30) as server:
-                server.wait_until(lambda: is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=300)
+                server.wait_until(lambda: is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=PATIENCE)
                 yield RunningAirflow(url, keys["admin_password"], Store(client, settings.bucket, settings.prefix))
     finally:
         os.environ.clear()
@@ -91,7 +83,7 @@ def browser(chromium: str) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def signed_in(airflow: RunningAirflow, browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with the cookies of a person who has signed in through Airflow's own page."""
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     page.goto(f"{airflow.url}/dags/covid_cxr_snapshot")
     page.get_by_label("Username").fill("admin")
@@ -106,5 +98,5 @@ def signed_in(airflow: RunningAirflow, browser: Browser, tmp_path_factory: pytes
 
 @pytest.fixture
 def context(browser: Browser, signed_in: Path) -> Iterator[BrowserContext]:
-    with browser.new_context(storage_state=signed_in, viewport={"width": 1280, "height": 900}) as context:
+    with new_context(browser, signed_in) as context:
         yield context

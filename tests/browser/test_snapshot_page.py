@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import requests
@@ -14,10 +14,9 @@ from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, 
 
 from cxr_snapshot.tables import CLASSES
 from snapshot_pages_app.app import app
+from support.browser import RunningAirflow, new_context
 from support.paths import ROOT
-
-if TYPE_CHECKING:
-    from conftest import RunningAirflow
+from support.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.long
 
@@ -26,7 +25,7 @@ PREFIX = "/covid-cxr-snapshots"
 MOST = 12  # images in a class of the triggered run; the sample has more
 SCREENSHOTS = ROOT / ".local/screenshots"
 
-expect.set_options(timeout=30_000)  # milliseconds; Airflow's pages come slowly while the tests keep the machine busy
+expect.set_options(timeout=PATIENCE * 1000)  # milliseconds
 
 
 def picture(page: Page, name: str, **options: Any) -> None:
@@ -49,16 +48,21 @@ def submit(page: Page, form: Locator) -> Any:
     return sent.value
 
 
-def wait_for_runs(airflow: RunningAirflow, page: Page, seconds: float = 300) -> dict[str, str]:
+def wait_for_runs(airflow: RunningAirflow, page: Page) -> dict[str, str]:
     """Wait until no run of the DAG is active; return the state of each."""
-    deadline = time.monotonic() + seconds
-    while True:
+
+    def ended() -> dict[str, str]:
         runs = page.request.get(f"{airflow.url}/api/v2/dags/{DAG}/dagRuns").json()["dag_runs"]
         states = {run["dag_run_id"]: run["state"] for run in runs}
-        if states and set(states.values()) <= {"success", "failed"}:
-            return states
-        assert time.monotonic() < deadline, states
-        time.sleep(1)
+        return states if set(states.values()) <= {"success", "failed"} else {}
+
+    found: dict[str, str] = eventually(ended, "the end of all runs")
+    return found
+
+
+def places(nodes: Locator) -> list[Any]:
+    """Return where the nodes are that can be seen."""
+    return [box for box in (node.bounding_box() for node in nodes.all()) if box]
 
 
 def inner(page: Page) -> FrameLocator:
@@ -69,7 +73,7 @@ def inner(page: Page) -> FrameLocator:
 @pytest.fixture(scope="module")
 def versions(airflow: RunningAirflow, browser: Browser, signed_in: Path) -> tuple[str, str]:
     """The snapshot of the nightly run, and the one of a run triggered in the form with another setting."""
-    with browser.new_context(storage_state=signed_in, viewport={"width": 1280, "height": 900}) as context:
+    with new_context(browser, signed_in) as context:
         page = context.new_page()
         page.goto(airflow.url)
         wait_for_runs(airflow, page)  # the scheduled run of last night
@@ -131,10 +135,12 @@ def test_snapshot_page_is_pictured_for_the_readme(
     page.get_by_label("Show Graph").click()
     page.get_by_label("Collapse Details Panel").click()
     nodes = page.locator(".react-flow__node")
-    expect(nodes.filter(has_text="Verify")).to_be_visible(timeout=30_000)
+    expect(nodes.filter(has_text="Verify")).to_be_visible()
     page.get_by_label("Fit View").click()
-    time.sleep(1)  # the graph moves into place
-    boxes = [box for box in (node.bounding_box() for node in nodes.all()) if box]
+    boxes, before = places(nodes), None
+    while boxes != before:  # the graph moves into place
+        time.sleep(0.5)
+        boxes, before = places(nodes), boxes
     left, top = min(box["x"] for box in boxes) - 20, min(box["y"] for box in boxes) - 40
     right = max(box["x"] + box["width"] for box in boxes) + 20
     bottom = max(box["y"] + box["height"] for box in boxes) + 20
@@ -187,7 +193,7 @@ def test_every_route_refuses_anonymous_requests(airflow: RunningAirflow, version
     assert len(addresses) >= 6
     for address in addresses:
         path = address.replace("{name:path}", "manifest.csv").replace("{version}", versions[1])
-        answer = requests.get(f"{airflow.url}{PREFIX}{path}", allow_redirects=False, timeout=10)
+        answer = requests.get(f"{airflow.url}{PREFIX}{path}", allow_redirects=False, timeout=PATIENCE)
         assert answer.status_code in (401, 403), path
         assert versions[1] not in answer.text
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import shutil
 import subprocess
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +17,8 @@ import pytest
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.stages import run_stages
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import new_store
+from support.upstreams import served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -44,18 +41,12 @@ class Published:
 
 @pytest.fixture(scope="session")
 def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Published:
-    bucket = f"consumers-{uuid.uuid4().hex}"
-    s3_client.create_bucket(Bucket=bucket)
-    store = Store(s3_client, bucket, "covid-cxr")
-    folder = tmp_path_factory.mktemp("published")
-    shutil.copytree(sample_folder, folder / "sample")
-    git_dir, kaggle_dir = folder / "sample" / GIT_NAME, folder / "sample" / KAGGLE_NAME
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
-        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(sample_folder, folder) as upstream:
         for step in (1, 2):
             upstream.move_to_step(step)
             day = f"2026-11-2{step}T03:00:00+00:00"
-            outcome = run_stages(upstream.pipeline(store, folder / "scratch"), f"run-{step}", day)
+            outcome = run_stages(upstream.pipeline(store, folder / "scratch", max_per_class=None), f"run-{step}", day)
     assert outcome.snapshot
     assert outcome.snapshot["previous"] == "2026-11-21"
     manifest = pd.read_csv(io.BytesIO(store.get("2026-11-22/manifest.csv")))

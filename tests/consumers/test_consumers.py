@@ -14,7 +14,13 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxr_snapshot.catalog.download import download
+from cxr_snapshot.publication.draft import build_draft
+from cxr_snapshot.publication.protocol import publish
+from cxr_snapshot.store.encoding import csv_bytes
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
+from support.ledgers import FACTS, REPORT, parted, small_ledger
 
 from .conftest import Published, RunTool
 
@@ -71,6 +77,23 @@ def test_hugging_face_imagefolder_takes_the_folders_for_classes(published: Publi
     assert found["rows"] == len(published.manifest)
 
 
+def test_hugging_face_reads_no_split_out_of_names_of_the_upstream(store: Store, tool: RunTool, tmp_path: Path):
+    names = ["train-station-3", "rapid-test-1", "dev", "a_val_b", "evaluation", "x.validation.y", "metadata"]
+    ledger = small_ledger(store)
+    ledger["path"] = [f"{Path(path).parent}/{name}.jpg" for path, name in zip(ledger["path"], names, strict=True)]
+    draft = build_draft(store, *parted(ledger), FACTS, previous=None, folder="_work/runs/one", report=REPORT)
+    publish(store, draft, "2026-11-22", "2026-11-22T03:00:00+00:00", None)
+    download(store, "2026-11-22", tmp_path / "covid-cxr")
+    manifest = draft.manifest
+    originals = tool("huggingface_imagefolder.py", tmp_path / "covid-cxr")
+    assert originals["labels"] == classes_by_file(manifest)
+    assert originals["rows"] == len(manifest) == 6
+    pictures = tool("huggingface_parquet.py", tmp_path / "covid-cxr")
+    assert {row["file"]: row["loaded_as"] for row in pictures["rows"]} == dict(
+        zip(manifest["file"], manifest["split"], strict=True)
+    )
+
+
 def test_torchvision_image_folder_rules(published: Published, folder: Path):
     # As torchvision documents it: every folder is a class, in sorted order; every file below with one of these
     # extensions is a sample; a class without samples is an error.
@@ -109,6 +132,18 @@ def test_pandas_and_pyarrow_read_from_s3(published: Published, tool: RunTool):
     assert found["classes"] == published.snapshot["counts"]
     labels = {row["file"]: CLASSES[row["label"]] for row in found["shard_rows"]}
     assert labels == classes_by_file(published.manifest)
+
+
+def test_csv_tables_read_equal_everywhere(folder: Path, tool: RunTool, tmp_path: Path):
+    odd = ["a,b", 'a"b', "a\rb", "a\r\nb", "a\nb", "\r", '"', "'", " a ", "a;b\tc|d", "caf\u00e9 \u7247", "#", "\\", ""]
+    hard = pd.DataFrame({"number": range(10 * len(odd)), "text": odd * 10, "other": odd[::-1] * 10})
+    (tmp_path / "hard.csv").write_bytes(csv_bytes(hard))
+    published = [folder / name for name in ("manifest.csv", "excluded.csv", "ATTRIBUTION.csv")]
+    tables = tool("csv_tables.py", *published, tmp_path / "hard.csv")
+    for table in tables:
+        assert table["csv"] == table["pandas"] == table["pyarrow"] == table["duckdb"]
+        assert table["untold"] == [[len(table["csv"]), table["header"]]] * 3
+    assert [row[1:] for row in tables[-1]["csv"]] == hard[["text", "other"]].to_numpy().tolist()
 
 
 def test_duckdb_reads_the_shards(published: Published, folder: Path, tool: RunTool):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,27 @@ if TYPE_CHECKING:
     from airflow.models import DagRun
 
 
-@pytest.fixture(scope="session")
-def dag_bag() -> DagBag:
-    from airflow.dag_processing.dagbag import DagBag
-    from airflow.utils.db import initdb
+@pytest.fixture(scope="session", autouse=True)
+def cheap_clients() -> Iterator[None]:
+    """Let a client cost little, of which each task makes one: that was half of the time of a run.
 
-    initdb()
+    boto3's descriptions are read once, and the name of the operator, which Airflow puts in a header of each request, is
+    not looked for in pytest's deep stack.
+    """
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+    from botocore.loaders import JSONFileLoader
+
+    read = cache(JSONFileLoader().load_file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(AwsGenericHook, "_get_caller", lambda *_: "Unknown")
+        yield
+
+
+@pytest.fixture(scope="session")
+def dag_bag(migrated: None) -> DagBag:
+    from airflow.dag_processing.dagbag import DagBag
+
     return DagBag(str(ROOT / "dags"))
 
 

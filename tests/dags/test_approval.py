@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+import pytest
 
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
-from support.dag_runs import RunDag, states
+from support.dag_runs import RunDag, states, xcom
 from support.stages import run_stages
 from support.upstreams import ServedUpstream
+from support.waiting import eventually
 
 
 def answer(option: str) -> str:
@@ -23,18 +26,18 @@ def answer(option: str) -> str:
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    def answered() -> str:
         with create_session() as session:
             detail = session.scalar(select(HITLDetail).where(HITLDetail.responded_at.is_(None)))
-            if detail is not None and str(detail.task_instance.state) == "awaiting_input":
-                asked = detail.task_instance
-                payload = UpdateHITLDetailPayload(chosen_options=[option])
-                user = SimpleAuthManagerUser(username="reviewer", role="admin")
-                update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
-                return str(detail.body)
-        time.sleep(0.2)
-    raise AssertionError("nobody was asked")
+            if detail is None or str(detail.task_instance.state) != "awaiting_input":
+                return ""
+            asked = detail.task_instance
+            payload = UpdateHITLDetailPayload(chosen_options=[option])
+            user = SimpleAuthManagerUser(username="reviewer", role="admin")
+            update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
+            return str(detail.body)
+
+    return str(eventually(answered, "a question"))
 
 
 def test_shrunken_class_fails_the_run_or_a_person_decides(
@@ -62,9 +65,13 @@ def test_shrunken_class_fails_the_run_or_a_person_decides(
     with ThreadPoolExecutor(1) as person:
         asked: Future[str] = person.submit(answer, "Reject")
         rejected = run_dag(covid_commit=smaller)
-        assert "shrink_COVID" in asked.result()
+        text = asked.result()
+    assert f"the last snapshot with these settings, {before['version']}, had 40: 40 % lost, the limit is 10 %." in text
+    assert "**Approve** publishes it. Your name" in text
+    assert "**Reject** ends the run and publishes nothing" in text
     assert str(rejected.state) == "success"
     assert states(rejected)["approve"] == "success"
+    assert xcom(rejected, "approve") is None, "a rejection leaves nothing that could be taken for an approval"
     assert states(rejected)["publish"] == states(rejected)["verify"] == "skipped"
     assert read_latest(store)[0] == before
 
@@ -72,10 +79,47 @@ def test_shrunken_class_fails_the_run_or_a_person_decides(
     with ThreadPoolExecutor(1) as person:
         asked = person.submit(answer, "Approve")
         approved = run_dag(covid_commit=smaller)
-        assert "shrink_COVID" in asked.result()
+        assert asked.result().split("Look")[0] == text.split("Look")[0]
     assert states(approved)["approve"] == states(approved)["verify"] == "success"
     latest, _ = read_latest(store)
     assert latest is not None
     assert latest["revisions"]["covid"] == smaller
     assert f"snapshot {latest['version']} is published" in hook_messages[-1]["text"]
     assert len(hook_messages) == 2
+
+    (override,) = latest["overrides"]
+    assert (override["check"], override["how"]) == ("shrink_COVID", "approval")
+    assert (override["user"], override["run"]) == ("reviewer", approved.run_id)
+    assert xcom(approved, "approve") == {"user": "reviewer", "time": override["time"]}
+    assert datetime.fromisoformat(override["time"]).utcoffset() == timedelta(0)
+    for name in ("README.md", "CHANGES.md", "audit.html"):
+        said = store.get(f"{latest['version']}/{name}").decode().replace("\\", "")
+        assert f"Accepted by reviewer in run {approved.run_id} at {override['time']}." in said, name
+
+
+@pytest.mark.parametrize(
+    ("user", "name"), [({"id": "7", "name": "ann"}, "ann"), ({"id": "7", "name": ""}, "7"), (None, None)]
+)
+def test_an_approval_names_the_user_as_far_as_airflow_does(user: dict[str, str] | None, name: str | None) -> None:
+    from airflow_approval import ApprovalIfNeeded
+
+    asked = ApprovalIfNeeded(task_id="approve", subject="Publish?", body="Something is lost.")
+    east = datetime(2026, 11, 23, 13, 30, 15, 999, tzinfo=timezone(timedelta(hours=9, minutes=30)))
+    event = {"chosen_options": ["Approve"], "params_input": {}, "responded_by_user": user, "responded_at": east}
+    assert asked.execute_complete({}, event) == {"user": name, "time": "2026-11-23T04:00:15+00:00"}
+
+
+def test_accepting_a_shrink_is_recorded_with_the_run_and_who_triggered_it(
+    run_dag: RunDag, configure: Callable[..., None], sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    smaller = sample.move_to_step(1)
+    sample.move_to_step(5)
+    run_stages(sample.pipeline(store, tmp_path), "before")
+    configure(approval="on")
+    run = run_dag(covid_commit=smaller, accept_shrink=True)
+    assert states(run)["approve"] == "skipped", "nobody is asked what the run's setting says"
+    assert states(run)["verify"] == "success"
+    latest, _ = read_latest(store)
+    assert latest is not None
+    (override,) = latest["overrides"]
+    assert (override["how"], override["run"], override["user"]) == ("accept_shrink", run.run_id, "dag_test")

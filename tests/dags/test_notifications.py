@@ -14,11 +14,16 @@ from typing import Any
 
 import pytest
 
-from airflow_notify import SnapshotNotifier
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.store.objects import Store
 
 pytestmark = pytest.mark.usefixtures("dag_bag")
+
+
+def notifier_of(event: str) -> Callable[[Any], None]:
+    from airflow_notify import SnapshotNotifier  # imports Airflow, which not every worker needs
+
+    return SnapshotNotifier(event)
 
 
 def context(task_id: str, returned: object = None, exception: object = None) -> Any:
@@ -52,16 +57,16 @@ def mails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def test_nothing_is_sent_unless_configured(configure: Callable[..., None], hook_messages: list[dict[str, str]]) -> None:
-    SnapshotNotifier("failed")(context("audit", exception=ValueError("bad")))
+    notifier_of("failed")(context("audit", exception=ValueError("bad")))
     assert hook_messages == []
     configure(notify="hook")
-    SnapshotNotifier("failed")(context("audit", exception=ValueError("bad {{ template }}")))
+    notifier_of("failed")(context("audit", exception=ValueError("bad {{ template }}")))
     assert hook_messages == [{"text": "Chest X-ray snapshot: audit failed\nbad {{ template }}\nLog: http://log"}]
 
 
 def test_mail(configure: Callable[..., None], mails: list[str]) -> None:
     configure(notify="mail", notify_to="team@example.org,lead@example.org")
-    SnapshotNotifier("failed")(context("ingest", exception=ValueError("1 < 2")))
+    notifier_of("failed")(context("ingest", exception=ValueError("1 < 2")))
     mail = email.message_from_string(mails[0], policy=email.policy.default)
     assert mail["To"] == "team@example.org, lead@example.org"
     assert mail["From"] == "airflow@example.org"
@@ -71,7 +76,7 @@ def test_mail(configure: Callable[..., None], mails: list[str]) -> None:
 
 def test_quiet_nights(configure: Callable[..., None], store: Store, hook_messages: list[dict[str, str]]) -> None:
     configure(notify="hook", quiet_days=7)
-    notifier = SnapshotNotifier("quiet")
+    notifier = notifier_of("quiet")
     notifier(context("poll"))  # there is no snapshot yet
     store.put_json("latest.json", {"version": "2026-11-23"})
     notifier(context("poll", returned={"folder": "_work/runs/x"}))  # there is something to do
@@ -99,4 +104,4 @@ def test_settings_that_cannot_work_are_named(
     if connection:
         monkeypatch.setenv("AIRFLOW_CONN_THERE", json.dumps(connection))
     with pytest.raises(SettingsError, match=problem):
-        SnapshotNotifier("failed")(context("audit"))
+        notifier_of("failed")(context("audit"))

@@ -10,9 +10,10 @@ import pytest
 
 from cxr_snapshot.publication.versions import is_version, read_latest
 from cxr_snapshot.store.objects import Store
-from support.airflow import RealAirflow, eventually
+from support.airflow import RealAirflow
 from support.paths import ROOT
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE, eventually
 from upstream_simulator.faults import Fault
 
 DAG = "covid_cxr_snapshot"
@@ -20,10 +21,10 @@ CONSUMER = "example_snapshot_consumer"
 
 
 @pytest.fixture
-def airflow(sample: ServedUpstream, store: Store, tmp_path: Path) -> Iterator[RealAirflow]:
+def airflow(sample: ServedUpstream, store: Store, airflow_database: Path, tmp_path: Path) -> Iterator[RealAirflow]:
     home = tmp_path / "airflow"
     home.mkdir()
-    settings = sample.settings(tmp_path / "scratch", bucket=store.bucket, prefix=store.prefix)
+    settings = sample.settings(tmp_path / "scratch", bucket=store.bucket, prefix=store.prefix, http_timeout=PATIENCE)
     environ = {f"CXR_{name.upper()}": str(value) for name, value in settings.items()} | {
         "AWS_ENDPOINT_URL_S3": store.client.meta.endpoint_url,
         "AWS_ACCESS_KEY_ID": "test",
@@ -32,21 +33,22 @@ def airflow(sample: ServedUpstream, store: Store, tmp_path: Path) -> Iterator[Re
         "PYTHONPATH": str(ROOT / "include"),
     }
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-    with RealAirflow(home, inherited | environ) as running:
+    with RealAirflow(home, airflow_database, inherited | environ) as running:
         yield running
 
 
+@pytest.mark.long
 def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
     airflow: RealAirflow, sample: ServedUpstream, store: Store
 ) -> None:
     sample.move_to_step(3)
-    sample.simulator.faults.add(Fault("slow", path="/github-codeload/", seconds=20))
+    sample.simulator.faults.add(Fault("slow", path="/github-codeload/", seconds=2 * PATIENCE))
 
     def is_ingesting() -> bool:
         runs = airflow.runs(DAG)
         return bool(runs) and "running" in airflow.states(runs[0]).get("ingest", ())
 
-    eventually(is_ingesting)
+    eventually(is_ingesting, "ingest")
     airflow.kill_scheduler()
     airflow.start_scheduler()
     nightly = airflow.finished_run(DAG, 0)
@@ -62,7 +64,7 @@ def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
     snapshot = store.get_json("2020-03-28/snapshot.json")
     assert snapshot is not None
     assert snapshot["previous"] is None
-    assert snapshot["counts"]["COVID"] < latest["counts"]["COVID"]
+    assert snapshot["candidates"]["COVID"] < latest["candidates"]["COVID"]
     assert read_latest(store)[0] == latest
 
     airflow.call("POST", f"/api/v2/dags/{DAG}/dagRuns", logical_date=None)

@@ -6,8 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from cxr_snapshot.store.objects import Store
@@ -16,7 +14,9 @@ from support.cluster import DAG_ID, Cluster, kill
 from support.paths import ROOT
 from support.s3_proxy import S3Proxy, S3Request
 from support.servers import postgres, redis
+from support.stores import new_store
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE, eventually
 
 
 class Gate:
@@ -31,7 +31,7 @@ class Gate:
             self._fetched += 1
             if self._fetched == 3:
                 self.reached.set()
-                self.opened.wait(60)
+                self.opened.wait(PATIENCE)
 
 
 def environment(sample: ServedUpstream, store: Store, address: str) -> dict[str, str]:
@@ -53,20 +53,11 @@ def run_in_one_process(folder: Path, variables: dict[str, str]) -> None:
     airflow = airflow_home.variables(ROOT, home, keys, port=1)
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT / "include")}
     command = [sys.executable, "-m", "local_stack.dag_run", DAG_ID, str(folder / "log")]
-    subprocess.run(command, env=environ | airflow | variables, check=True, timeout=120)
-
-
-def wait_for(condition: Callable[[], bool], what: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not after {seconds:.0f} seconds"
-        time.sleep(0.5)
+    subprocess.run(command, env=environ | airflow | variables, check=True, timeout=PATIENCE)
 
 
 def test_a_worker_that_dies_in_inspect_changes_no_byte(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    bucket = f"{store.bucket}-calm"
-    store.client.create_bucket(Bucket=bucket)
-    calm = Store(store.client, bucket, store.prefix)
+    calm = new_store(store.client)
     address = store.client.meta.endpoint_url
     run_in_one_process(tmp_path / "calm", environment(sample, calm, address))
 
@@ -78,17 +69,17 @@ def test_a_worker_that_dies_in_inspect_changes_no_byte(sample: ServedUpstream, s
         Cluster(tmp_path / "cluster", database, broker, environment(sample, store, proxy.url)) as cluster,
     ):
         run_id = cluster.unpause()
-        wait_for(gate.reached.is_set, "an image is fetched for inspection", 90)
+        eventually(gate.reached.is_set, "the third image that is fetched for inspection")
 
         def inspecting() -> list[int]:
             tasks = cluster.tasks_of(run_id)
             return [t["map_index"] for t in tasks if t["task_id"] == "inspect" and t["state"] == "running"]
 
         # Each worker runs one task at a time: when two run, each worker has one of them.
-        wait_for(lambda: len(inspecting()) == 2, "both workers inspect", 30)
+        eventually(lambda: len(inspecting()) == 2, "inspection by both workers")
         assert kill(cluster.workers[0]) >= 2, "the worker and its task"
         gate.opened.set()
-        wait_for(lambda: cluster.run_state(run_id) in ("success", "failed"), "the run ends", 120)
+        eventually(lambda: cluster.run_state(run_id) in ("success", "failed"), "the end of the run")
         tasks = cluster.tasks_of(run_id)
 
     unsuccessful = {task["task_id"]: task["state"] for task in tasks if task["state"] != "success"}

@@ -17,7 +17,7 @@ from cxr_snapshot.tables import INSPECTION_SCHEMA, conform
 from fuzz import mutations
 from upstream_simulator.phantom import draw
 
-SECONDS = 20.0  # the longest that one picture may take, on a busy machine
+SECONDS = 20.0  # of processor time, the most that one picture may take
 
 _SIZE = (112, 96)  # pixels
 _FORMS = (

@@ -15,7 +15,7 @@ from cxr_snapshot.tables import INSPECTION_SCHEMA, INVENTORY_SCHEMA, conform
 from fuzz import mutations
 from upstream_simulator.covid_sample import history
 
-SECONDS = 20.0  # the longest that one file may take, on a busy machine
+SECONDS = 20.0  # of processor time, the most that one file may take
 
 _CELLS = (
     b"",

@@ -1,4 +1,4 @@
-"""Runs numbered cases of one target, each with its own random numbers and a limit of time."""
+"""Runs numbered cases of one target, each with its own random numbers and a limit of processor time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Target:
     Attributes:
         name: short name.
         check: makes one case from random numbers and returns what became of it; raises where something is wrong.
-        seconds: the longest that one case may take.
+        seconds: of processor time, the most that one case may take.
     """
 
     name: str
@@ -45,32 +45,43 @@ class Report:
 
 
 class _HangError(BaseException):
-    """The limit of time was passed; no ``Exception``, so that what is tested does not catch it."""
+    """The limit was passed; no ``Exception``, so that what is tested does not catch it."""
 
 
 def run(target: Target, seed: int, cases: range) -> Report:
     """Check the cases of these numbers; equal seeds and numbers give equal cases."""
-    logging.getLogger("cxr_snapshot").setLevel(logging.ERROR)
     report = Report()
-    for case in cases:
-        try:
-            with _limit(target.seconds):
-                report.outcomes[target.check(Random(f"{seed}:{target.name}:{case}"))] += 1
-        except (Exception, _HangError):  # noqa: BLE001 -- this is what the fuzzer looks for
-            again = f"python -m fuzz {target.name} --seed {seed} --first {case} --cases 1"
-            report.failures.append(f"{traceback.format_exc()}To see it again: {again}")
+    with _silence():
+        for case in cases:
+            try:
+                with _limit(target.seconds):
+                    report.outcomes[target.check(Random(f"{seed}:{target.name}:{case}"))] += 1
+            except (Exception, _HangError):  # noqa: BLE001 -- this is what the fuzzer looks for
+                again = f"python -m fuzz {target.name} --seed {seed} --first {case} --cases 1"
+                report.failures.append(f"{traceback.format_exc()}To see it again: {again}")
     return report
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    logger = logging.getLogger("cxr_snapshot")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager
 def _limit(seconds: float) -> Iterator[None]:
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise _HangError(f"longer than {seconds} s")
+        raise _HangError(f"more than {seconds} s of processor time")
 
-    previous = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    previous = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, previous)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, previous)

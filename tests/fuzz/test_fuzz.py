@@ -10,7 +10,7 @@ import pytest
 from fuzz import mutations
 from fuzz.runner import TARGETS, Target, run
 
-CASES = {"metadata": 80, "images": 2000}
+CASES = {"metadata": 20, "images": 500}  # of `make fuzz`, which tries 10,000 of each
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
@@ -30,7 +30,7 @@ def _hang(random: Random) -> str:
         random.random()
 
 
-@pytest.mark.parametrize(("check", "error"), [(_crash, "LookupError"), (_hang, "longer than 0.05 s")])
+@pytest.mark.parametrize(("check", "error"), [(_crash, "LookupError"), (_hang, "more than 0.05 s of processor time")])
 def test_failure_is_reported_with_the_way_to_see_it_again(check: Callable[[Random], str], error: str) -> None:
     report = run(Target("broken", check, seconds=0.05), seed=3, cases=range(5, 6))
     (failure,) = report.failures

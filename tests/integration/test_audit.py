@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +15,10 @@ from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.stages import balanced_plan, run_stages
+from support.stages import balanced_plan
 from support.stores import copied_bucket
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE
 
 AUDIT = """
 import json, sys
@@ -43,16 +43,17 @@ def audits(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, threa
     arguments = [store.client.meta.endpoint_url, json.dumps(settings, default=str), json.dumps(plan)]
     command = [sys.executable, "-c", AUDIT, *arguments]
     processes = [subprocess.Popen(command, env=environ) for _ in range(count)]
-    assert [process.wait(120) for process in processes] == [0] * count
+    assert [process.wait(PATIENCE) for process in processes] == [0] * count
     return [store.get(f"{plan['folder']}/{name}") for name in (REPORT, PAGE)]
 
 
 def test_every_worker_finds_the_same_to_the_byte(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    plan = balanced_plan(sample.pipeline(store, tmp_path))
+    plan = balanced_plan(sample.pipeline(store, tmp_path, max_per_class=None))
     twin = copied_bucket(store)
     alone = audits(sample, store, plan, tmp_path, threads=1, count=1)
     assert audits(sample, twin, plan, tmp_path, threads=2, count=2) == alone
-    assert audits(sample, twin, plan, tmp_path, threads=2, count=1) == alone, "with looks that were kept"
+    sample.pipeline(twin, tmp_path, max_per_class=None).audit(plan)
+    assert [twin.get(f"{plan['folder']}/{name}") for name in (REPORT, PAGE)] == alone, "with looks that were kept"
 
 
 def test_nothing_is_published_that_was_not_audited(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
@@ -60,33 +61,3 @@ def test_nothing_is_published_that_was_not_audited(sample: ServedUpstream, store
     with pytest.raises(MissingObjectError, match="Clear the task audit and run again"):
         pipeline.publish(balanced_plan(pipeline))
     assert store.get_json("latest.json") is None
-
-
-def test_the_audit_is_in_the_snapshot_and_follows_its_figures(
-    sample: ServedUpstream, store: Store, tmp_path: Path
-) -> None:
-    versions = []
-    for step in (1, 2, 3):
-        sample.move_to_step(step)
-        run = run_stages(sample.pipeline(store, tmp_path), f"run-{step}", f"2026-11-2{step}T03:00:00+00:00")
-        assert run.snapshot is not None
-        versions.append(run.snapshot["version"])
-        report = json.loads(store.get(f"{versions[-1]}/{REPORT}"))
-        assert run.snapshot["audit"]["headline"] == report["verdict"]["headline"]
-        assert run.snapshot["audit"]["figures"] == report["figures"]
-        assert report["figures"]["images"] == sum(run.snapshot["counts"].values())
-        assert [each["version"] for each in report["trend"]] == versions[:-1]
-        assert report["previous"] == (versions[-2] if versions[:-1] else None)
-        assert all(check["passed"] for check in report["checks"])
-    assert report["drift"][0]["change"] > 0
-
-
-def test_the_page_loads_nothing_from_elsewhere(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    snapshot = run_stages(sample.pipeline(store, tmp_path), "run").snapshot
-    assert snapshot is not None
-    page = store.get(f"{snapshot['version']}/{PAGE}").decode()
-    loaded = re.findall(r"""(?:src|xlink:href|data|action)="(?!#|data:image/)([^"]*)|url\((?!#)([^)]*)|@import""", page)
-    assert loaded == []
-    assert "<script" not in page
-    ids = re.findall(r'\bid="([^"]+)"', page)
-    assert len(ids) == len(set(ids))

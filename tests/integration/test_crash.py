@@ -8,14 +8,17 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.publication.protocol import SUCCESS
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
-from support.publishers import Task, forkserver, prepared_plans, publisher, run_stage, started
+from support.publishers import Task, forkserver, prepared_plans, publish_and_verify, publisher, run_stage, started
 from support.s3_proxy import S3Proxy
 from support.stores import copied_bucket
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE
 
 OLD, NEW = "2026-11-22", "2026-11-23"  # the plans' own date is NEW
 
@@ -56,7 +59,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
     with S3Proxy(store.client.meta.endpoint_url) as proxy:
         task = Task(proxy.url, store.bucket, store.prefix, plan)
         survivor = publisher(task)
-        calm = survivor.publish(plan)
+        calm = publish_and_verify(survivor, plan)
         assert calm is not None
         assert calm["version"] == NEW
         whole = {version: contents(store, f"{version}/") for version in (OLD, NEW)}
@@ -65,7 +68,8 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
             with started(task, run_stage) as (process, orders):
                 proxy.start_again(kill=process.pid, after=number)
                 orders.send("publish")
-                process.join(60)
+                orders.send(None)
+                process.join(PATIENCE)
             if process.exitcode == 0:
                 return reruns
             assert process.exitcode == -signal.SIGKILL
@@ -75,7 +79,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
             left = now
 
             proxy.start_again()
-            assert survivor.publish(plan) == calm, f"request {number}"
+            assert publish_and_verify(survivor, plan) == calm, f"request {number}"
             assert contents(store, f"{NEW}/") == whole[NEW], f"request {number}"
             assert read_latest(store)[0] == calm
             again = {r.key for r in proxy.requests if r.method == "PUT" and r.status == 200}
@@ -85,15 +89,17 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
     raise AssertionError("the numbers ended before the publisher did")
 
 
-def test_killed_after_every_request(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.long)])
+def test_killed_after_its_requests(sample: ServedUpstream, store: Store, tmp_path: Path, every: int) -> None:
+    """The publisher is killed after each request whose number ``every`` divides."""
+    pipeline = sample.pipeline(store, tmp_path)
     first, plan = prepared_plans(pipeline, 2)
-    assert pipeline.publish({**first, "date": OLD}) is not None
+    assert publish_and_verify(pipeline, {**first, "date": OLD}) is not None
     stores = [store, copied_bucket(store)]
     forkserver()
-    with ThreadPoolExecutor(len(stores)) as pool:  # each takes every other number, in a bucket of its own
+    with ThreadPoolExecutor(len(stores)) as pool:  # each takes every other of them, in a bucket of its own
         lanes = [
-            pool.submit(kill_and_rerun, lane, plan, itertools.count(start, len(stores)))
+            pool.submit(kill_and_rerun, lane, plan, itertools.count(start * every, len(stores) * every))
             for start, lane in enumerate(stores, start=1)
         ]
-        assert sum(lane.result() for lane in lanes) > 30, "there are that many objects to write"
+        assert sum(lane.result() for lane in lanes) > 30 // every, "there are that many objects to write"

@@ -14,6 +14,7 @@ from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE
 from upstream_simulator.faults import Fault
 
 LASTING = [
@@ -42,9 +43,10 @@ def test_lasting_fault_publishes_nothing_and_the_next_night_catches_up(
     before = store.list("2026")
     sample.move_to_step(2)
     for kind, path, source in LASTING:
-        sample.simulator.faults.add(Fault(kind, path=path, times=1000, seconds=2))
+        sample.simulator.faults.add(Fault(kind, path=path, times=1000, seconds=PATIENCE if kind == "slow" else 2))
+        timeout = 2 if kind == "slow" else PATIENCE
         with pytest.raises(SourceError) as caught:
-            run_stages(sample.pipeline(store, tmp_path, http_attempts=1, http_timeout=0.5), "second")
+            run_stages(sample.pipeline(store, tmp_path, http_attempts=1, http_timeout=timeout), "second")
         sample.simulator.faults.clear()
         text = str(caught.value)
         assert text.startswith(f"{source}: "), text
@@ -64,9 +66,9 @@ def test_shrunken_class_stops_the_run_until_it_is_accepted(
     sample.move_to_step(5)
     first = run_stages(sample.pipeline(store, tmp_path), "first", "2026-11-22T03:00:00+00:00").snapshot
     sample.move_to_step(1)
-    with pytest.raises(GuardError, match=r"shrink_COVID is \d+ to \d+, .*accept_shrink"):
+    with pytest.raises(GuardError, match=r"shrink_COVID: COVID has \d+ .* % lost.*accept_shrink"):
         run_stages(sample.pipeline(store, tmp_path), "second")
     assert read_latest(store)[0] == first
     accepted = run_stages(sample.pipeline(store, tmp_path), "third", accept_shrink=True).snapshot
     assert accepted is not None
-    assert accepted["counts"]["COVID"] < first["counts"]["COVID"]
+    assert accepted["candidates"]["COVID"] < first["candidates"]["COVID"]

@@ -8,26 +8,30 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
 from support.stages import run_stages
-from support.stores import client_of
+from support.stores import client_of, new_store
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE
 
 # Where each try dies: in which stage, and before which of that stage's requests for names that hold the given text. One
 # try goes on where the other left off, so that each stage also meets what a killed one left behind.
 DEATHS = [
     *(("poll", 1, ""), ("ingest", 1, ""), ("ingest", 3, ""), ("ingest", 30, "blobs"), ("ingest", 30, "blobs")),
-    *(("ingest", 1, "known.parquet"), ("ingest", 1, "covid/"), ("ingest", 60, "blobs"), ("ingest", 1, "pneumonia/")),
+    *(("ingest", 1, "known.parquet"), ("ingest", 1, "covid/"), ("ingest", 5, "blobs"), ("ingest", 1, "pneumonia/")),
     *(("inspect", 2, ""), ("inspect", 30, "blobs"), ("inspect", 1, "7.parquet"), ("filter", 1, ""), ("filter", 9, "")),
     *(("filter", 1, "filtered"), ("balance", 1, ""), ("balance", 1, "balanced"), ("audit", 3, "")),
-    *(("publish", 1, ""), ("publish", 1, "claims"), ("publish", 1, "images"), ("publish", 30, "images")),
-    *(("publish", 30, "images"), ("publish", 1, "manifest.csv"), ("publish", 1, "snapshot.json")),
-    *(("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS"), ("publish", 1, "latest.json"), ("verify", 1, "")),
+    *(("publish", 1, ""), ("publish", 1, "claims"), ("publish", 1, "images"), ("publish", 5, "images")),
+    *(("publish", 5, "images"), ("publish", 1, "manifest.csv"), ("publish", 1, "snapshot.json")),
+    *(("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS"), ("verify", 1, ""), ("verify", 2, "latest.json")),
 ]
+ONE_IN_EACH_STAGE = list({death[0]: death for death in DEATHS}.values())
 
 
 class Mortal(Pipeline):
@@ -59,23 +63,25 @@ def run_and_die(settings: dict[str, Any], endpoint: str, death: tuple[str, int, 
     run_stages(pipeline, run_id)
 
 
+@pytest.mark.parametrize(
+    "deaths",
+    [pytest.param(ONE_IN_EACH_STAGE, id="one-in-each-stage"), pytest.param(DEATHS, id="all", marks=pytest.mark.long)],
+)
 def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(
-    sample: ServedUpstream, store: Store, tmp_path: Path
+    sample: ServedUpstream, store: Store, tmp_path: Path, deaths: list[tuple[str, int, str]]
 ) -> None:
-    bucket = f"{store.bucket}-calm"
-    store.client.create_bucket(Bucket=bucket)
-    calm_store = Store(store.client, bucket, store.prefix)
+    calm_store = new_store(store.client)
     calm = run_stages(sample.pipeline(calm_store, tmp_path / "calm"), "calm").snapshot
     assert calm is not None
 
     settings = sample.settings(tmp_path / "scratch", bucket=store.bucket)
-    for number, death in enumerate(DEATHS):
+    for number, death in enumerate(deaths):
         # Airflow retries a task in the same run; a person triggers a new one.
         run_id = "same-run" if number % 2 else f"run-{number}"
         arguments = (settings, store.client.meta.endpoint_url, death, run_id)
         process = forkserver().Process(target=run_and_die, args=arguments)
         process.start()
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode == -signal.SIGKILL, f"the try was to die in {death}"
         if (latest := store.get_json("latest.json")) is not None:
             assert f"{latest['version']}/_SUCCESS" in store.list(latest["version"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
 import sys
@@ -16,13 +15,13 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
+from support.publishers import forkserver
 from support.stages import run_stages
-from support.stores import client_of
+from support.stores import client_of, new_store
 from support.upstreams import ServedUpstream
+from support.waiting import PATIENCE
 
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["support.publishers"])
 
 
 def run_alone(
@@ -50,9 +49,7 @@ def run_alone(
 
 
 def test_stages_share_nothing_but_the_object_store(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    bucket = f"{store.bucket}-one-process"
-    store.client.create_bucket(Bucket=bucket)
-    other = Store(store.client, bucket, store.prefix)
+    other = new_store(store.client)
     created = "2026-11-23T03:00:00+00:00"
     expected = run_stages(sample.pipeline(other, tmp_path / "one-process"), "run", created).snapshot
     assert expected is not None
@@ -62,14 +59,14 @@ def test_stages_share_nothing_but_the_object_store(sample: ServedUpstream, store
     def run(stage: str, *arguments: Any) -> Any:
         folder = tmp_path / "machine"
         folder.mkdir()
-        receiver, sender = context.Pipe(duplex=False)
+        receiver, sender = forkserver().Pipe(duplex=False)
         endpoint = store.client.meta.endpoint_url
-        process = context.Process(
+        process = forkserver().Process(
             target=run_alone, args=(folder, settings, endpoint, stage, json.loads(json.dumps(arguments)), sender)
         )
         process.start()
         sender.close()
-        process.join(120)
+        process.join(PATIENCE)
         assert process.exitcode == 0, stage
         shutil.rmtree(folder)
         return json.loads(receiver.recv_bytes())
@@ -90,4 +87,4 @@ def test_stages_share_nothing_but_the_object_store(sample: ServedUpstream, store
     assert ours.keys() == theirs.keys()
     for name in ours:
         if not name.endswith(("SHA256SUMS", "_SUCCESS")):  # some files name the bucket, and so have another checksum
-            assert store.get(name) == other.get(name).replace(bucket.encode(), store.bucket.encode()), name
+            assert store.get(name) == other.get(name).replace(other.bucket.encode(), store.bucket.encode()), name

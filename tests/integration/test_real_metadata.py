@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.selection.rules import filter_records
-from cxr_snapshot.sources.covid import METADATA_PATH, covid_records, irregularities, read_metadata
+from cxr_snapshot.sources.covid import METADATA, covid_records, read_metadata
+from cxr_snapshot.sources.sheets import irregularities
 from cxr_snapshot.tables import INSPECTION_SCHEMA, INVENTORY_SCHEMA, conform
 from support.paths import REAL_DATA
 
@@ -25,7 +26,7 @@ def git(*arguments: str) -> bytes:
 
 
 def metadata(step: int) -> pd.DataFrame:
-    return read_metadata(git("show", f"refs/replay/step-{step}:{METADATA_PATH}"))
+    return read_metadata(git("show", f"refs/replay/step-{step}:{METADATA}"))
 
 
 def records(step: int) -> pd.DataFrame:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
+from support.stores import new_store
 from support.upstreams import ServedUpstream
 
 
@@ -20,9 +20,7 @@ def test_from_the_record_on_an_empty_store(sample: ServedUpstream, store: Store,
     assert record["revisions"].keys() == pipeline.sources.keys()
 
     sample.move_to_step(5)
-    bucket = f"test-{uuid.uuid4().hex}"
-    store.client.create_bucket(Bucket=bucket)
-    empty = Store(store.client, bucket, "elsewhere")
+    empty = new_store(store.client, "elsewhere")
     rebuilding = sample.pipeline(empty, tmp_path / "second", **record["settings"])
     outcome = run_stages(rebuilding, "rebuild", "2027-01-01T03:00:00+00:00", pins=record["revisions"])
     rebuilt = outcome.snapshot

@@ -53,7 +53,7 @@ def test_nowhere_in_what_a_run_leaves(
     sample: ServedUpstream, guarded: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, kaggle: str
 ) -> None:
     given = {"github_token": SECRETS["github_token"], kaggle: SECRETS[kaggle], "kaggle_username": "somebody"}
-    pipeline = sample.pipeline(guarded, tmp_path / "scratch", max_per_class=4, **given)
+    pipeline = sample.pipeline(guarded, tmp_path / "scratch", **given)
     caplog.set_level(logging.INFO)
     caplog.set_level(logging.DEBUG, logger="cxr_snapshot")
     returned: list[Any] = []

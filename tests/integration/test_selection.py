@@ -38,7 +38,7 @@ def test_licences(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
         "known-only": {"derivatives"},
     }
     for licences, allowed in kinds.items():
-        ledger = balanced(sample, store, tmp_path, licences=licences)
+        ledger = balanced(sample, store, tmp_path, licences=licences, max_per_class=None)
         drawn = ledger.loc[ledger["rule"].isna(), "license"]
         assert {licence_kind(None if pd.isna(text) else text) for text in drawn} == allowed
         assert ledger["rule"].eq("licence_not_allowed").any() == (licences != "any")

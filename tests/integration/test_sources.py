@@ -29,6 +29,7 @@ from cxr_snapshot.sources.covid import CovidCollection
 from cxr_snapshot.sources.github import LOOK_AHEAD, THREADS
 from cxr_snapshot.sources.kaggle import CHUNK
 from cxr_snapshot.sources.pneumonia import PneumoniaCollection
+from support.waiting import PATIENCE
 from upstream_simulator.faults import Fault
 from upstream_simulator.server import RecordedRequest, UpstreamSimulator
 
@@ -554,16 +555,16 @@ def test_a_zip_that_is_damaged_upstream_is_refused_and_not_kept(own_world: World
 
 @pytest.mark.parametrize("place", [API, TREE, RAW, GET_DATASET, DOWNLOAD, STORAGE])
 def test_a_slow_answer_is_given_up_and_asked_for_again(own_world: World, place: str) -> None:
-    own_world.sim.faults.add(Fault("slow", place, seconds=2))
+    own_world.sim.faults.add(Fault("slow", place, seconds=PATIENCE))
     known = _hash_of(own_world, "metadata.csv")
-    for source in (own_world.github(http_timeout=0.5), own_world.kaggle(http_timeout=0.5)):
+    for source in (own_world.github(http_timeout=2), own_world.kaggle(http_timeout=2)):
         list(source.files(source.resolve(), known).files)
     assert len(own_world.sleeps) == 1
 
 
 @pytest.mark.parametrize("place", [API, TREE, ARCHIVE, GET_DATASET, DOWNLOAD, STORAGE])
 def test_answers_that_stay_slow_end_in_a_clear_error(own_world: World, place: str) -> None:
-    own_world.sim.faults.add(Fault("slow", place, times=99, seconds=2))
+    own_world.sim.faults.add(Fault("slow", place, times=99, seconds=PATIENCE))
     with pytest.raises(UpstreamUnavailableError, match=r"no complete answer \(TimeoutError\) .* Try again later"):
         for source in (own_world.github(http_timeout=0.3, http_attempts=1), own_world.kaggle(http_timeout=0.3)):
             everything(source)

@@ -78,18 +78,19 @@ def test_a_day_to_come_is_refused(sample: ServedUpstream, store: Store, tmp_path
         build_as_of(sample, store, tmp_path, "2026-11-24")
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not REAL_DATA.exists(), reason="the real upstream states are not at hand")
 def test_real_days(real_upstream: ServedUpstream, store: Store, tmp_path: Path) -> None:
     """Steps 1, 5 and 7 were the newest at the ends of these days, UTC; step 6 and 7 came in the night to 7 April."""
     real_upstream.move_to_step(8)
-    tonight = run_stages(real_upstream.pipeline(store, tmp_path), "tonight", NOW).snapshot
+    tonight = run_stages(real_upstream.pipeline(store, tmp_path, max_per_class=None), "tonight", NOW).snapshot
     # How many COVID X-rays in frontal view there are, by independent counting.
     expected = {"2020-03-11": 16, "2020-03-28": 44, "2020-04-07": 75}
     for day, frontal in expected.items():
-        snapshot = build_as_of(real_upstream, store, tmp_path, day).snapshot
+        snapshot = build_as_of(real_upstream, store, tmp_path, day, max_per_class=None).snapshot
         assert snapshot is not None
         assert snapshot["version"] == day
         assert snapshot["counts"] == {"COVID": frontal, "NORMAL": frontal, "PNEUMONIA": frontal}
-    assert build_as_of(real_upstream, store, tmp_path, "2020-04-06").plan is None
+    assert build_as_of(real_upstream, store, tmp_path, "2020-04-06", max_per_class=None).plan is None
     assert versions(store) == [*expected, "2026-11-23"]
     assert read_latest(store)[0] == tonight

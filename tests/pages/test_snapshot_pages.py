@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
-import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,46 +15,37 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 import requests
-from airflow.api_fastapi.app import init_auth_manager
-from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
-from airflow.api_fastapi.core_api.security import get_user
-from airflow.plugins_manager import get_fastapi_plugins, get_import_errors, get_plugin_info
-from airflow.utils.db import initdb
-from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
+from support.older_names import schema_version_1
 from support.paths import ROOT
 from support.stages import run_stages
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import copied_bucket, new_store
+from support.upstreams import served_sample
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
     from mypy_boto3_s3 import S3Client
+
+    from support.pages import Pages
 
 PREFIX = "/covid-cxr-snapshots"
 OLD, NEW = "2026-11-22", "2026-11-23"
 HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:alert(3) {{ 7 * 7 }} ' onclick='x"""
-VIEWER = SimpleAuthManagerUser(username="viewer", role="VIEWER")
-STRANGER = SimpleAuthManagerUser(username="stranger", role=None)
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two snapshots of the sample, and the remains of a third."""
-    folder = tmp_path_factory.mktemp("published")
-    shutil.copytree(sample_folder, folder / "sample")
-    bucket = f"pages-{uuid.uuid4().hex}"
-    s3_client.create_bucket(Bucket=bucket)
-    store = Store(s3_client, bucket, "covid-cxr")
-    git_dir, kaggle_dir = folder / "sample" / GIT_NAME, folder / "sample" / KAGGLE_NAME
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
-        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
+def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
         pipeline = upstream.pipeline(store, folder / "scratch")
-        run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
+        with schema_version_1():
+            run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
         upstream.move_to_step(2)
         run_stages(pipeline, "second", f"{NEW}T03:00:00+00:00")
     store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
@@ -63,53 +53,25 @@ def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="module")
-def mounted() -> FastAPI:
-    """A server with the plugin's app, found and mounted as Airflow does it."""
-    initdb()
-    init_auth_manager()
-    server = FastAPI()
-    for item in get_fastapi_plugins()[0]:
-        server.mount(item["url_prefix"], item["app"])
-    return server
+def mounted(migrated: None) -> FastAPI:
+    """A server with the plugin's app."""
+    from support.pages import mounted_plugins  # imports Airflow's web server, which not every worker needs
 
-
-class Pages:
-    """A browser, as far as the pages need one: who is signed in, and which store the app opens, can be changed."""
-
-    def __init__(self, server: FastAPI, pages: Any) -> None:
-        self.client = TestClient(server, follow_redirects=False)
-        self.pages = pages
-
-    def sign_in(self, user: SimpleAuthManagerUser) -> None:
-        self.pages.app.dependency_overrides[get_user] = lambda: user
-
-    def use(self, store: Store) -> None:
-        self.pages.app.dependency_overrides[self.pages.open_store] = lambda: store
-
-    def get(self, path: str, status: int = 200, **headers: str) -> str:
-        answer = self.client.get(
-            PREFIX + path, headers={name.replace("_", "-"): text for name, text in headers.items()}
-        )
-        assert answer.status_code == status, answer.text
-        return answer.text
-
-    def addresses(self) -> list[str]:
-        """Return an address for each route of the app."""
-        values = {"version": NEW, "name": "manifest.csv"}
-        return [route.path.replace("{name:path}", "{name}").format(**values) for route in self.pages.app.routes]
+    return mounted_plugins()
 
 
 @pytest.fixture
 def anonymous(mounted: FastAPI) -> Iterator[Pages]:
     from snapshot_pages_app import app as pages  # in Airflow's import path once Airflow is loaded
+    from support.pages import Pages
 
-    yield Pages(mounted, pages)
+    yield Pages(mounted, pages, PREFIX)
     pages.app.dependency_overrides.clear()
 
 
 @pytest.fixture
 def pages(anonymous: Pages, published: Store) -> Pages:
-    anonymous.sign_in(VIEWER)
+    anonymous.sign_in("VIEWER")
     anonymous.use(published)
     return anonymous
 
@@ -143,6 +105,8 @@ def read_json(store: Store, name: str) -> dict[str, Any]:
 
 class TestPlugin:
     def test_airflow_loads_it_and_nothing_else_from_the_folder(self, mounted):
+        from airflow.plugins_manager import get_import_errors, get_plugin_info
+
         assert get_import_errors() == {}
         loaded = [
             plugin for plugin in get_plugin_info() if plugin["source"].__class__.__name__ == "PluginsDirectorySource"
@@ -150,6 +114,8 @@ class TestPlugin:
         assert [plugin["name"] for plugin in loaded] == ["snapshot_pages"]
 
     def test_is_in_the_menu_and_on_the_dag(self, mounted):
+        from airflow.plugins_manager import get_plugin_info
+
         (plugin,) = [plugin for plugin in get_plugin_info() if plugin["name"] == "snapshot_pages"]
         places = {view["destination"]: view for view in plugin["external_views"]}
         assert places["nav"]["category"] == "browse"
@@ -167,28 +133,28 @@ class TestPlugin:
 class TestAccess:
     def test_every_route_refuses_anonymous_requests(self, anonymous, published):
         anonymous.use(published)
-        assert len(anonymous.addresses()) >= 6
-        for address in anonymous.addresses():
+        assert len(anonymous.addresses(NEW)) >= 6
+        for address in anonymous.addresses(NEW):
             page = anonymous.get(address, 401)
             assert "Please sign in" in page
             assert NEW not in page
 
     def test_every_route_refuses_a_forged_token(self, anonymous, published):
         anonymous.use(published)
-        for address in anonymous.addresses():
+        for address in anonymous.addresses(NEW):
             anonymous.get(address, 403, Authorization="Bearer forged")
 
     def test_every_route_refuses_who_may_not_read_the_dag(self, anonymous, published):
         anonymous.use(published)
-        anonymous.sign_in(STRANGER)
-        for address in anonymous.addresses():
+        anonymous.sign_in(None)
+        for address in anonymous.addresses(NEW):
             assert "You may not see this" in anonymous.get(address, 403)
 
     def test_refuses_before_it_looks_at_the_address(self, anonymous):
         anonymous.get("/?page=nonsense", 401)
 
     def test_every_answer_forbids_scripts_and_foreign_frames(self, pages):
-        for address in [*pages.addresses(), "/nowhere", "/?page=0"]:
+        for address in [*pages.addresses(NEW), "/nowhere", "/?page=0"]:
             headers = pages.client.get(PREFIX + address).headers
             policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
             assert policy["default-src"] == "'none'"
@@ -235,6 +201,15 @@ class TestPages:
         assert f"Added: {changes['counts']['added']}" in page.text
         assert f"{PREFIX}/compare?from={OLD}&to={NEW}" in [link["href"] for link in page.named("a")]
 
+    def test_other_names_since_schema_version_2_are_a_list_of_their_own(self, pages, published):
+        renamed = read_json(published, f"{NEW}/changes.json")["renamed"]
+        older = set(published.get_table(f"{OLD}/manifest.parquet")["file"])
+        assert 0 < len(renamed) == len(older & {entry["old_file"] for entry in renamed})
+        for path in (f"/snapshots/{NEW}", f"/compare?from={OLD}&to={NEW}"):
+            text = Elements(pages.get(path)).text
+            assert f"Renamed: {len(renamed)}" in text
+            assert f"{renamed[0]['file']} {renamed[0]['split']} file was {renamed[0]['old_file']}" in text
+
     def test_latest_stands_for_the_newest(self, pages):
         assert pages.get("/snapshots/latest") == pages.get(f"/snapshots/{NEW}")
 
@@ -276,10 +251,9 @@ class TestPages:
         old, new = (read_json(published, f"{version}/snapshot.json") for version in (OLD, NEW))
         text = Elements(page).text
         for name in CLASSES:
-            assert (
-                f"{name} {old['counts'][name]} {new['counts'][name]} +{new['counts'][name] - old['counts'][name]}"
-                in text
-            )
+            before, after = old["counts"][name], new["counts"][name]
+            change = f"+{after - before}" if after > before else "0"
+            assert f"{name} {before} {after} {change}" in text
         changes = read_json(published, f"{NEW}/changes.json")["counts"]
         assert f"Added: {changes['added']}" in text
 
@@ -287,6 +261,8 @@ class TestPages:
         assert "Choose two different snapshots" in pages.get(f"/compare?from={NEW}&to={NEW}")
 
     def test_airflow_may_live_under_a_path(self, pages, mounted):
+        from fastapi.testclient import TestClient
+
         page = TestClient(mounted, root_path="/airflow").get(f"/airflow{PREFIX}/").text
         assert f'href="/airflow{PREFIX}/snapshots/{NEW}"' in page
 
@@ -299,6 +275,31 @@ class TestPages:
         answer = pages.client.get(f"{PREFIX}/snapshots/{NEW}/audit.html")
         assert answer.content == published.get(f"{NEW}/audit.html")
         assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+
+    def test_what_was_overridden_is_shown_with_who_did_it(self, pages, published, store):
+        for name in published.list(f"{NEW}/"):
+            store.put(name, published.get(name))
+        override = {"finding": "COVID lost 40 %.", "how": "approval", "run": "r1", "user": "reviewer", "time": "10:00"}
+        facts, report = read_json(published, f"{NEW}/snapshot.json"), read_json(published, f"{NEW}/audit.json")
+        store.put_json(f"{NEW}/snapshot.json", facts | {"overrides": [override]})
+        report["checks"][0] |= {"passed": False, "accepted_by": "reviewer"}
+        store.put_json(f"{NEW}/audit.json", report)
+        assert "overridden" not in pages.get(f"/snapshots/{NEW}")
+        pages.use(store)
+        page = pages.get(f"/snapshots/{NEW}")
+        assert "overridden.</strong> COVID lost 40 %. Accepted by reviewer in run r1 at 10:00.</p>" in page
+        assert "failed</span> accepted by reviewer</td>" in page
+
+    def test_a_snapshot_of_an_earlier_release_is_shown(self, pages, published, store):
+        for name in published.list(f"{NEW}/"):
+            store.put(name, published.get(name))
+        facts, report = read_json(published, f"{NEW}/snapshot.json"), read_json(published, f"{NEW}/audit.json")
+        store.put_json(f"{NEW}/snapshot.json", {name: value for name, value in facts.items() if name != "overrides"})
+        for check in report["checks"]:
+            del check["accepted_by"]
+        store.put_json(f"{NEW}/audit.json", report)
+        pages.use(store)
+        assert report["checks"][0]["description"] in pages.get(f"/snapshots/{NEW}")
 
     def test_pages_are_built_for_everybody(self, pages):
         for path in ("/", "/compare", f"/snapshots/{NEW}", "/nowhere"):
@@ -330,6 +331,10 @@ class TestHostileContent:
             changed = excluded.map(lambda text: text + HOSTILE)
             changed["sha256"] = excluded["sha256"]
             store.put(f"{version}/excluded.csv", changed.to_csv(index=False).encode())
+            names = sorted(store.list(f"{version}/").keys() - {f"{version}/{name}" for name in (SUMS, SUCCESS)})
+            sums = sums_bytes({name.partition("/")[2]: store.sha256(name) for name in names})
+            store.put(f"{version}/{SUMS}", sums)
+            store.put(f"{version}/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode())
         return store
 
     def test_is_shown_and_does_nothing(self, pages, hostile):
@@ -392,18 +397,20 @@ class TestEmptyAndErrors:
         text = Elements(pages.get("/", 502)).text
         assert "bucket no-such-bucket does not exist. Create it or set CXR_BUCKET." in text
 
-    def test_pointer_that_is_damaged(self, pages, store):
+    def test_pointer_that_is_damaged(self, pages, published):
+        store = copied_bucket(published)
         pages.use(store)
         store.put("latest.json", b"<b>not JSON</b>")
-        text = Elements(pages.get("/", 502)).text
-        assert "latest.json is not JSON" in text
+        assert NEW in Elements(pages.get("/")).text
+        text = Elements(pages.get("/snapshots/latest", 404)).text
+        assert "latest.json names nothing. Nothing was published yet, or a run mends it." in text
 
 
 class TestStoreOfTheWebServer:
     """The store is found as the tasks find it: in Airflow's variable and connection, else in the environment."""
 
     def test_without_a_bucket_the_page_says_where_to_set_it(self, anonymous):
-        anonymous.sign_in(VIEWER)
+        anonymous.sign_in("VIEWER")
         text = Elements(anonymous.get("/", 503)).text
         assert "no bucket: set CXR_BUCKET" in text
         assert "Airflow variable cxr_snapshot" in text
@@ -413,7 +420,7 @@ class TestStoreOfTheWebServer:
         connection = {"conn_type": "aws", "login": "test", "password": "test-secret", "extra": extra}
         monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps({"bucket": published.bucket}))
         monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
-        anonymous.sign_in(VIEWER)
+        anonymous.sign_in("VIEWER")
         assert NEW in anonymous.get("/")
 
     def test_environment_is_used_and_files_are_saved_by_a_signed_address(self, anonymous, published, monkeypatch):
@@ -422,12 +429,12 @@ class TestStoreOfTheWebServer:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test-secret")
         monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        anonymous.sign_in(VIEWER)
+        anonymous.sign_in("VIEWER")
         links = [link["href"] for link in Elements(anonymous.get(f"/snapshots/{NEW}")).named("a")]
         (link,) = [link for link in links if link and link.endswith("/files/manifest.csv")]
         answer = anonymous.client.get(link)
         assert answer.status_code == 303
         assert "X-Amz-Signature=" in answer.headers["location"]
-        saved = requests.get(answer.headers["location"], timeout=10)
+        saved = requests.get(answer.headers["location"], timeout=PATIENCE)
         assert saved.text == published.get(f"{NEW}/manifest.csv").decode()
         assert saved.headers["content-disposition"] == 'attachment; filename="manifest.csv"'

@@ -5,6 +5,7 @@ import time
 import pytest
 import requests
 
+from support.waiting import PATIENCE
 from upstream_simulator.faults import Fault
 from upstream_simulator.server import UpstreamSimulator
 
@@ -23,7 +24,7 @@ def archive_url(sim: UpstreamSimulator) -> str:
     return f"{sim.url}/github-codeload/ann/covid/tar.gz/master"
 
 
-def get(url: str, timeout: float = 5) -> requests.Response:
+def get(url: str, timeout: float = PATIENCE) -> requests.Response:
     return requests.get(url, timeout=timeout)
 
 
@@ -41,9 +42,10 @@ def test_429_says_when_to_come_back(sim):
 
 def test_rate_limit_says_when_it_ends(sim):
     sim.faults.add(Fault("403-rate-limit", seconds=60))
+    before = time.time()
     response = get(tree_url(sim))
     assert (response.status_code, response.headers["x-ratelimit-remaining"]) == (403, "0")
-    assert 55 <= int(response.headers["x-ratelimit-reset"]) - time.time() <= 62
+    assert before + 60 <= int(response.headers["x-ratelimit-reset"]) <= time.time() + 62
     assert "rate limit" in response.json()["message"]
 
 
@@ -62,7 +64,7 @@ def test_faults_come_in_order_and_can_be_cleared(sim):
 
 def test_cut_ends_in_the_middle_of_the_declared_length(sim):
     sim.faults.add(Fault("cut"))
-    with requests.get(raw_url(sim), timeout=5, stream=True) as response:
+    with requests.get(raw_url(sim), timeout=PATIENCE, stream=True) as response:
         assert response.headers["Content-Length"] == str(len(IMAGE))
         got = response.raw.read(len(IMAGE) // 2)
         with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
@@ -100,22 +102,23 @@ def test_an_answer_without_body_cannot_be_spoilt(sim, kind):
     assert (response.status_code, response.content) == (200, b"")
 
 
-def test_slow_body_arrives_late_but_whole(sim):
+def test_slow_body_arrives_late_but_whole(sim, monkeypatch):
+    pauses = []
+    monkeypatch.setattr(sim._stopping, "wait", pauses.append)
     sim.faults.add(Fault("slow", seconds=0.2))
-    started = time.monotonic()
     assert get(raw_url(sim)).content == IMAGE
-    assert time.monotonic() - started >= 0.2
+    assert pauses == [0.2]
 
 
 def test_slow_body_runs_into_the_timeout_of_the_client(sim):
-    sim.faults.add(Fault("slow", seconds=0.5))
-    with pytest.raises(requests.exceptions.ConnectionError, match="Read timed out"):
+    sim.faults.add(Fault("slow", seconds=PATIENCE))
+    with pytest.raises(requests.exceptions.RequestException, match="Read timed out"):
         get(raw_url(sim), timeout=0.1)
     assert get(raw_url(sim)).content == IMAGE
 
 
 def test_slow_answer_without_body(sim):
-    sim.faults.add(Fault("slow", seconds=0.5))
+    sim.faults.add(Fault("slow", seconds=PATIENCE))
     with pytest.raises(requests.exceptions.ReadTimeout):
         get(f"{sim.url}/github-raw/ann/covid/master/empty", timeout=0.1)
 

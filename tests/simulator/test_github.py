@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 import requests
 
+from support.waiting import PATIENCE
 from upstream_simulator.github import GitHub
 from upstream_simulator.messages import Request
 from upstream_simulator.server import UpstreamSimulator
@@ -18,12 +19,12 @@ FIRST_FILES = {"metadata.csv", "images/a.jpg", "images/b #1%.jpg ", "images/é.p
 
 
 def api(sim: UpstreamSimulator, path: str, **options) -> requests.Response:
-    return requests.get(f"{sim.settings()['github_api_url']}/repos/ann/covid/{path}", timeout=5, **options)
+    return requests.get(f"{sim.settings()['github_api_url']}/repos/ann/covid/{path}", timeout=PATIENCE, **options)
 
 
 def raw(sim: UpstreamSimulator, ref: str, path: str, **options) -> requests.Response:
     url = f"{sim.settings()['github_raw_url']}/ann/covid/{ref}/{quote(path)}"
-    return requests.get(url, timeout=5, **options)
+    return requests.get(url, timeout=PATIENCE, **options)
 
 
 def git_sha1(data: bytes) -> str:
@@ -116,7 +117,7 @@ def test_flat_tree_and_tree_by_its_own_sha(sim, shas):
     images = next(entry for entry in top if entry["type"] == "tree")
     assert {entry["path"] for entry in top} == {"metadata.csv", "images", "empty"}
     assert "size" not in images
-    below = requests.get(images["url"], timeout=5).json()["tree"]
+    below = requests.get(images["url"], timeout=PATIENCE).json()["tree"]
     assert {entry["path"] for entry in below} == {"a.jpg", "b #1%.jpg ", "é.png"}
 
 
@@ -163,7 +164,7 @@ def test_relative_raw_path_is_a_404(upstream):
 
 
 def test_archive_of_a_commit(sim, shas):
-    response = requests.get(f"{sim.settings()['github_codeload_url']}/ann/covid/tar.gz/{shas[0]}", timeout=5)
+    response = requests.get(f"{sim.settings()['github_codeload_url']}/ann/covid/tar.gz/{shas[0]}", timeout=PATIENCE)
     assert response.headers["Transfer-Encoding"] == "chunked"
     with tarfile.open(fileobj=io.BytesIO(response.content)) as archive:
         names = {member.name for member in archive if member.isfile()}
@@ -174,7 +175,7 @@ def test_archive_of_a_commit(sim, shas):
 
 
 def test_unknown_archive_is_a_404(sim):
-    response = requests.get(f"{sim.settings()['github_codeload_url']}/ann/covid/tar.gz/nope", timeout=5)
+    response = requests.get(f"{sim.settings()['github_codeload_url']}/ann/covid/tar.gz/nope", timeout=PATIENCE)
     assert response.status_code == 404
 
 

@@ -10,6 +10,7 @@ import requests
 from kagglesdk import KaggleClient, KaggleEnv, kaggle_env
 from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest, ApiGetDatasetRequest
 
+from support.waiting import PATIENCE
 from upstream_simulator.kaggle import Kaggle
 from upstream_simulator.server import UpstreamSimulator
 
@@ -40,11 +41,11 @@ def ask_for_url(sim: UpstreamSimulator, **options) -> str:
 
 def call(sim: UpstreamSimulator, method: str, **options) -> requests.Response:
     url = f"{sim.settings()['kaggle_api_url']}/v1/datasets.DatasetApiService/{method}"
-    return requests.post(url, json=options, allow_redirects=False, timeout=5)
+    return requests.post(url, json=options, allow_redirects=False, timeout=PATIENCE)
 
 
 def get(url: str, **headers: str) -> requests.Response:
-    return requests.get(url, headers=headers, timeout=5)
+    return requests.get(url, headers=headers, timeout=PATIENCE)
 
 
 def named(request, owner: str = "ann", slug: str = "x-rays", version: int | None = None):
@@ -199,7 +200,7 @@ def test_a_file_that_went_away_is_a_404(tmp_path, upstream):
 def test_the_storage_address_names_the_host_that_was_asked(sim, zip_bytes):
     by_name = sim.url.replace("127.0.0.1", "localhost")  # as containers do
     url = f"{by_name}/kaggle-api/v1/datasets.DatasetApiService/DownloadDataset"
-    response = requests.post(url, json={"ownerSlug": "ann", "datasetSlug": "x-rays"}, timeout=5)
+    response = requests.post(url, json={"ownerSlug": "ann", "datasetSlug": "x-rays"}, timeout=PATIENCE)
     assert response.url.startswith(f"{by_name}/kaggle-storage/")
     assert response.content == zip_bytes
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.waiting import PATIENCE
 from upstream_simulator import phantom, sample
 from upstream_simulator.__main__ import main
 
@@ -35,11 +36,9 @@ def commits_and_zip(folder):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """One sample for all tests that only read it."""
-    folder = tmp_path_factory.mktemp("sample")
-    sample.write_sample(folder)
-    return folder
+def folder(sample_folder):
+    """The sample, which is not to be changed."""
+    return sample_folder
 
 
 @pytest.fixture(scope="module")
@@ -351,10 +350,10 @@ def test_command_serve_answers_until_interrupted(replay):
                 f"{settings['CXR_GITHUB_API_URL']}/repos/a/b/commits/master",
                 headers={"Accept": "application/vnd.github.sha"},
             )
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 sha = answer.read()
         finally:
             server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=PATIENCE) == 0
     assert lines[0].startswith(f"Serving {replay} at http://127.0.0.1:")
     assert sha.strip() == git(replay, "rev-parse", "refs/replay/step-1").strip()

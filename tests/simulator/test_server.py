@@ -4,12 +4,12 @@ import os
 import signal
 import socket
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
+from support.waiting import PATIENCE, eventually
 from upstream_simulator.faults import Fault
 from upstream_simulator.server import RecordedRequest, UpstreamSimulator
 
@@ -30,8 +30,10 @@ def test_settings_name_the_four_upstreams(sim):
 
 def test_log_holds_requests_in_order_with_their_answers(sim):
     with requests.Session() as session:
-        session.get(f"{sim.url}/github-raw/ann/covid/master/images/%C3%A9.png?x=1", headers={"X-Mark": "a"}, timeout=5)
-        session.get(f"{sim.url}/github-raw/ann/covid/master/nope", timeout=5)
+        session.get(
+            f"{sim.url}/github-raw/ann/covid/master/images/%C3%A9.png?x=1", headers={"X-Mark": "a"}, timeout=PATIENCE
+        )
+        session.get(f"{sim.url}/github-raw/ann/covid/master/nope", timeout=PATIENCE)
     first, second = sim.requests
     assert first.headers.pop("x-mark") == "a"
     path = "/github-raw/ann/covid/master/images/%C3%A9.png?x=1"
@@ -53,33 +55,33 @@ def test_connections_are_kept_alive(sim):
 def test_many_requests_at_once_are_all_answered_and_logged(sim):
     url = f"{sim.url}/github-raw/ann/covid/master/README.md"
     with ThreadPoolExecutor(16) as pool:
-        bodies = list(pool.map(lambda _: requests.get(url, timeout=10).content, range(32)))
+        bodies = list(pool.map(lambda _: requests.get(url, timeout=PATIENCE).content, range(32)))
     assert bodies == [b"words"] * 32
     assert sum(record.sent_bytes for record in list(sim.requests)) == 32 * 5
 
 
 @pytest.mark.parametrize("path", ["/", "/nope", "//x"])
 def test_unknown_path_is_a_404(sim, path):
-    response = requests.get(f"{sim.url}{path}", timeout=5)
+    response = requests.get(f"{sim.url}{path}", timeout=PATIENCE)
     assert response.status_code == 404
     assert "known are github-api" in response.json()["message"]
 
 
-def test_closing_ends_kept_alive_connections_and_pauses(folders):
+def test_closing_ends_kept_alive_connections_and_pauses(folders, monkeypatch):
     before = set(threading.enumerate())
     with requests.Session() as session, ThreadPoolExecutor(1) as pool:
         with UpstreamSimulator(**folders) as sim:
             url = f"{sim.url}/github-raw/ann/covid/master/README.md"
-            assert session.get(url, timeout=5).content == b"words"
-            sim.faults.add(Fault("slow", seconds=60))
-            slow = pool.submit(requests.get, url, timeout=30)
-            while len(sim.requests) < 2:
-                time.sleep(0.01)
-            started = time.monotonic()
-        slow.exception(timeout=5)
-        assert time.monotonic() - started < 5
+            assert session.get(url, timeout=PATIENCE).content == b"words"
+            cut_short, pause = [], sim._stopping.wait
+            monkeypatch.setattr(sim._stopping, "wait", lambda seconds: cut_short.append(pause(seconds)))
+            sim.faults.add(Fault("slow", seconds=PATIENCE))
+            slow = pool.submit(requests.get, url)
+            eventually(lambda: len(sim.requests) == 2, "the second request")
+        slow.exception()
+        assert cut_short == [True]
         with pytest.raises(requests.exceptions.ConnectionError):
-            session.get(url, timeout=5)
+            session.get(url, timeout=PATIENCE)
     assert set(threading.enumerate()) <= before
 
 
@@ -88,7 +90,7 @@ def test_a_port_can_be_chosen(folders):
         port = probe.getsockname()[1]
     with UpstreamSimulator(**folders, port=port) as sim:
         assert sim.url == f"http://127.0.0.1:{port}"
-        assert requests.get(f"{sim.url}/nope", timeout=5).status_code == 404
+        assert requests.get(f"{sim.url}/nope", timeout=PATIENCE).status_code == 404
 
 
 def test_missing_folders_are_refused(folders, tmp_path):
@@ -102,8 +104,8 @@ def test_serve_forever_ends_with_a_signal(sim, number):
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
 
     def send() -> None:
-        while signal.getsignal(signal.SIGTERM) is before[1]:  # SIGTERM is the last to be taken over
-            time.sleep(0.01)
+        # SIGTERM is the last to be taken over.
+        eventually(lambda: signal.getsignal(signal.SIGTERM) is not before[1], "the handler")
         os.kill(os.getpid(), number)
 
     sender = threading.Thread(target=send)

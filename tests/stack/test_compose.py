@@ -23,6 +23,7 @@ from cryptography.fernet import Fernet
 from cxr_snapshot.settings import Settings
 from local_stack import env_file
 from support.paths import ROOT
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -169,7 +170,7 @@ def test_the_simulator_starts_and_serves_what_the_workers_ask(services, sample_f
             lines = [server.stdout.readline().strip() for _ in range(6)]
             address = lines[1].rsplit(" ", 1)[1]
             health = upstream["healthcheck"]["test"][-1].replace(f"http://127.0.0.1:{port}", address)
-            with urllib.request.urlopen(health, timeout=10) as answer:
+            with urllib.request.urlopen(health, timeout=PATIENCE) as answer:
                 assert json.load(answer)["sha"]
         finally:
             server.send_signal(signal.SIGINT)

@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +20,15 @@ from local_stack.download import download
 from local_stack.guard import session_members
 from local_stack.processes import Child, StackError, free_port
 from support.paths import ROOT
+from support.waiting import PATIENCE, eventually
 
+OVERRIDE = {
+    "finding": "COVID lost 40 %.",
+    "how": "approval",
+    "run": "nightly",
+    "user": "reviewer",
+    "time": "2026-11-23T04:00:00",
+}
 SNAPSHOT = {
     "version": "2026-11-23",
     "uri": "s3://cxr-snapshots/covid-cxr/2026-11-23/",
@@ -30,6 +37,7 @@ SNAPSHOT = {
     "candidates": {"COVID": 24, "NORMAL": 1341, "PNEUMONIA": 48},
     "excluded": {"not_xray": 2, "mac_metadata": 1100, "duplicate_image": 2},
     "audit": {"checks": 14, "passed": 13, "headline": "It teaches the source."},
+    "overrides": [OVERRIDE],
 }
 
 # A command with a child that leaves its process group, as Airflow's scheduler does. It prints both process ids.
@@ -58,7 +66,8 @@ class TestSummary:
             "  Left out  mac_metadata        1,100",
             "            duplicate_image         2",
             "            not_xray                2",
-            "  Audit     13 of 14 checks passed; see audit.html",
+            "  Audit     13 of 14 checks passed, 1 failed and was accepted by reviewer; see audit.html",
+            "            COVID lost 40 %. Accepted by reviewer in run nightly at 2026-11-23T04:00:00.",
             "            It teaches the source.",
             "  Took      1 min 1 s",
         ]
@@ -127,7 +136,8 @@ class TestEnvironment:
 
 class TestProcesses:
     def test_a_stopped_child_leaves_nothing_behind(self, tmp_path):
-        with Child("family", [sys.executable, "-c", FAMILY], env=os.environ, log=tmp_path / "log") as child:
+        command = [sys.executable, "-c", FAMILY]
+        with Child("family", command, env=os.environ, log=tmp_path / "log", grace=0.2) as child:
             members = family(child, tmp_path / "log")
             assert alive(members) == members
         assert alive(members) == []
@@ -154,18 +164,18 @@ with Child("family", [sys.executable, "-c", {FAMILY!r}], env=os.environ, log=Pat
         with subprocess.Popen(
             [sys.executable, "-c", parent], cwd=tmp_path, env=environ, stderr=subprocess.PIPE
         ) as process:
-            wait_for(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
+            eventually(lambda: (tmp_path / "log").exists() and (tmp_path / "log").read_text().endswith("\n"))
             members = [int(pid) for pid in (tmp_path / "log").read_text().split()]
             assert alive(members) == members
             process.send_signal(number)
-            assert process.wait(10) in (-number, 128 + number)
-        wait_for(lambda: alive(members) == [])
+            assert process.wait(PATIENCE) in (-number, 128 + number)
+        eventually(lambda: alive(members) == [])
 
     def test_exit_status_is_passed_on(self, tmp_path):
         with Child(
             "three", [sys.executable, "-c", "raise SystemExit(3)"], env=os.environ, log=tmp_path / "log"
         ) as child:
-            assert child.wait(10) == 3
+            assert child.wait(PATIENCE) == 3
 
     def test_a_child_that_ends_early_is_reported_with_its_log(self, tmp_path):
         command = [sys.executable, "-c", "raise SystemExit('the port is taken')"]
@@ -173,7 +183,7 @@ with Child("family", [sys.executable, "-c", {FAMILY!r}], env=os.environ, log=Pat
             Child("The server", command, env=os.environ, log=tmp_path / "log") as child,
             pytest.raises(StackError, match=r"The server ended with exit status 1 .*\n    the port is taken"),
         ):
-            child.wait_until(lambda: False, seconds=10)
+            child.wait_until(lambda: False, seconds=PATIENCE)
 
     def test_a_child_that_is_never_ready_is_reported(self, tmp_path):
         command = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -280,7 +290,7 @@ class TestWhatIsPromised:
 
 def family(child: Child, log: Path) -> list[int]:
     """Return the process ids that FAMILY printed."""
-    child.wait_until(lambda: log.read_text().endswith("\n"), seconds=10)
+    child.wait_until(lambda: log.read_text().endswith("\n"), seconds=PATIENCE)
     members = [int(pid) for pid in log.read_text().split()]
     assert session_members(members[0]) == sorted(members)
     return members
@@ -291,11 +301,3 @@ def alive(pids: list[int]) -> list[int]:
     states = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
     running = {int(pid) for pid, state in (line.split() for line in states.splitlines()) if not state.startswith("Z")}
     return [pid for pid in pids if pid in running]
-
-
-def wait_for(condition, seconds: float = 10) -> None:
-    """Wait until ``condition()`` holds; fail the test if it never does."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.05)

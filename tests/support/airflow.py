@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import shutil
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from contextlib import ExitStack
 from http import HTTPStatus
 from pathlib import Path
@@ -18,15 +17,15 @@ import psutil
 
 from local_stack import airflow_home
 from local_stack.processes import Child, fetch, free_port
+from support.airflow_environment import DATABASE
 from support.paths import ROOT
-
-PATIENCE = 240.0  # seconds; far more than needed, for busy machines
+from support.waiting import PATIENCE, eventually
 
 # A scheduler that looks again and again, and takes another one for dead after seconds in place of minutes.
 HASTY = {
     "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "10",
+    "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "30",  # on a busy machine a living one is silent for long
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "2",
     "AIRFLOW__CORE__PARALLELISM": "3",
     "AIRFLOW__API__WORKERS": "1",
@@ -38,11 +37,13 @@ class RealAirflow:
 
     Args:
         home: an empty folder.
+        database: a migrated database without content; it is copied.
         environ: what the tasks need.
     """
 
-    def __init__(self, home: Path, environ: dict[str, str]) -> None:
+    def __init__(self, home: Path, database: Path, environ: dict[str, str]) -> None:
         self.home, port = home, free_port()
+        shutil.copy(database, home / DATABASE)
         self.url = f"http://127.0.0.1:{port}"
         airflow_home.write_private(home / "passwords.json", json.dumps({"admin": "admin"}))
         variables = airflow_home.variables(ROOT, home, airflow_home.load_secrets(home / "secrets.json"), port)
@@ -51,8 +52,6 @@ class RealAirflow:
 
     def __enter__(self) -> Self:
         with self._running:
-            migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
-            subprocess.run(migrate, env=self.environ, check=True, capture_output=True)
             server = self._component("api-server")
             self._component("dag-processor")
             self.start_scheduler()
@@ -71,7 +70,7 @@ class RealAirflow:
         """Send SIGKILL to the scheduler; its workers die with it, as in a container."""
         (main,) = psutil.Process(self._scheduler.pid).children()
         main.kill()
-        self._scheduler.wait(30)
+        self._scheduler.wait(PATIENCE)
 
     def call(self, method: str, path: str, **body: Any) -> Any:
         """Call Airflow's REST API; ``body`` is sent as JSON.
@@ -91,7 +90,7 @@ class RealAirflow:
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self._token}"}
         data = json.dumps(body).encode() if method != "GET" else None
         request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.loads(answer.read())
 
     def runs(self, dag_id: str) -> list[dict[str, Any]]:
@@ -106,7 +105,7 @@ class RealAirflow:
             runs = self.runs(dag_id)[number:]
             return runs[0] if runs and runs[0]["state"] in ("success", "failed") else None
 
-        return eventually(look)
+        return eventually(look, f"the end of run {number} of {dag_id}")
 
     def states(self, run: dict[str, Any]) -> dict[str, set[str]]:
         """Return the states of each task of a run."""
@@ -120,12 +119,3 @@ class RealAirflow:
         command = [sys.executable, "-m", "airflow", name]
         log = self.home / f"{name}-{time.monotonic_ns()}.log"
         return self._running.enter_context(Child(name, command, env=self.environ, log=log, grace=2))
-
-
-def eventually(look: Callable[[], Any]) -> Any:
-    """Return what ``look()`` returns, once it is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not (result := look()):
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.3)
-    return result

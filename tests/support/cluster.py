@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -16,12 +15,13 @@ import requests
 from local_stack import airflow_home
 from local_stack.processes import Child, fetch, free_port
 from support.paths import ROOT
+from support.waiting import PATIENCE, eventually
 
 DAG_ID = "covid_cxr_snapshot"
 
-# A worker that died is noticed after seconds, not after Airflow's five minutes.
+# A worker that died is noticed after a minute, not after five; one that lives is not silent for that long.
 IMPATIENCE = {
-    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "15",
+    "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
     "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
 }
@@ -74,15 +74,15 @@ class Cluster:
     def __enter__(self) -> Self:
         with ExitStack() as running:
             with self._start("migrate", "db", "migrate", **self.database) as migration:
-                assert migration.wait(120) == 0, (self.folder / "migrate.log").read_text()
+                assert migration.wait(PATIENCE) == 0, (self.folder / "migrate.log").read_text()
             api, _, _ = [
                 running.enter_context(self._start(name, name, **self.database))
                 for name in ("api-server", "scheduler", "dag-processor")
             ]
             self.workers = [running.enter_context(self._start_worker(f"worker-{number}")) for number in (1, 2)]
-            api.wait_until(lambda: fetch(f"{self.url}/api/v2/version") is not None, seconds=120)
+            api.wait_until(lambda: fetch(f"{self.url}/api/v2/version") is not None, seconds=PATIENCE)
             self._token = self._log_in()
-            api.wait_until(self.has_dag, seconds=120)
+            api.wait_until(self.has_dag, seconds=PATIENCE)
             self._running = running.pop_all()
         return self
 
@@ -96,7 +96,7 @@ class Cluster:
             f"{self.url}{path}",
             json=body or None,
             headers={"Authorization": f"Bearer {self._token}"},
-            timeout=30,
+            timeout=PATIENCE,
         )
         answer.raise_for_status()
         return answer.json()
@@ -107,10 +107,7 @@ class Cluster:
     def unpause(self) -> str:
         """Let Airflow schedule the DAG; return the id of the run that it starts at once, for last night."""
         self.call("PATCH", f"/api/v2/dags/{DAG_ID}", is_paused=False)
-        deadline = time.monotonic() + 60
-        while not (runs := self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns")["dag_runs"]):
-            assert time.monotonic() < deadline, "the scheduler starts no run"
-            time.sleep(0.5)
+        runs = eventually(lambda: self.call("GET", f"/api/v2/dags/{DAG_ID}/dagRuns")["dag_runs"], "a run")
         return runs[0]["dag_run_id"]
 
     def run_state(self, run_id: str) -> str:
@@ -122,7 +119,9 @@ class Cluster:
 
     def _log_in(self) -> str:
         answer = requests.post(
-            f"{self.url}/auth/token", json={"username": "admin", "password": self.secrets["admin_password"]}, timeout=30
+            f"{self.url}/auth/token",
+            json={"username": "admin", "password": self.secrets["admin_password"]},
+            timeout=PATIENCE,
         )
         answer.raise_for_status()
         return answer.json()["access_token"]

@@ -32,7 +32,8 @@ FIGURES = {
     for name in ("file_facts", "thumbnail", "no_lungs", "border")
     for of in ("originals", "pictures")
 }
-_FOUND = {"verdict": {"level": "strong", "headline": "It teaches the source."}, "checks": [], "figures": FIGURES}
+_VERDICT = {"level": "strong", "headline": "It teaches the source."}
+_FOUND: dict[str, Any] = {"verdict": _VERDICT, "checks": [], "overrides": [], "figures": FIGURES}
 REPORT = {"audit.json": json.dumps(_FOUND).encode(), "audit.html": b"<!doctype html>"}  # as much as a draft looks at
 AUDIT = summary(_FOUND)
 

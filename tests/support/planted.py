@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from cxr_snapshot.audit.looks import describe_picture
+from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.pictures import normalise
 from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, row
@@ -37,6 +38,12 @@ def drawn(number: int, kind: str, fault: str) -> bytes:
     return file.getvalue()
 
 
+def look_of(body: bytes) -> dict[str, Any]:
+    """Return what the audit sees of an image file."""
+    with decoded(body) as image:
+        return describe_picture(image, normalise(image))
+
+
 @cache
 def collection(fault: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return a ledger of equally many images of each class, one patient for each two, and their looks."""
@@ -53,5 +60,5 @@ def collection(fault: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
         made |= {"path": f"{kind}/{number}.png", "url": f"https://site{turn % 4}.org/{number}"}
         made |= {"phash": np.random.default_rng(number).bytes(32).hex()}
         rows.append(made)
-        looks.append({"sha256": made["sha256"]} | describe_picture(body, normalise(body)))
+        looks.append({"sha256": made["sha256"]} | look_of(body))
     return ledger(*rows), pd.DataFrame(looks)

@@ -19,6 +19,7 @@ from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.gates import candidate_counts
 from cxr_snapshot.errors import SnapshotError
 from cxr_snapshot.pipeline import Pipeline, Plan
+from cxr_snapshot.plan import run_folder
 from cxr_snapshot.publication.draft import build_draft
 from cxr_snapshot.publication.protocol import publish
 from cxr_snapshot.selection.balance import class_counts
@@ -26,15 +27,17 @@ from cxr_snapshot.selection.manifest import build_manifest, content_digest, excl
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 from support.stages import balanced_plan
 from support.stores import client_of
+from support.waiting import PATIENCE
 
 
 @cache
 def forkserver() -> ForkServerContext:
     """Return what forks processes from one that has everything imported, so that each costs milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pytest", "support.publishers"])
+    context.set_forkserver_preload(["pytest", "cxr_snapshot.audit.report", "support.publishers"])
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # older Pythons hand it no path: gh-126631
     try:
@@ -53,9 +56,9 @@ def prepared_plans(pipeline: Pipeline, count: int) -> list[Plan]:
     plans = []
     for number in range(count):
         settings = {**first["settings"], "salt": f"salt {number}"}
-        plan: Plan = {**first, "folder": f"_work/runs/run-{number}", "settings": settings, "fingerprint": f"{number}"}
+        plan: Plan = {**first, "folder": run_folder(f"run-{number}"), "settings": settings, "fingerprint": f"{number}"}
         for name in ("filtered.parquet", REPORT, PAGE) if number else ():  # an audit takes seconds, any will do
-            pipeline.store.copy(f"{first['folder']}/{name}", f"{plan['folder']}/{name}")
+            put_sealed(pipeline.store, f"{plan['folder']}/{name}", pipeline.store.get(f"{first['folder']}/{name}"))
         pipeline.balance(plan)
         if not number:
             pipeline.audit(plan)
@@ -80,10 +83,18 @@ def publisher(task: Task) -> Pipeline:
 
 
 def run_stage(task: Task, orders: Connection) -> None:
-    """Run the stage ``publish`` whenever ``orders`` says so; end on ``None``."""
+    """Run the stages ``publish`` and ``verify`` whenever ``orders`` says so; end on ``None``."""
     pipeline = publisher(task)
     while orders.recv():
-        pipeline.publish(task.plan)
+        publish_and_verify(pipeline, task.plan)
+
+
+def publish_and_verify(pipeline: Pipeline, plan: Plan) -> dict[str, Any] | None:
+    """Run the last two stages; return what ``publish`` does."""
+    snapshot = pipeline.publish(plan)
+    if snapshot:
+        pipeline.verify(snapshot["version"])
+    return snapshot
 
 
 def run_protocol(task: Task, orders: Connection) -> None:
@@ -123,7 +134,7 @@ def started(task: Task, work: Callable[[Task, Connection], None]) -> Iterator[tu
     finally:
         if process.is_alive():
             ours.send(None)
-        process.join(60)
+        process.join(PATIENCE)
         ours.close()
 
 

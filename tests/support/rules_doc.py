@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 
 from cxr_snapshot.selection.rules import RULES
 from cxr_snapshot.tables import CLASSES
@@ -11,9 +10,9 @@ from support.paths import ROOT
 
 DOCUMENT = ROOT / "docs/rules.md"
 STEPS = 8
-UPDATE = "UPDATE_DOCS=1 python -m pytest tests/docs/test_rules_numbers.py"
+UPDATE = "UPDATE_DOCS=1 python -m pytest tests/integration/test_real_replay.py"
 
-Counts = Mapping[str, Sequence[int]]  # by rule or class, one number for each step; what is missing is 0 in all
+Counts = dict[str, list[int]]  # by rule or class, one number for each step; what is missing is 0 in all
 
 _TABLE = re.compile(
     r"(?<=<!-- table: written by tests/support/rules_doc.py -->\n\n).*(?=\n\n<!-- end of table -->)", re.DOTALL

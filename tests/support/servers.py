@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local_stack.processes import Child, StackError, free_port
+from support.waiting import PATIENCE
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def postgres(log: Path) -> Iterator[str]:
         command = [*user, str(programs[-1] / "postgres"), "-D", str(data)]
         command += [text for name, value in options.items() for text in ("-c", f"{name}={value}")]
         with Child("PostgreSQL", command, env={"PATH": os.environ["PATH"]}, log=log) as server:
-            server.wait_until(lambda: _answers(port), seconds=30)
+            server.wait_until(lambda: _answers(port), seconds=PATIENCE)
             yield f"airflow@127.0.0.1:{port}/postgres"
     finally:
         shutil.rmtree(folder)
@@ -51,7 +52,7 @@ def redis(folder: Path, log: Path) -> Iterator[str]:
     port = free_port()
     command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder), "--save", ""]
     with Child("Redis", command, env={"PATH": os.environ["PATH"]}, log=log) as server:
-        server.wait_until(lambda: _answers(port), seconds=30)
+        server.wait_until(lambda: _answers(port), seconds=PATIENCE)
         yield f"redis://127.0.0.1:{port}/0"
 
 

@@ -16,6 +16,7 @@ class Outcome:
     plan: Plan | None = None
     ingested: dict[str, dict[str, Any]] = field(default_factory=dict)
     filtered: dict[str, Any] | None = None
+    balanced: dict[str, Any] | None = None
     snapshot: dict[str, Any] | None = None
 
 
@@ -41,9 +42,9 @@ def run_stages(pipeline: Pipeline, run_id: str, created: str = "2026-11-23T03:00
     for shard in range(INSPECT_SHARDS):
         pipeline.inspect(plan, shard)
     filtered = pipeline.filter(plan)
-    pipeline.balance(plan)
+    balanced = pipeline.balance(plan)
     pipeline.audit(plan)
     snapshot = pipeline.publish(plan)
     if snapshot:
         pipeline.verify(snapshot["version"])
-    return Outcome(plan, ingested, filtered, snapshot)
+    return Outcome(plan, ingested, filtered, balanced, snapshot)

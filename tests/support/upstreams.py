@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +15,12 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
+from support.paths import REAL_DATA
+from upstream_simulator.kaggle_sample import with_leftovers
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_zip
 from upstream_simulator.server import UpstreamSimulator
+
+FEW = 4  # images of each class: enough for every stage, too few for the audit's probes, which take seconds
 
 
 @dataclass
@@ -28,11 +38,45 @@ class ServedUpstream:
         return subprocess.run([*git, "rev-parse", "master"], check=True, capture_output=True, text=True).stdout.strip()
 
     def settings(self, folder: Path, **others: object) -> dict[str, object]:
-        """Return settings that lead to this upstream and wait for nothing."""
-        fast = {"scratch_dir": folder, "http_timeout": 5, "http_max_wait": 1}
+        """Return settings that lead to this upstream, hardly wait, and draw ``FEW`` images unless told otherwise."""
+        fast = {"scratch_dir": folder, "http_max_wait": 1, "max_per_class": FEW}
         return {**self.simulator.settings(), **fast, **others}
 
     def pipeline(self, store: Store, folder: Path, **others: object) -> Pipeline:
         """Return a pipeline from this upstream into ``store``, with a memory of nothing."""
         settings = Settings.load(self.settings(folder, bucket=store.bucket, prefix=store.prefix, **others), environ={})
         return Pipeline(settings, store, build_sources(settings))
+
+
+def write_small_sample(whole: Path, folder: Path) -> None:
+    """Write the generated sample ``whole`` to ``folder``, with a quarter of Kaggle's images."""
+    shutil.copytree(whole / GIT_NAME, folder / GIT_NAME)
+    (zip_file,) = (whole / KAGGLE_NAME).rglob("*.zip")
+    with zipfile.ZipFile(zip_file) as archive:
+        images = [name for name in archive.namelist() if re.match("chest_xray/(train|test|val)/", name)]
+        bodies = {name: archive.read(name) for name in images[::4]}
+    copy = folder / zip_file.relative_to(whole)
+    copy.parent.mkdir(parents=True)
+    write_zip(copy, with_leftovers(bodies))
+
+
+@contextmanager
+def served_sample(sample: Path, folder: Path) -> Iterator[ServedUpstream]:
+    """Serve a copy of a generated sample, made in ``folder``, at its first commit."""
+    git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
+    shutil.copytree(sample, folder, dirs_exist_ok=True)
+    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+        yield ServedUpstream(simulator, git_dir, kaggle_dir)
+
+
+@contextmanager
+def served_real(folder: Path) -> Iterator[ServedUpstream]:
+    """Serve eight states of the real COVID collection, and real Kaggle images in a zip of Kaggle's layout."""
+    git_dir, kaggle_dir = folder / "real.git", folder / "kaggle"
+    shutil.copytree(REAL_DATA / "covid-chestxray-dataset.git", git_dir)
+    subprocess.run(["chmod", "-R", "u+w", git_dir], check=True)
+    dataset = kaggle_dir / "paultimothymooney/chest-xray-pneumonia"
+    dataset.mkdir(parents=True)
+    (dataset / "2.zip").symlink_to(REAL_DATA / "chest-xray-pneumonia.zip")
+    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+        yield ServedUpstream(simulator, git_dir, kaggle_dir)

@@ -1,6 +1,7 @@
 """The audit: may this snapshot be published, and does it teach the disease or the hospital.
 
-``gates`` says yes or no. ``confounding``, ``probes`` and ``drift`` measure; ``examples`` picks what people should see.
+``gates`` says yes or no, also by what ``history`` knows of earlier snapshots; ``overrides`` records who overruled it.
+``confounding``, ``probes`` and ``drift`` measure; ``examples`` picks what people should see.
 ``report`` puts it all into ``audit.json``; ``plots`` and ``page`` turn that into ``audit.html``.
 """
 
@@ -16,8 +17,8 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the main results of ``audit.json``, for the XCom, ``snapshot.json`` and the dataset card.
 
     Returns:
-        ``level`` and ``headline`` of the verdict, the numbers of ``checks`` and of those ``passed``, and the
-        ``figures`` that are followed from snapshot to snapshot.
+        ``level`` and ``headline`` of the verdict, the numbers of ``checks``, of those ``passed``, and of those that
+        failed and were ``accepted``, and the ``figures`` that are followed from snapshot to snapshot.
     """
     checks = report["checks"]
     return {
@@ -25,5 +26,6 @@ def summary(report: Mapping[str, Any]) -> dict[str, Any]:
         "headline": report["verdict"]["headline"],
         "checks": len(checks),
         "passed": sum(check["passed"] for check in checks),
+        "accepted": len(report["overrides"]),
         "figures": report["figures"],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ NOT_STATED = "not stated"
 # equal classes, whoever knows the attribute has to guess about half as often.
 STRONG, SOME = 0.3, 0.05
 _MOST_VALUES = 12  # listed of one attribute
+_REST = "other ("  # how the name of all others together begins
 
 _ATTRIBUTES = {
     "source": "the collection that the image is from",
@@ -55,7 +57,7 @@ def attributes(manifest: pd.DataFrame) -> pd.DataFrame:
     megapixels = manifest["width"] * manifest["height"] / 1e6
     found = {
         "source": manifest["source"],
-        "site": manifest["url"].map(lambda url: urlsplit(url).hostname, na_action="ignore"),
+        "site": manifest["url"].map(_site, na_action="ignore"),
         "format": manifest["format"],
         "colour": manifest["mode"],
         "size": _grouped(megapixels, _MEGAPIXELS, " megapixels"),
@@ -64,6 +66,13 @@ def attributes(manifest: pd.DataFrame) -> pd.DataFrame:
         "licence": manifest["license"],
     }
     return pd.DataFrame({name: column.astype("string").fillna(NOT_STATED) for name, column in found.items()})
+
+
+def _site(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # such as of http://[bad
+        return None
 
 
 def describe_ages(manifest: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -85,6 +94,11 @@ def count_patients(manifest: pd.DataFrame) -> dict[str, dict[str, Any]]:
     images of one patient.
     """
     return {name: _patients(manifest.loc[manifest["class"].eq(name), "patient_id"]) for name in CLASSES}
+
+
+def most_frequent_first(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[str, Mapping[str, int]]]:
+    """Return values with their counts as people read them, the rare ones together at the end; JSON keeps no order."""
+    return sorted(counts.items(), key=lambda item: (item[0].startswith(_REST), -sum(item[1].values()), item[0]))
 
 
 def _measure(name: str, values: pd.Series, classes: pd.Series) -> dict[str, Any]:
@@ -109,10 +123,10 @@ def _counts(values: pd.Series, classes: pd.Series) -> dict[str, dict[str, int]]:
     totals = values.value_counts()
     by_count = sorted(totals.index, key=lambda value: (-totals[value], value))
     frequent = by_count[:_MOST_VALUES]
-    rest = f"other ({len(totals) - len(frequent)} values)"
+    rest = f"{_REST}{len(totals) - len(frequent)} values)"
     table = pd.crosstab(values.where(values.isin(frequent), rest), classes)
-    order = [*frequent, *([rest] if len(totals) > len(frequent) else [])]
-    return {str(value): {name: int(table.get(name, {}).get(value, 0)) for name in CLASSES} for value in order}
+    shown = [*frequent, *([rest] if len(totals) > len(frequent) else [])]
+    return {str(value): {name: int(table.get(name, {}).get(value, 0)) for name in CLASSES} for value in shown}
 
 
 def _grouped(numbers: pd.Series, edges: tuple[float, ...], unit: str) -> pd.Series:

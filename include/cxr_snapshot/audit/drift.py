@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cxr_snapshot.audit.history import remember
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, Probe
 from cxr_snapshot.tables import CLASSES
 
@@ -79,18 +80,18 @@ def measure_drift(figures: Figures, previous: Mapping[str, Any] | None) -> list[
     ]
 
 
-def extend_trend(previous: Mapping[str, Any] | None, version: str | None) -> list[dict[str, Any]]:
-    """Return the figures of all earlier snapshots, oldest first: what the previous one's audit says, and itself.
+def extend_trend(previous: Mapping[str, Any] | None, snapshot: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return figures and candidates of all earlier snapshots, oldest first: what the previous one's audit says, and it.
 
     Each audit carries the trend on, so that none but the previous one has to be read.
 
     Args:
         previous: ``audit.json`` of the previous snapshot, or ``None``.
-        version: name of the previous snapshot, or ``None``.
+        snapshot: its ``snapshot.json``, or ``None``.
     """
-    if previous is None:
+    if previous is None or snapshot is None:
         return []
-    return [*previous["trend"], {"version": version, "figures": previous["figures"]}]
+    return [*previous["trend"], remember(snapshot) | {"figures": previous["figures"]}]
 
 
 def _stated(ages: Mapping[str, Any]) -> float | None:

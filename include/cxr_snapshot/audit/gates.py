@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.audit import REPORT
+from cxr_snapshot.audit.history import REMEMBERED, Entry, best, comparable
+from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.balance import candidate_counts, class_counts
 from cxr_snapshot.selection.ledger import load_ledger
 from cxr_snapshot.selection.lookalikes import find_lookalikes
-from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.selection.rules import REASONS, taken_by_class
 from cxr_snapshot.selection.splits import split_report
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.words import CLASS_OF_FINDING, modality, plain, view_kind
@@ -39,6 +43,8 @@ class Check:
         remedy: what to do when it does not.
         required: whether nothing may be published without it; if not, a person may decide to publish all the same.
         evidence: some of the records that break it.
+        finding: what was found, in a sentence for the person who decides; made of name, value and limit if not given.
+        measured: the same in numbers, with the ``fraction`` that the threshold limits; a lost ``class`` is named.
     """
 
     name: str
@@ -49,10 +55,17 @@ class Check:
     remedy: str
     required: bool = True
     evidence: tuple[str, ...] = ()
+    finding: str = ""
+    measured: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def found(self) -> str:
+        """What was found, in a sentence."""
+        return self.finding or f"{self.name} is {self.value}, limit {self.threshold}."
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as plain data for an XCom and for ``audit.json``."""
-        return asdict(self) | {"evidence": list(self.evidence)}
+        return asdict(self) | {"evidence": list(self.evidence), "finding": self.found}
 
 
 def run_checks(
@@ -77,17 +90,15 @@ def run_checks(
     ledger = load_ledger(store, plan["folder"], "balanced")
     published, lookalikes = ledger[ledger["rule"].isna()], find_lookalikes(store, ledger["phash"].dropna())
     splits = split_report(published)
+    candidates = candidate_counts(ledger)
+    before = store.get_json(f"{base['version']}/{REPORT}") if base else None
     checks = [
         *check_ledger(ledger, records, paths),
         *check_pictures(published, lookalikes, plan["settings"]["views"]),
+        check_patients(ledger),
         *check_splits(splits),
-        *check_classes(
-            candidate_counts(ledger),
-            class_counts(ledger),
-            previous_candidates(base, plan["settings"]),
-            settings.max_shrink,
-            accept_shrink=plan["accept_shrink"],
-        ),
+        *check_classes(candidates, class_counts(ledger), taken_by_class(ledger)),
+        *check_losses(candidates, comparable(base, before, plan["settings"]), settings.max_shrink),
         check_labels(ledger, settings.max_unknown),
     ]
     return checks, splits
@@ -143,6 +154,20 @@ def check_pictures(published: pd.DataFrame, lookalikes: Mapping[str, int], views
     ]
 
 
+def check_patients(ledger: pd.DataFrame) -> Check:
+    """Check that each published image is of the class of its patient, of whom any record may say what it is.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``, balanced.
+    """
+    order = {"COVID": 0, "PNEUMONIA": 1, "NORMAL": 2}
+    said = ledger["finding_kind"].map(CLASS_OF_FINDING).map(order).groupby(ledger["patient_id"]).min()
+    published = ledger[ledger["rule"].isna() & ledger["patient_id"].notna()]
+    elsewhere = published["class"].map(order) > published["patient_id"].map(said)
+    found = _names(published[elsewhere])
+    return _none("patients_in_several_classes", "No patient is in two classes, nor in one that a row denies.", found)
+
+
 def check_splits(report: Mapping[str, Any]) -> list[Check]:
     """Check that no patient and no group of look-alikes is in two splits.
 
@@ -156,31 +181,24 @@ def check_splits(report: Mapping[str, Any]) -> list[Check]:
 
 
 def check_classes(
-    candidates: Mapping[str, int],
-    published: Mapping[str, int],
-    previous: Mapping[str, int] | None,
-    max_shrink: float,
-    *,
-    accept_shrink: bool,
+    candidates: Mapping[str, int], published: Mapping[str, int], taken: Mapping[str, str] | None = None
 ) -> list[Check]:
-    """Check that no class is empty, that all have the same size, and that none shrank suspiciously.
+    """Check that no class is empty and that all have the same size.
 
     Args:
         candidates: images of each class before balancing.
         published: images of each class after it.
-        previous: candidates of the latest snapshot with the same settings, or ``None``.
-        max_shrink: largest fraction that a class may lose.
-        accept_shrink: publish although a class shrank.
+        taken: by class, what became of its images; from :func:`cxr_snapshot.selection.rules.taken_by_class`.
     """
     smallest = min(candidates, key=lambda name: candidates[name])
-    checks = [
+    return [
         Check(
             "smallest_class",
             "Every class has images.",
             f"{smallest}: {candidates[smallest]}",
             1,
             candidates[smallest] > 0,
-            f"Look in excluded.csv of this run why no {smallest} image passed.",
+            f"What could be {smallest} was left out by these rules: {(taken or {}).get(smallest, 'none')}.",
         ),
         Check(
             "classes_equal",
@@ -191,20 +209,58 @@ def check_classes(
             "This is a fault of the pipeline. Report it.",
         ),
     ]
-    for name, before in (previous or {}).items():
-        loss = 1 - candidates[name] / before if before else 0.0
+
+
+def check_losses(candidates: Mapping[str, int], earlier: Sequence[Entry], max_shrink: float) -> list[Check]:
+    """Check that no class shrank suspiciously: not since the snapshot before, and not little by little.
+
+    Both have the same limit. A larger one for the slow loss would let through by and by what is refused at once.
+
+    Args:
+        candidates: images of each class before balancing.
+        earlier: snapshots with the same settings, the newest first, from :func:`cxr_snapshot.audit.history.comparable`.
+        max_shrink: largest fraction that a class may lose.
+
+    Returns:
+        ``shrink_<class>`` for each class; and ``slow_loss_<class>`` where the best of the last snapshots is another one
+        than the newest. None where there is nothing to compare with.
+    """
+    checks = []
+    for name, count in candidates.items() if earlier else ():
+        newest, top = earlier[0], best(name, earlier)
         checks.append(
-            Check(
-                f"shrink_{name}",
-                f"{name} did not lose more than {max_shrink:.0%} of its candidates since the latest snapshot.",
-                f"{before} to {candidates[name]}",
-                max_shrink,
-                loss <= max_shrink or accept_shrink,
-                "Look at what upstream removed. If it is right, trigger one run with accept_shrink.",
-                required=False,
+            _loss(
+                f"shrink_{name}", name, count, newest, since="the last snapshot with these settings", limit=max_shrink
             )
         )
+        if top is not newest:
+            since = f"the best of the last {REMEMBERED} with these settings"
+            checks.append(_loss(f"slow_loss_{name}", name, count, top, since=since, limit=max_shrink))
     return checks
+
+
+def _loss(check: str, name: str, after: int, then: Entry, *, since: str, limit: float) -> Check:
+    """Return how much of a class was lost against an earlier snapshot, which ``since`` describes."""
+    before = int(then["candidates"].get(name, 0))
+    lost = max(before - after, 0)
+    fraction = round(lost / before, 4) if lost else 0.0
+    change = f"{exact_percent(lost / before)} lost, the limit is {exact_percent(limit)}" if lost else "nothing lost"
+    return Check(
+        check,
+        f"{name} loses at most {exact_percent(limit)} of its candidates against {since}.",
+        f"{before} to {after}",
+        limit,
+        within(lost, before, limit),
+        "Look at what upstream removed. If it is right, trigger one run with accept_shrink.",
+        required=False,
+        finding=f"{name} has {after:,} candidates; {since}, {then['version']}, had {before:,}: {change}.",
+        measured={"class": name, "before": before, "after": after, "since": then["version"], "fraction": fraction},
+    )
+
+
+def within(part: int, whole: int, limit: float) -> bool:
+    """Say whether ``part`` is at most the fraction ``limit`` of ``whole``, exactly: 29 is not over 0.29 of 100."""
+    return part <= Fraction(str(limit)) * whole
 
 
 def check_labels(ledger: pd.DataFrame, max_unknown: float) -> Check:
@@ -217,51 +273,70 @@ def check_labels(ledger: pd.DataFrame, max_unknown: float) -> Check:
     rows = ledger[ledger["metadata_line"].notna()]
     unknown = rows.loc[rows["rule"].str.startswith("unknown_", na=False), "rule"]
     names = ", ".join(f"{rule} {count}" for rule, count in unknown.value_counts().items())
+    fraction = len(unknown) / len(rows) if len(rows) else 0.0
+    value = f"{len(unknown)} of {len(rows)}" + (f" ({names})" if names else "")
     return Check(
         "unknown_labels",
-        f"Not more than {max_unknown:.0%} of the rows of metadata.csv are left out for words that are not known.",
-        f"{len(unknown)} of {len(rows)}" + (f" ({names})" if names else ""),
+        f"Not more than {exact_percent(max_unknown)} of the rows of metadata.csv are left out for words that are not "
+        "known.",
+        value,
         max_unknown,
-        len(unknown) <= max_unknown * len(rows),
-        "Look at the warnings of the task filter. Teach labels.py the new words, or raise CXR_MAX_UNKNOWN.",
+        within(len(unknown), len(rows), max_unknown),
+        "Look at the warnings of the task filter. Teach the collection's file in sources/ the new words, or raise "
+        "CXR_MAX_UNKNOWN.",
         required=False,
+        finding=f"{value} rows of metadata.csv are left out for words that are not known: {exact_percent(fraction)}, "
+        f"the limit is {exact_percent(max_unknown)}.",
+        measured={"unknown": len(unknown), "rows": len(rows), "fraction": round(fraction, 4)},
     )
 
 
-def require(checks: list[Check], *, approval: bool = False) -> list[Check]:
+def require(checks: Sequence[Check], *, accepted: Collection[str] = (), approval: bool = False) -> list[Check]:
     """Refuse to go on when a check failed.
 
     Args:
         checks: the results.
+        accepted: names of failed checks that the run's setting accepts.
         approval: whether a person is asked about checks that are not ``required``; then these alone refuse nothing.
 
     Returns:
-        The failed checks, about which a person is asked.
+        The failed checks about which a person is asked.
 
     Raises:
-        GuardError: names every failed check, its value, its limit and the remedy.
+        GuardError: names every failed check, what was found and the remedy.
     """
-    failed = [check for check in checks if not check.passed]
+    failed = [check for check in checks if not check.passed and check.name not in accepted]
     if failed and not (approval and not any(check.required for check in failed)):
-        lines = [f"{check.name} is {check.value}, limit {check.threshold}. {check.remedy}" for check in failed]
+        found = [f"{check.name}: {check.finding}" if check.finding else check.found for check in failed]
+        lines = [f"{what} {check.remedy}" for what, check in zip(found, failed, strict=True)]
         raise GuardError("Nothing is published; the previous snapshot stays the latest. " + " ".join(lines))
     return failed
 
 
-def describe(failed: list[Check]) -> str:
-    """Return a Markdown list of failed checks, for the person who decides; empty for none."""
-    return "\n".join(
-        f"- **{check.name}**: {check.value}, limit {check.threshold}. {check.description} {check.remedy}"
-        for check in failed
-    )
+def question(failed: Sequence[Check], page: str) -> str:
+    """Return what a person is asked, in Markdown; empty where nothing failed.
 
+    Args:
+        failed: from :func:`require`.
+        page: address of the audit of what would be published.
+    """
+    if not failed:
+        return ""
+    found = "\n".join(f"- **{check.name}**: {check.found}" for check in failed)
+    return f"""\
+A check failed, and the snapshot is not published unless you say so:
 
-def previous_candidates(latest: Mapping[str, Any] | None, settings: Mapping[str, Any]) -> Mapping[str, int] | None:
-    """Return the candidates of the latest snapshot, if it was made with the same settings and so can be compared."""
-    if latest is None or latest["settings"] != settings:
-        return None
-    candidates: Mapping[str, int] = latest["candidates"]
-    return candidates
+{found}
+
+Look first at what the upstream removed or renamed: the task `filter` counts the records by rule, and the audit of what
+would be published is at `{page}`.
+
+- **Approve** publishes it. Your name, the time and the lines above go into `snapshot.json`, the dataset card,
+  `CHANGES.md` and the audit, where the check stays failed. What was lost so is not held against later snapshots.
+- **Reject** ends the run and publishes nothing; the latest snapshot stays the latest. The next night asks again, unless
+  the upstream has mended it.
+
+Without an answer in time the run fails, and nothing is published either."""
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

@@ -13,16 +13,19 @@ import pyarrow as pa
 from PIL import Image
 from scipy import ndimage
 
-from cxr_snapshot.inspection.decoding import FORMATS
-from cxr_snapshot.inspection.pictures import Pictures, to_gray
+from cxr_snapshot.inspection.decoding import decoded
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import conform, empty_frame
 
 SIDE = 32  # pixels of the small pictures
-RECIPE = "1"  # part of the tables' names: a change of what is recorded must give a new one
+RECIPE = "2"  # part of the tables' names: a change of what is recorded must give a new one
 
 LOOK_SCHEMA = pa.schema(
     [
@@ -35,7 +38,6 @@ LOOK_SCHEMA = pa.schema(
 )
 
 _THREADS = 4
-_DECODED_SIDE = 256  # pixels; the decoder of JPEG may shrink as long as both sides keep that many
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
 
 
@@ -51,7 +53,7 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
         Columns of ``LOOK_SCHEMA``.
 
     Raises:
-        MissingObjectError: a blob is not there.
+        LostBlobError: a blob is missing or damaged.
     """
     wanted = pd.Index(sorted(set(sha256s)))
     known = _load_tables(store)
@@ -65,25 +67,22 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
     # Another run may do the same at the same time and its looks get lost here; they are only made again.
     for partition in sorted({sha256[0] for sha256 in missing}):
         part = table[table["sha256"].str.startswith(partition)].sort_values("sha256")
-        store.put_table(_name(partition), part, LOOK_SCHEMA)
+        put_sealed_table(store, _name(partition), part, LOOK_SCHEMA)
     return table.set_index("sha256").loc[wanted].rename_axis("sha256").reset_index()
 
 
-def describe_picture(original: bytes, picture: bytes) -> dict[str, Any]:
+def describe_picture(image: Image.Image, picture: bytes) -> dict[str, Any]:
     """Return the columns of ``LOOK_SCHEMA`` without ``sha256``.
 
     Args:
-        original: bytes of a file that passed the inspection.
-        picture: bytes of what :func:`cxr_snapshot.normalising.normalise` made of it.
+        image: what :func:`cxr_snapshot.inspection.decoding.decoded` yields of the original.
+        picture: bytes of what :func:`cxr_snapshot.inspection.pictures.normalise` made of it.
     """
-    image = Image.open(io.BytesIO(original), formats=FORMATS)
-    image.draft(None, (_DECODED_SIDE, _DECODED_SIDE))
-    raw = (to_gray(image) if image.mode.startswith(("I", "F")) else image).convert("RGB")
-    gray = raw.convert("L")
+    gray = to_gray(image).copy()
     gray.thumbnail((_TEXT_SIDE, _TEXT_SIDE), Image.Resampling.BOX)
     return {
-        "raw": _small(raw),
-        "normalised": _small(Image.open(io.BytesIO(picture))),
+        "raw": _small(image).convert("RGB").tobytes(),
+        "normalised": _small(Image.open(io.BytesIO(picture))).tobytes(),
         "normalised_bytes": len(picture),
         "text_score": text_score(np.asarray(gray)),
     }
@@ -124,18 +123,19 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
 
 
 def _look(store: Store, pictures: Pictures, sha256: str) -> dict[str, Any]:
-    original = store.get(blob_name(sha256))
-    return describe_picture(original, pictures.keep(sha256, original))
+    with decoded(get_blob(store, sha256)) as image:
+        return describe_picture(image, pictures.keep(sha256, image))
 
 
-def _small(image: Image.Image) -> bytes:
-    return image.resize((SIDE, SIDE), Image.Resampling.BOX).tobytes()
+def _small(image: Image.Image) -> Image.Image:
+    return image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
 def _load_tables(store: Store) -> pd.DataFrame:
     present = store.list(_name(""))
     names = [_name(partition) for partition in PARTITIONS if _name(partition) in present]
-    tables = [table for _, table in bounded_map(store.get_table, names)]
+    found = [table for _, table in bounded_map(lambda name: find_sealed_table(store, name), names)]
+    tables = [table for table in found if table is not None]
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(LOOK_SCHEMA)
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cxr_snapshot.audit.confounding import most_frequent_first
+from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION
 from cxr_snapshot.audit.words import percent
@@ -58,7 +60,7 @@ def _change(value: float | None) -> str:
 def _shown(value: object) -> str:
     """Return a measurement in words."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {number}" for name, number in value.items())
+        return ", ".join(f"{name} {number}" for name, number in sorted(value.items()))  # JSON keeps no order
     return str(value)
 
 
@@ -70,4 +72,5 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {"percent": percent, "number": _number, "change": _change, "shown": _shown}
+_ENVIRONMENT.filters |= {"sentence": sentence, "most_frequent_first": most_frequent_first}
 _ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS}

@@ -17,13 +17,16 @@ from cxr_snapshot.audit import PAGE, REPORT, confounding, examples, summary
 from cxr_snapshot.audit.drift import extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.gates import Check
 from cxr_snapshot.audit.looks import load_looks
+from cxr_snapshot.audit.overrides import tally, who
 from cxr_snapshot.audit.page import render_page
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe, run_probes
 from cxr_snapshot.audit.words import WORST_FIRST, percent
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +44,7 @@ def write_report(
     plan: Plan,
     splits: Mapping[str, Any],
     previous: Mapping[str, Any] | None,
+    overrides: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Measure, and write ``audit.json`` and ``audit.html`` into the run's folder.
 
@@ -51,12 +55,12 @@ def write_report(
         plan: of the run.
         splits: from :func:`cxr_snapshot.selection.splits.split_report`.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+        overrides: what the run's setting accepts, from :func:`cxr_snapshot.audit.overrides.by_setting`.
 
     Returns:
         The main results; see :func:`cxr_snapshot.audit.summary`.
     """
-    base = previous["version"] if previous else None
-    before = store.get_json(f"{base}/{REPORT}") if base else None
+    before = store.get_json(f"{previous['version']}/{REPORT}") if previous else None
     manifest, control, duplicates = build_manifest(ledger), control_images(ledger), examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     del ledger, manifest  # the probes need the memory
@@ -70,14 +74,31 @@ def write_report(
         "texts": examples.pick_texts(sample, looks),
     }
     facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
-    report = _judged(described, checks, probes, before, base) | {"examples": picked, **facts}
-    sheets = _sheets(pictures, picked)
-    store.put_json(f"{plan['folder']}/{REPORT}", report)
-    page = f"{plan['folder']}/{PAGE}"
-    store.put(page, render_page(report, sheets))
+    report = _measured(described, checks, probes, before, previous) | {"examples": picked, **facts}
+    report = conclude(report, overrides)
+    for name, body in report_files(pictures, report).items():
+        put_sealed(store, f"{plan['folder']}/{name}", body)
     found = summary(report)
-    log.info("%s Read %s", found["headline"], store.uri(page))
+    log.info("%s Read %s", found["headline"], store.uri(f"{plan['folder']}/{PAGE}"))
     return found
+
+
+def conclude(report: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the content of ``audit.json`` with its verdict, once so much is accepted of what failed.
+
+    Args:
+        report: the content without these, or with earlier ones.
+        overrides: all that was accepted; see :mod:`cxr_snapshot.audit.overrides`.
+    """
+    accepted = {override["check"]: who(override) for override in overrides}
+    checks = [check | {"accepted_by": accepted.get(check["name"])} for check in report["checks"]]
+    said = verdict(report["probes"], report["confounding"], checks, overrides)
+    return {**report, "checks": checks, "overrides": list(overrides), "verdict": said}
+
+
+def report_files(pictures: Pictures, report: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return ``audit.json`` and ``audit.html``, the same bytes whether ``report`` is fresh or was read back."""
+    return {REPORT: json_bytes(dict(report)), PAGE: render_page(report, _sheets(pictures, report["examples"]))}
 
 
 def draw_sample(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -107,7 +128,10 @@ def control_images(ledger: pd.DataFrame) -> pd.DataFrame:
 
 
 def verdict(
-    probes: Sequence[Mapping[str, Any]], attributes: Sequence[Mapping[str, Any]], checks: Sequence[Mapping[str, Any]]
+    probes: Sequence[Mapping[str, Any]],
+    attributes: Sequence[Mapping[str, Any]],
+    checks: Sequence[Mapping[str, Any]],
+    overrides: Sequence[Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Sum up in words that a clinician can quote.
 
@@ -115,6 +139,7 @@ def verdict(
         probes: ``probes`` of ``audit.json``.
         attributes: ``confounding`` there.
         checks: ``checks`` there.
+        overrides: ``overrides`` there.
 
     Returns:
         ``level`` (the worst of all), ``headline`` and ``sentences``.
@@ -139,11 +164,10 @@ def verdict(
     telling = [each["name"] for each in attributes if each["level"] == "strong"]
     if telling:
         sentences.append(f"The class goes strongly with: {', '.join(telling)}.")
-    failed = [check["name"] for check in checks if not check["passed"]]
-    sentences.append(
-        f"{len(checks) - len(failed)} of {len(checks)} checks passed"
-        + (f"; not {', '.join(failed)}, which a person approved." if failed else ".")
-    )
+    unsettled = [check["name"] for check in checks if not check["passed"] and check["accepted_by"] is None]
+    counted = tally(len(checks), sum(check["passed"] for check in checks), overrides)
+    asked_about = f"; {', '.join(unsettled)} failed, and a person is asked" if unsettled else ""
+    sentences.append(f"{counted}{asked_about}.")
     return {"level": level, "headline": headline, "sentences": sentences}
 
 
@@ -157,26 +181,24 @@ def _described(manifest: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _judged(
+def _measured(
     described: Mapping[str, Any],
     checks: Sequence[Check],
     probes: Sequence[Probe],
     before: Mapping[str, Any] | None,
-    base: str | None,
+    previous: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the content of ``audit.json`` without examples and what the snapshot is made of."""
-    results, gates = [probe.as_dict() for probe in probes], [check.as_dict() for check in checks]
+    """Return the content of ``audit.json`` without verdict, examples and what the snapshot is made of."""
     figures = main_figures(described["confounding"], described["ages"], described["patients"], probes)
     return {
         "schema_version": SCHEMA_VERSION,
-        "verdict": verdict(results, described["confounding"], gates),
-        "checks": gates,
+        "checks": [check.as_dict() for check in checks],
         **described,
-        "probes": results,
+        "probes": [probe.as_dict() for probe in probes],
         "figures": figures,
-        "previous": base,
+        "previous": previous["version"] if previous else None,
         "drift": measure_drift(figures, before),
-        "trend": extend_trend(before, base),
+        "trend": extend_trend(before, previous),
         "most_per_class": MOST_PER_CLASS,
         "made_with": {name: version(name) for name in _LIBRARIES},
     }

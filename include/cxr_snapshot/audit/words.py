@@ -15,3 +15,8 @@ WORST_FIRST = ("strong", "some", "none", "unmeasured")
 def percent(fraction: float) -> str:
     """Return such as ``86 %``."""
     return f"{fraction:.0%}".replace("%", " %")
+
+
+def exact_percent(fraction: float) -> str:
+    """Return such as ``10.4 %``: four digits, so that what is over a limit does not read like the limit."""
+    return f"{100 * fraction:.4g} %"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from cxr_snapshot.catalog.reading import resolve
-from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
+from cxr_snapshot.errors import DownloadError, MissingObjectError, SnapshotError, VerificationError
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, read_sums
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
@@ -31,7 +33,7 @@ def download(
         How many files were fetched.
 
     Raises:
-        DownloadError: the folder holds something else.
+        DownloadError: the folder holds something else, or cannot be written to.
         MissingObjectError: there is no such snapshot, or a file of it is missing.
         VerificationError: a file is damaged in the store.
     """
@@ -60,11 +62,9 @@ def _prepare(folder: Path, sums: bytes, what: str) -> None:
         if not marker.is_file() or marker.read_bytes() != sums:
             raise DownloadError(f"{folder} holds files that are not of snapshot {what}. Choose an empty folder.")
         return
-    try:
+    with _local_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_bytes(sums)
-    except OSError as error:
-        raise DownloadError(f"cannot write to {folder}: {error}. Choose another folder.") from error
 
 
 def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> bool:
@@ -72,14 +72,30 @@ def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> 
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise VerificationError(f"{store.uri(version)}/{SUMS} names {path}, which is outside of the snapshot.")
     file = folder / path
-    if file.is_file():
-        with file.open("rb") as body:
-            if hashlib.file_digest(body, "sha256").hexdigest() == sha256:
-                return False
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    if store.save(f"{version}/{path}", part) != sha256:
-        part.unlink()
-        raise VerificationError(f"{store.uri(version)}/{path} is damaged: its SHA-256 is not the one in {SUMS}.")
-    part.replace(file)
+    # Of a fixed length: what adds to a long name makes one that no file system takes.
+    part = file.with_name(f".{hashlib.sha256(path.encode()).hexdigest()[:32]}.part")
+    with _local_errors(file):
+        if file.is_file():
+            with file.open("rb") as body:
+                if hashlib.file_digest(body, "sha256").hexdigest() == sha256:
+                    return False
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if store.save(f"{version}/{path}", part) != sha256:
+            part.unlink()
+            raise VerificationError(f"{store.uri(version)}/{path} is damaged: its SHA-256 is not the one in {SUMS}.")
+        part.replace(file)
     return True
+
+
+@contextmanager
+def _local_errors(file: Path) -> Iterator[None]:
+    """Say of a disk that is full, or of a name that the file system does not take, what can be done."""
+    try:
+        yield
+    except SnapshotError:  # some of ours are an OSError too
+        raise
+    except OSError as error:
+        remedy = "Choose another folder."
+        if error.errno == errno.ENAMETOOLONG:
+            remedy = "Choose a folder with a shorter path, or a snapshot of schema version 2, whose names are short."
+        raise DownloadError(f"cannot write to {file}: {error.strerror}. {remedy}") from error

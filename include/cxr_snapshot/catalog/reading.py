@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, VerificationError
 from cxr_snapshot.publication.changes import changes_report, compare
-from cxr_snapshot.publication.checksums import SUCCESS
-from cxr_snapshot.publication.versions import LATEST, is_version, read_pointer, version_key
+from cxr_snapshot.publication.checksums import REPAIR, read_file, read_sums, read_table
+from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
@@ -19,7 +19,7 @@ from cxr_snapshot.store.parallel import bounded_map
 def versions(store: Store) -> list[str]:
     """Return the names of all complete snapshots, oldest first."""
     names = sorted((name for name in store.folders() if is_version(name)), key=version_key)
-    return [name for name, complete in bounded_map(lambda name: store.exists(f"{name}/{SUCCESS}"), names) if complete]
+    return [name for name, complete in bounded_map(lambda name: is_complete(store, name), names) if complete]
 
 
 def resolve(store: Store, version: str) -> str:
@@ -30,8 +30,8 @@ def resolve(store: Store, version: str) -> str:
     """
     name = read_pointer(store)[0] if version == "latest" else version
     if name is None:
-        raise MissingObjectError(f"{store.uri(LATEST)} does not exist: nothing was published yet.")
-    if not is_version(name) or not store.exists(f"{name}/{SUCCESS}"):
+        raise MissingObjectError(f"{store.uri(LATEST)} names nothing. Nothing was published yet, or a run mends it.")
+    if not is_version(name) or not is_complete(store, name):
         newest = ", ".join(reversed(versions(store)[-5:])) or "none"
         raise MissingObjectError(f"{store.uri(name)} is no complete snapshot. The newest are: {newest}.")
     return name
@@ -79,12 +79,15 @@ def diff(store: Store, old: str, new: str) -> dict[str, Any]:
 
 def _facts(store: Store, version: str) -> dict[str, Any]:
     name = f"{version}/snapshot.json"
-    return parse_json(store.get(name), store.uri(name))
+    try:
+        return parse_json(store.get(name), store.uri(name))
+    except DamagedObjectError as error:
+        raise VerificationError(f"{error} {REPAIR}") from error
 
 
 def _manifest(store: Store, version: str) -> pd.DataFrame:
-    return store.get_table(f"{version}/manifest.parquet")
+    return read_table(store, version, "manifest.parquet")
 
 
 def _excluded(store: Store, version: str) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(store.get(f"{version}/excluded.csv")), dtype=str)
+    return pd.read_csv(io.BytesIO(read_file(store, version, "excluded.csv", read_sums(store, version))), dtype=str)

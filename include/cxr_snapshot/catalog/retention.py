@@ -8,26 +8,30 @@ may be at work on it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from cxr_snapshot.catalog.reading import versions
-from cxr_snapshot.errors import PublishConflictError, SettingsError
+from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
 from cxr_snapshot.ingestion.ingest import inventory_name
-from cxr_snapshot.publication.checksums import SUCCESS
-from cxr_snapshot.publication.versions import is_version, read_pointer
+from cxr_snapshot.plan import RUNS
+from cxr_snapshot.publication.checksums import SUCCESS, read_table
+from cxr_snapshot.publication.versions import is_version, read_pointer, read_seen, read_snapshot
 from cxr_snapshot.sources.base import Revision
-from cxr_snapshot.store.encoding import parquet_bytes, parse_json
 from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.parallel import bounded_map
-from cxr_snapshot.tables import INVENTORY_SCHEMA
+from cxr_snapshot.store.seals import get_sealed_table
+
+log = logging.getLogger(__name__)
 
 GRACE = timedelta(days=7)
 
 _KNOWN = "known.parquet"
 _WORK = "_work/"
+_SOURCES = "_work/sources/"
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,15 @@ class PrunePlan:
         doomed: versions that go.
         objects: size in bytes by name of each object to delete, by what it is: ``snapshots``, ``unfinished`` snapshots,
             ``runs``, ``inventories``, ``blobs``, ``pictures`` made from blobs, ``notes`` about deleted snapshots.
+        inventories: names of those that stay.
+        now: the time for which the plan was made.
     """
 
     kept: tuple[str, ...]
     doomed: tuple[str, ...]
     objects: Mapping[str, Mapping[str, int]]
+    inventories: frozenset[str]
+    now: datetime
 
     def summary(self) -> dict[str, Any]:
         """Return the plan as plain data: versions, and number and bytes of objects by kind."""
@@ -69,7 +77,7 @@ def plan_prune(store: Store, keep: int, now: datetime) -> PrunePlan:
     kept = tuple(name for name in complete if name in complete[-keep:] or name == latest)
     doomed = tuple(name for name in complete if name not in kept)
     work = store.list(_WORK)
-    old = {name: item for name, item in work.items() if now - item.modified > GRACE}
+    old = _old(work, now)
     inventories = _kept_inventories(store, kept, work, old)
     blobs = _kept_blobs(store, kept, inventories)
     objects = {
@@ -81,11 +89,15 @@ def plan_prune(store: Store, keep: int, now: datetime) -> PrunePlan:
         "pictures": _sizes(_without(old, "_work/normalised/", blobs)),
         "notes": _sizes({name: work[name] for name in work if _is_note(name, doomed)}),
     }
-    return PrunePlan(kept, doomed, objects)
+    return PrunePlan(kept, doomed, objects, frozenset(inventories), now)
 
 
 def prune(store: Store, plan: PrunePlan) -> None:
-    """Delete what ``plan`` says. A killed call leaves nothing that looks whole and is not; the next one ends the work.
+    """Delete what ``plan`` says, but for what a run has begun to count on meanwhile.
+
+    A killed call leaves nothing that looks whole and is not; the next one ends the work. A run may be at work: what it
+    counts on is young, because ``ingest`` writes the inventory anew. And a blob that goes in the very moment in which a
+    run begins to count on it, that run fetches again.
 
     Raises:
         PublishConflictError: ``latest.json`` was moved meanwhile to a snapshot that was to go.
@@ -95,12 +107,36 @@ def prune(store: Store, plan: PrunePlan) -> None:
     if latest in plan.doomed:
         raise PublishConflictError(f"latest.json names {latest} now, which was to be deleted. Look at a new plan.")
     store.delete(f"{version}/{SUCCESS}" for version in plan.doomed)  # from here on, readers do not take them for whole
-    for kind in ("snapshots", "unfinished", "notes", "runs", "inventories"):
+    for kind in ("snapshots", "unfinished", "notes"):
         store.delete(plan.objects[kind])
-    # Sources must forget a blob before it goes, so that they fetch it again when it comes back.
-    _forget(store, {name.rsplit("/", 1)[1] for name in plan.objects["blobs"]})
+    store.delete(plan.objects["runs"].keys() & _old_runs(store.list(RUNS), plan.now).keys())
+    inventories = {name: item for name, item in store.list(_SOURCES).items() if _is_inventory(name)}
+    store.delete(name for name in plan.objects["inventories"] if name in _old(inventories, plan.now))
+    # Listed again, now that others rely on them or never will.
+    later = {name for name in store.list(_SOURCES) if _is_inventory(name) and name not in plan.inventories}
+    wanted = _blobs_of(store, later)
     for kind in ("pictures", "blobs"):
-        store.delete(plan.objects[kind])
+        store.delete(name for name in plan.objects[kind] if _blob_in(name) not in wanted)
+
+
+def clear_old_runs(store: Store, own: str) -> None:
+    """Delete the tables of runs in whose folder nothing was written for ``GRACE``, so that they do not pile up.
+
+    Args:
+        store: where they are.
+        own: folder of the run that asks, in which something was just written: by that the store's own clock is read.
+    """
+    runs = store.list(RUNS)
+    now = max(item.modified for name, item in runs.items() if name.startswith(f"{own}/"))
+    old = _old_runs(runs, now)
+    if not old:
+        return
+    try:
+        store.delete(old)
+    except StorageError as error:  # they are in nobody's way; the next run tries again
+        log.warning("The tables of old runs stay: %s", error)
+        return
+    log.info("Deleted %d objects of runs that ended more than %d days ago", len(old), GRACE.days)
 
 
 def _kept_inventories(
@@ -109,8 +145,8 @@ def _kept_inventories(
     """Return the inventories that stay: those of kept snapshots, the newest of each source, and young ones."""
     names = [name for name in work if _is_inventory(name)]
     newest = {name.rsplit("/", 1)[0]: name for name in sorted(names, key=lambda name: work[name].modified)}
-    facts = [parse_json(store.get(f"{name}/snapshot.json"), store.uri(name)) for name in kept]
-    seen = [store.get_json(f"_work/seen/{name}.json") or {"revisions": {}} for name in kept]
+    facts = [read_snapshot(store, name) for name in kept]
+    seen = [read_seen(store, name) or {"revisions": {}} for name in kept]
     used = {
         inventory_name(Revision(source, revision))
         for item in [*facts, *seen]
@@ -121,10 +157,23 @@ def _kept_inventories(
 
 def _kept_blobs(store: Store, kept: tuple[str, ...], inventories: set[str]) -> set[str]:
     """Return the SHA-256 of every blob that a kept snapshot or inventory refers to."""
-    tables = [f"{version}/manifest.parquet" for version in kept] + sorted(inventories)
-    return {
-        sha256 for _, table in bounded_map(store.get_table, tables, threads=4) for sha256 in table["sha256"].dropna()
-    }
+    tables = bounded_map(lambda version: read_table(store, version, "manifest.parquet"), kept, threads=4)
+    return _blobs_of(store, inventories).union(*(set(table["sha256"].dropna()) for _, table in tables))
+
+
+def _blobs_of(store: Store, inventories: Collection[str]) -> set[str]:
+    """Return the SHA-256 of every blob that an inventory refers to.
+
+    Raises:
+        DamagedObjectError: an inventory is not what was written.
+    """
+    remedy = "Nothing was deleted for it. Delete it; a run that needs it makes it again. Then prune again."
+    tables = bounded_map(lambda name: get_sealed_table(store, name, remedy, ["sha256"]), inventories, threads=4)
+    return {sha256 for _, table in tables for sha256 in table["sha256"].dropna()}
+
+
+def _old(objects: Mapping[str, StoredObject], now: datetime) -> dict[str, StoredObject]:
+    return {name: item for name, item in objects.items() if now - item.modified > GRACE}
 
 
 def _unfinished(store: Store, complete: set[str], now: datetime) -> dict[str, StoredObject]:
@@ -142,7 +191,7 @@ def _old_runs(work: Mapping[str, StoredObject], now: datetime) -> dict[str, Stor
     """Return the objects of runs in whose folder nothing was written lately."""
     runs: dict[str, dict[str, StoredObject]] = {}
     for name, item in work.items():
-        if name.startswith("_work/runs/"):
+        if name.startswith(RUNS):
             runs.setdefault(name.split("/")[2], {})[name] = item
     return {
         name: item
@@ -153,7 +202,7 @@ def _old_runs(work: Mapping[str, StoredObject], now: datetime) -> dict[str, Stor
 
 
 def _is_inventory(name: str) -> bool:
-    return name.startswith("_work/sources/") and not name.endswith(f"/{_KNOWN}")
+    return name.startswith(_SOURCES) and not name.endswith(f"/{_KNOWN}")
 
 
 def _is_note(name: str, doomed: tuple[str, ...]) -> bool:
@@ -163,17 +212,13 @@ def _is_note(name: str, doomed: tuple[str, ...]) -> bool:
 def _without(objects: Mapping[str, StoredObject], folder: str, blobs: set[str]) -> dict[str, StoredObject]:
     """Return the objects in ``folder`` that are named by a blob other than ``blobs``."""
     found = {name: item for name, item in objects.items() if name.startswith(folder)}
-    return {name: item for name, item in found.items() if name.rsplit("/", 1)[1].split(".")[0] not in blobs}
+    return {name: item for name, item in found.items() if _blob_in(name) not in blobs}
+
+
+def _blob_in(name: str) -> str:
+    """Return the SHA-256 in the name of a blob or a picture."""
+    return name.rsplit("/", 1)[1].split(".", 1)[0]
 
 
 def _sizes(objects: Mapping[str, StoredObject]) -> dict[str, int]:
     return {name: item.size for name, item in objects.items()}
-
-
-def _forget(store: Store, blobs: set[str]) -> None:
-    for name in store.list("_work/sources/"):
-        if name.endswith(f"/{_KNOWN}"):
-            known, etag = store.get_table_with_etag(name)
-            left = known[~known["sha256"].isin(blobs)]
-            if len(left) < len(known):
-                store.put(name, parquet_bytes(left, INVENTORY_SCHEMA), only_if_etag=etag)

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.ingestion.ingest import load_inventory
+from cxr_snapshot.ingestion.ingest import load_inventory, new_bytes_remedy
+from cxr_snapshot.ingestion.mending import fetch_again
 from cxr_snapshot.sources.base import Revision, Source
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.blobs import find_lost, get_blob
+from cxr_snapshot.store.objects import Store
 
 
 class Delivered:
@@ -28,12 +30,14 @@ class Delivered:
         """Return the files of one source, columns of ``INVENTORY_SCHEMA``.
 
         Raises:
-            MissingObjectError: its revision was not ingested.
+            MissingObjectError: its revision was not ingested, or what was written then is damaged.
         """
         revision = Revision(source, self.revisions[source])
         inventory = load_inventory(self.store, revision)
         if inventory is None:
-            raise MissingObjectError(f"{source} {revision.id} was not ingested. Clear the task ingest and run again.")
+            raise MissingObjectError(
+                f"{source} {revision.id} has no sound inventory. Clear the task ingest and run again."
+            )
         return inventory
 
     def images(self) -> pd.DataFrame:
@@ -45,11 +49,28 @@ class Delivered:
         return pd.concat(tables, ignore_index=True)
 
     def records(self) -> pd.DataFrame:
-        """Return the records of all sources, as ledger rows to which no rule was applied yet."""
+        """Return the records of all sources, as ledger rows to which no rule was applied yet.
+
+        Raises:
+            LostBlobError: a table of metadata is missing or damaged.
+        """
         tables = []
         for name, source in self.sources.items():
             inventory = self.inventory(name)
             blobs = dict(zip(inventory["path"], inventory["sha256"], strict=True))
-            records = source.records(inventory, lambda path, blobs=blobs: self.store.get(blob_name(blobs[path])))  # type: ignore[misc]
+            records = source.records(inventory, lambda path, blobs=blobs: get_blob(self.store, blobs[path]))  # type: ignore[misc]
             tables.append(records.assign(revision=self.revisions[name]))
         return pd.concat(tables, ignore_index=True)
+
+    def mend(self) -> None:
+        """Read every file in the store, and fetch those again that are missing or damaged.
+
+        Raises:
+            SourceError: an upstream failed.
+            StorageError: the store failed, or an upstream no longer has these bytes.
+        """
+        for name, source in self.sources.items():
+            revision, inventory = Revision(name, self.revisions[name]), self.inventory(name)
+            lost = find_lost(self.store, inventory["sha256"].dropna().unique())
+            remedy = new_bytes_remedy(self.store, revision)
+            fetch_again(self.store, source, revision, inventory, lost, remedy=remedy)

@@ -9,16 +9,16 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.ingestion.mending import fetch_again, missing_blobs
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.sources.base import Revision, Source, UpstreamFile
+from cxr_snapshot.store.blobs import list_blobs
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform, empty_frame
 
 log = logging.getLogger(__name__)
-
-_BLOBS = "_work/blobs/sha256/"
 
 
 def inventory_name(revision: Revision) -> str:
@@ -27,18 +27,21 @@ def inventory_name(revision: Revision) -> str:
 
 
 def load_inventory(store: Store, revision: Revision) -> pd.DataFrame | None:
-    """Return the inventory of a revision, columns of ``INVENTORY_SCHEMA``; ``None`` if it was never ingested."""
-    try:
-        return store.get_table(inventory_name(revision))
-    except MissingObjectError:
-        return None
+    """Return the inventory of a revision, columns of ``INVENTORY_SCHEMA``; ``None`` if there is no sound one."""
+    return find_sealed_table(store, inventory_name(revision))
+
+
+def new_bytes_remedy(store: Store, revision: Revision) -> str:
+    """Return what to do when an upstream has other bytes than those that were ingested."""
+    return f"Delete {store.uri(inventory_name(revision))} and run again: then it is taken as it is now."
 
 
 def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
     """Fetch what is unknown of a revision, keep each file as a blob named by its SHA-256, and write the inventory.
 
-    Files whose upstream hash was seen in an earlier revision are neither fetched nor stored again. The inventory is
-    written last: a killed call leaves blobs, and the next one finds them.
+    Files whose upstream hash was seen in an earlier revision are neither fetched nor stored again, unless the store's
+    listing says that it lost them. The inventory is written after the blobs: a killed call leaves blobs, and the next
+    one finds them.
 
     Returns:
         Small facts for the XCom: ``source``, ``revision``, address of the ``inventory``, number of ``files`` and their
@@ -53,7 +56,11 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
         known = _load_known(store, source.name)
         inventory, fetched, uploaded = _ingest(store, source, revision, known)
         _save_known(store, source.name, known, inventory)
-        store.put_table(inventory_name(revision), inventory, INVENTORY_SCHEMA)
+    # Also where it is there: those who prune see by its age that a run counts on its files. So these are looked for
+    # only afterwards.
+    put_sealed_table(store, inventory_name(revision), inventory, INVENTORY_SCHEMA)
+    lost = missing_blobs(store, inventory)
+    fetch_again(store, source, revision, inventory, lost, remedy=new_bytes_remedy(store, revision))
     where = store.uri(inventory_name(revision))
     found = f"{len(inventory):,} files, {fetched:,} of them fetched now, {uploaded:,} of these new"
     log.info("%s: %s; inventory %s", source.name, found, where)
@@ -97,7 +104,7 @@ class _Uploader:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.present: set[str] | None = None
+        self.present: dict[str, int] | None = None  # sizes by SHA-256
         self.new = 0
         self.lock = threading.Lock()
 
@@ -106,16 +113,16 @@ class _Uploader:
         if file.body is None:
             return None
         sha256 = hashlib.sha256(file.body).hexdigest()
-        if self._is_new(sha256):
+        if self._is_new(sha256, file.size):
             self.store.put(blob_name(sha256), file.body, sha256=sha256)
         return sha256
 
-    def _is_new(self, sha256: str) -> bool:
+    def _is_new(self, sha256: str, size: int) -> bool:
         with self.lock:  # several threads upload; equal bodies must be stored once
             if self.present is None:
-                self.present = {name.rsplit("/", 1)[1] for name, _ in self.store.scan(_BLOBS)}
-            is_new = sha256 not in self.present
-            self.present.add(sha256)
+                self.present = {name: item.size for name, item in list_blobs(self.store).items()}
+            is_new = self.present.get(sha256) != size
+            self.present[sha256] = size
             self.new += is_new
             return is_new
 
@@ -126,12 +133,10 @@ def _known_name(source: str) -> str:
 
 def _load_known(store: Store, source: str) -> pd.DataFrame:
     """Return every file of this source that was ever stored, columns of ``INVENTORY_SCHEMA``, by upstream hash."""
-    try:
-        return store.get_table(_known_name(source))
-    except MissingObjectError:
-        return empty_frame(INVENTORY_SCHEMA)
+    known = find_sealed_table(store, _known_name(source))
+    return empty_frame(INVENTORY_SCHEMA) if known is None else known
 
 
 def _save_known(store: Store, source: str, known: pd.DataFrame, inventory: pd.DataFrame) -> None:
     stored = pd.concat([known, inventory[inventory["sha256"].notna()]])
-    store.put_table(_known_name(source), stored.drop_duplicates("upstream_hash"), INVENTORY_SCHEMA)
+    put_sealed_table(store, _known_name(source), stored.drop_duplicates("upstream_hash"), INVENTORY_SCHEMA)

@@ -2,39 +2,63 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import logging
+import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Condition
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-from PIL import Image, ImageChops, ImageStat, UnidentifiedImageError
+import simplejpeg
+from PIL import Image, UnidentifiedImageError
 
-log = logging.getLogger(__name__)
+from cxr_snapshot.inspection.pixels import contrast, describe, make_plain, shrink, turn_upright
 
 # What both upstreams hold and every browser shows. Pillow's other decoders stay shut: each is a door for hostile
 # files, and some of them take a file that was cut for a whole one.
 FORMATS = ("JPEG", "PNG", "WEBP")
 
-MAX_PIXELS = 100_000_000  # a full-size digital radiograph has about 15 million
+# Of the pixels when decoded; a full-size digital radiograph has about 15 million. Decoding holds up to three times as
+# many for a while. All threads of a process together decode no more at a time.
+MAX_BYTES = 100_000_000
+_BYTES = {"1": 1, "L": 1, "I;16": 2}  # of a pixel, by Pillow's mode
+_COLOUR_BYTES = 4  # of a pixel in all other modes
+_WEBP_BYTES = 8  # in all modes: its decoder holds several copies
+
 MIN_SIDE = 64  # pixels; below that there is no chest to see
-
-
-# The cosine transform down to the 16 slowest waves. In whole numbers the sums are exact, whatever their order, so that
-# every machine finds the same bits, in blank parts too: a pixel has 8 bits, and each of the two sums adds 16 + 6, which
-# stays below the 53 of floating point.
-_SIDE = 64  # pixels that the fingerprint sees
-_WAVES = np.rint(2**16 * np.cos(np.pi / 2 / _SIDE * np.outer(np.arange(16), 2 * np.arange(_SIDE) + 1)))
+MAX_RATIO = 10  # of the sides; the longest strip among 600 real images has 3.2
+MAX_SCANS = 20  # of a progressive JPEG, each of which goes over all pixels again; encoders write about 10
+MIN_CONTRAST = 8  # gray levels of 256; 600 real images have 80 and more
 
 _PNG = b"\x89PNG\r\n\x1a\n"  # how each PNG starts
+_TEXT = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")  # chunks that say nothing of the pixels, and can unpack to any size
+_MARKER = re.compile(rb"\xff\xff*([^\x00\x01\xd0-\xd7\xff])")  # of a JPEG, but for those that lie in scans
+_SCAN, _END = b"\xda", b"\xd9"
+
+# Read out of a JPEG by Pillow's mode of it: simplejpeg's word, and the form in which Pillow takes the pixels.
+_JPEG_MODES = {"L": ("GRAY", "L"), "RGB": ("RGB", "RGB"), "CMYK": ("CMYK", "CMYK;I")}
 
 
-class _DefectError(Exception):
-    """The image breaks a rule; carries the rule's name and what was found."""
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_BYTES is the limit here
+# Each image lies in one piece. Pieces of 16 MB, as Pillow makes them else, are kept for the thread that frees them.
+Image.core.set_block_size(2**27)  # type: ignore[attr-defined]
+
+
+class DefectError(Exception):
+    """The image breaks a rule.
+
+    Args:
+        rule: its name.
+        detail: what was found.
+    """
+
+    def __init__(self, rule: str, detail: str) -> None:
+        super().__init__(rule, detail)
+        self.rule, self.detail = rule, detail
 
 
 def inspect_image(body: bytes) -> dict[str, Any]:
@@ -44,120 +68,157 @@ def inspect_image(body: bytes) -> dict[str, Any]:
         body: the file's bytes.
 
     Returns:
-        The columns of ``INSPECTION_SCHEMA`` without ``sha256``. ``problem`` is one of ``not_an_image``,
-        ``too_many_pixels``, ``multiple_frames``, ``too_small``, ``truncated_or_damaged``, or missing for a sound image.
-        Bytes after the proper end of an image are no defect.
-        ``pixel_sha256`` covers width, height and the pixels, 8-bit gray where all are gray, else 8-bit RGB (deeper
-        images: as they are), so that a gray picture saved as gray and as colour counts as the same.
+        The columns of ``INSPECTION_SCHEMA`` without ``sha256``. ``problem`` is the rule that the image breaks:
+        ``not_an_image``, ``too_many_pixels``, ``multiple_frames``, ``too_small``, ``impossible_shape``,
+        ``too_many_scans``, ``truncated_or_damaged`` or ``invisible``; missing for a sound image. Bytes after the
+        proper end of an image are no defect.
+        ``format``, ``mode``, ``width`` and ``height`` are the file's own, before it is turned upright.
+        ``pixel_sha256``, ``phash`` and ``colour`` are made from what :func:`decoded` yields. ``pixel_sha256`` covers
+        width, height and the pixels, 8-bit gray where all are gray, else 8-bit RGB, so that a gray picture saved as
+        gray and as colour counts as the same.
     """
     facts: dict[str, Any] = {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if body.startswith(_PNG):
-                _check_chunks(body)
-            file = io.BytesIO(body)
-            image = Image.open(file, formats=FORMATS)
-            facts |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
-            _check_shape(image)
-            if image.format == "JPEG" and body.rfind(b"\xff\xd9") < file.tell():  # Pillow has read up to the pixels
-                raise _DefectError("truncated_or_damaged", f"ends after {len(body)} bytes without an end marker")
-            image.load()
-        return facts | _describe(image)
-    except _DefectError as error:
-        rule, detail = error.args
-    except UnidentifiedImageError:
-        rule, detail = "not_an_image", f"{len(body)} bytes that are no {', '.join(FORMATS)}"
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        rule, detail = "too_many_pixels", str(error)
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # what Pillow raises on damaged files
-        rule, detail = "truncated_or_damaged", f"{type(error).__name__}: {error}"[:200]
-    return facts | {"problem": rule, "detail": detail}
+        image = _open(body)
+        facts |= {"format": image.format, "mode": image.mode, "width": image.width, "height": image.height}
+        _check(image, body)
+        with _ROOM.take(_size(image)):
+            plain = _decode(image, body)
+            small = shrink(plain)
+            if (levels := contrast(small)) < MIN_CONTRAST:
+                raise DefectError("invisible", f"99 % of the visible pixels lie within {levels} gray levels")
+            return facts | describe(plain, small)
+    except DefectError as error:
+        return facts | {"problem": error.rule, "detail": error.detail}
 
 
-def _check_shape(image: Image.Image) -> None:
-    """Refuse, before any pixel is decoded, what cannot be one radiograph."""
-    if image.width * image.height > MAX_PIXELS:
-        raise _DefectError("too_many_pixels", f"{image.width} x {image.height} is over {MAX_PIXELS} pixels")
-    if (frames := getattr(image, "n_frames", 1)) != 1:
-        raise _DefectError("multiple_frames", f"{frames} frames")
-    if min(image.size) < MIN_SIDE:
-        raise _DefectError("too_small", f"{image.width} x {image.height}: a side is below {MIN_SIDE} pixels")
+@contextmanager
+def decoded(body: bytes) -> Iterator[Image.Image]:
+    """Yield a file's pixels as all stages see them: upright, over black, in mode ``L`` or ``RGB``.
 
+    Threads that together would hold too many pixels wait for each other.
 
-def _check_chunks(body: bytes) -> None:
-    """Refuse a PNG that lacks its end or has a wrong checksum; Pillow is content when all pixels are there."""
-    view, start, name = memoryview(body), len(_PNG), b""
-    while name != b"IEND":
-        end = start + 8 + int.from_bytes(view[start : start + 4])
-        name = bytes(view[start + 4 : start + 8])
-        if end + 4 > len(body):
-            raise _DefectError("truncated_or_damaged", f"ends after {len(body)} bytes without the closing IEND")
-        if zlib.crc32(view[start + 4 : end]) != int.from_bytes(view[end : end + 4]):
-            raise _DefectError("truncated_or_damaged", f"the chunk {name!r} at byte {start} has a wrong checksum")
-        start = end + 4
-
-
-def _describe(image: Image.Image) -> dict[str, Any]:
-    """Return hashes and colour of a decoded image."""
-    deep = image.mode.startswith(("I", "F"))  # one number of more than 8 bits for each pixel
-    plain = image if deep or image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
-    light = _to_8_bit(plain) if deep else plain
-    small = _shrink(light)
-    colour = _colour(small)
-    return {
-        "pixel_sha256": _pixel_sha256(plain, maybe_gray=colour == 0),
-        "phash": _phash(small),
-        "colour": colour,
-    }
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Spread the range that a deep image uses over 0 to 255; Pillow would cut off all above 255."""
-    pixels = np.asarray(image, dtype=np.float64)
-    low, high = pixels.min(), pixels.max()
-    return Image.fromarray(((pixels - low) * (255 / max(high - low, 1))).astype(np.uint8))
-
-
-def _shrink(image: Image.Image) -> Image.Image:
-    """Return 64 x 64 pixels, each the mean of 4 x 4 that are picked evenly out of its part of the image.
-
-    To average all pixels would take several times as long. Picking moves the fingerprint by 3 of 256 bits on average,
-    16 at most (351 real images).
+    Raises:
+        DefectError: it breaks a rule of the inspection, other than ``invisible``.
     """
-    return image.resize((_SIDE * 4, _SIDE * 4), Image.Resampling.NEAREST).reduce(4)
+    image = _open(body)
+    _check(image, body)
+    with _ROOM.take(_size(image)):
+        yield _decode(image, body)
 
 
-def _colour(image: Image.Image) -> float:
-    """Return the mean difference between the strongest and the weakest channel, in gray levels; 0 for gray."""
-    if image.mode == "L":
-        return 0.0
-    red, green, blue = image.split()
-    strongest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
-    weakest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    return round(ImageStat.Stat(ImageChops.subtract(strongest, weakest)).mean[0], 2)
+def _open(body: bytes) -> Image.Image:
+    """Read what stands before the pixels."""
+    with _defects():
+        return Image.open(io.BytesIO(_without_text(body) if body.startswith(_PNG) else body), formats=FORMATS)
 
 
-def _phash(small: Image.Image) -> str:
-    """Return which waves are above the median, as ``imagehash.phash(small, hash_size=16)`` does in twice the time."""
-    waves = _WAVES @ np.asarray(small.convert("L")) @ _WAVES.T
-    median = np.sort(waves, axis=None)[waves.size // 2 - 1]  # the lower of the two in the middle: nothing lies between
-    return np.packbits(waves > median).tobytes().hex()
+def _without_text(png: bytes) -> bytes:
+    """Return a PNG without comments and colour profiles, as Pillow takes large ones for damage.
+
+    Raises:
+        DefectError: it lacks its end or has a wrong checksum; Pillow is content when all pixels are there.
+    """
+    view, start, name = memoryview(png), len(_PNG), b""
+    kept = [view[:start]]
+    while name != b"IEND":
+        end = start + 12 + int.from_bytes(view[start : start + 4])
+        name = bytes(view[start + 4 : start + 8])
+        if end > len(png):
+            raise DefectError("truncated_or_damaged", f"ends after {len(png)} bytes without the closing IEND")
+        if zlib.crc32(view[start + 4 : end - 4]) != int.from_bytes(view[end - 4 : end]):
+            raise DefectError("truncated_or_damaged", f"the chunk {name!r} at byte {start} has a wrong checksum")
+        if name not in _TEXT:
+            kept.append(view[start:end])
+        start = end
+    return b"".join(kept)
 
 
-def _pixel_sha256(image: Image.Image, *, maybe_gray: bool) -> str:
-    pixels = _memory(image) if image.mode == "L" else None
-    if image.mode == "RGB" and maybe_gray:
-        red, *others = (_memory(band) for band in image.split())
-        pixels = red if all(band == red for band in others) else None
-    digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    digest.update(image.tobytes() if pixels is None else pixels)
-    return digest.hexdigest()
+def _check(image: Image.Image, body: bytes) -> None:
+    """Refuse, before any pixel is decoded, what cannot be one radiograph or would take too much to decode."""
+    width, height = image.size
+    if _size(image) > MAX_BYTES:
+        raise DefectError("too_many_pixels", f"{width} x {height} pixels of {image.mode} are over {MAX_BYTES} bytes")
+    if (frames := getattr(image, "n_frames", 1)) != 1:
+        raise DefectError("multiple_frames", f"{frames} frames")
+    if min(width, height) < MIN_SIDE:
+        raise DefectError("too_small", f"{width} x {height}: a side is below {MIN_SIDE} pixels")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise DefectError("impossible_shape", f"{width} x {height}: a side is over {MAX_RATIO} times the other")
+    if image.format == "JPEG" and (scans := _count_scans(body)) > MAX_SCANS:
+        raise DefectError("too_many_scans", f"{scans} scans are over {MAX_SCANS}")
 
 
-def _memory(gray: Image.Image) -> pa.Buffer:
-    """Return the pixels of an 8-bit gray image, where they lie if Pillow holds them in one piece: a copy costs time."""
+def _count_scans(jpeg: bytes) -> int:
+    """Count the scans of a JPEG up to its end.
+
+    Raises:
+        DefectError: it has no end.
+    """
+    scans, start = 0, 2
+    while found := _MARKER.search(jpeg, start):
+        if found[1] == _END:
+            return scans
+        scans += found[1] == _SCAN
+        start = found.end() + int.from_bytes(jpeg[found.end() : found.end() + 2])
+    raise DefectError("truncated_or_damaged", f"ends after {len(jpeg)} bytes without an end marker")
+
+
+def _decode(image: Image.Image, body: bytes) -> Image.Image:
+    with _defects():
+        return turn_upright(make_plain(_decode_jpeg(image, body) if image.format == "JPEG" else image), image)
+
+
+def _decode_jpeg(image: Image.Image, body: bytes) -> Image.Image:
+    """Decode a JPEG to the same pixels as Pillow does, which keeps its decoder's warnings to itself.
+
+    Raises:
+        ValueError: something is wrong with the file, even if all pixels could be made up.
+    """
+    colours, form = _JPEG_MODES[image.mode]
+    space = np.empty((image.height, image.width, len(image.mode)), np.uint8)
+    pixels = simplejpeg.decode_jpeg(body, colours, buffer=space, strict=True)
+    if pixels.shape != space.shape:
+        raise ValueError(f"holds {pixels.shape[1]} x {pixels.shape[0]} pixels, not {image.width} x {image.height}")
+    return Image.frombytes(image.mode, image.size, pixels, "raw", form)
+
+
+def _size(image: Image.Image) -> int:
+    size = _WEBP_BYTES if image.format == "WEBP" else _BYTES.get(image.mode, _COLOUR_BYTES)
+    return image.width * image.height * size
+
+
+class _Room:
+    """What all threads of a process may decode at a time."""
+
+    def __init__(self, free: int) -> None:
+        self._free, self._changed = free, Condition()
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[None]:
+        """Hold this many bytes, once they are free."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify_all()
+
+
+_ROOM = _Room(MAX_BYTES)
+
+
+@contextmanager
+def _defects() -> Iterator[None]:
+    """Turn what Pillow raises into defects."""
     try:
-        return pa.array(gray).buffers()[1]
-    except ValueError:  # over 16 MiB
-        return pa.py_buffer(gray.tobytes())
+        yield
+    except UnidentifiedImageError as error:
+        raise DefectError("not_an_image", f"no {', '.join(FORMATS)}") from error
+    except Image.DecompressionBombError as error:
+        raise DefectError("too_many_pixels", str(error)) from error
+    except (OSError, ValueError, SyntaxError, EOFError, struct.error) as error:  # what Pillow raises on damaged files
+        raise DefectError("truncated_or_damaged", f"{type(error).__name__}: {error}"[:200]) from error

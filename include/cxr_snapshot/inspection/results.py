@@ -7,20 +7,22 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from cxr_snapshot.errors import MissingObjectError, StorageUnavailableError
+from cxr_snapshot.errors import LostBlobError, StorageUnavailableError
 from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.store.encoding import parquet_bytes
+from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
 from cxr_snapshot.store.errors import PreconditionFailedError
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed, find_sealed_table, put_sealed
 from cxr_snapshot.tables import INSPECTION_SCHEMA, conform, empty_frame
 
 log = logging.getLogger(__name__)
 
 # Part of the cache's name: a change of what is recorded must give a new one.
-RECIPE = "3"
+RECIPE = "4"
 
 
 # Results are kept in 16 tables by the first hex digit of the blob's SHA-256. Few enough to read on a quiet night, many
@@ -33,22 +35,45 @@ _SAVES = 20  # tries to add to a table; each lost one means that another run add
 
 
 def inspect_shard(store: Store, sha256s: pd.Series, shard: int) -> dict[str, int]:
-    """Inspect one of ``INSPECT_SHARDS`` equal shares of some blobs; see :func:`inspect_blobs`."""
-    return inspect_blobs(store, PARTITIONS[shard::INSPECT_SHARDS], list(sha256s.dropna().unique()))
+    """Inspect one of ``INSPECT_SHARDS`` equal shares of some blobs; see :func:`inspect_blobs`.
+
+    Lost blobs are left out and warned of: shards work at the same time, and one alone shall fetch them again.
+    """
+    partitions, wanted = PARTITIONS[shard::INSPECT_SHARDS], list(sha256s.dropna().unique())
+    return inspect_blobs(store, partitions, wanted, leave_lost=True)
 
 
-def inspect_blobs(store: Store, partitions: Sequence[str], sha256s: Sequence[str]) -> dict[str, int]:
+def load_all_inspections(store: Store, sha256s: pd.Series) -> pd.DataFrame:
+    """Return what is known of all blobs, columns of ``INSPECTION_SCHEMA``, after inspecting those that still were not.
+
+    Raises:
+        LostBlobError: a blob is missing or damaged.
+    """
+    known = load_inspections(store)
+    missing = set(sha256s.dropna()).difference(known["sha256"])
+    if not missing:
+        return known
+    log.warning("%d images were not inspected, or the results were lost; this is done now", len(missing))
+    inspect_blobs(store, PARTITIONS, list(missing))
+    return load_inspections(store)
+
+
+def inspect_blobs(
+    store: Store, partitions: Sequence[str], sha256s: Sequence[str], *, leave_lost: bool = False
+) -> dict[str, int]:
     """Inspect the blobs of some partitions that were never inspected, and keep the results.
 
     Args:
         store: holds the blobs and the results.
         partitions: first hex digits of the SHA-256 of the blobs that this call looks after.
         sha256s: blobs that must be inspected afterwards; those of other partitions are left to other calls.
+        leave_lost: go on without blobs that are missing or damaged.
 
     Returns:
         ``images``: how many of ``sha256s`` are in these partitions; ``new``: how many of them had to be decoded.
 
     Raises:
+        LostBlobError: a blob is missing or damaged.
         StorageError: a blob or a result cannot be read or written.
     """
     wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
@@ -57,40 +82,53 @@ def inspect_blobs(store: Store, partitions: Sequence[str], sha256s: Sequence[str
     for partition in partitions:
         here = [sha256 for sha256 in missing if sha256.startswith(partition)]
         for start in range(0, len(here), SAVE_EVERY):
-            _keep(store, partition, _inspect_all(store, here[start : start + SAVE_EVERY], progress))
+            _keep(store, partition, _inspect_all(store, here[start : start + SAVE_EVERY], progress, leave_lost))
     log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
     return {"images": len(wanted), "new": len(missing)}
 
 
 def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd.DataFrame:
-    """Return what is known of the blobs of ``partitions``, in the columns of ``INSPECTION_SCHEMA``."""
+    """Return what is known of the blobs of ``partitions``, in the columns of ``INSPECTION_SCHEMA``.
+
+    What is damaged counts as not known, so that it is made again.
+    """
     present = store.list(_name(""))
     names = [_name(partition) for partition in partitions if _name(partition) in present]
-    tables = [table for _, table in bounded_map(store.get_table, names)]
+    found = [table for _, table in bounded_map(lambda name: find_sealed_table(store, name), names)]
+    tables = [table for table in found if table is not None]
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
 
 
-def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress) -> pd.DataFrame:
+def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave_lost: bool) -> pd.DataFrame:
     """Decode here, in this thread, while others fetch ahead."""
+
+    def fetch(sha256: str) -> bytes | None:
+        try:
+            return get_blob(store, sha256)
+        except LostBlobError as error:
+            if not leave_lost:
+                raise
+            log.warning("%s It is left to the task filter, which fetches it again", error)
+            return None
+
     rows = []
-    for sha256, body in bounded_map(lambda sha256: store.get(blob_name(sha256)), sha256s, threads=4):
-        rows.append({"sha256": sha256} | inspect_image(body))
+    for sha256, body in bounded_map(fetch, sha256s, threads=4):
+        if body is not None:
+            rows.append({"sha256": sha256} | inspect_image(body))
         progress.advance()
-    return conform(pd.DataFrame(rows), INSPECTION_SCHEMA)
+    return conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
 
 
 def _keep(store: Store, partition: str, found: pd.DataFrame) -> None:
     """Add rows to a partition's table. A backfill may do the same at the same time, so that each try reads it anew."""
     name = _name(partition)
     for _ in range(_SAVES):
-        try:
-            known, etag = store.get_table_with_etag(name)
-        except MissingObjectError:
-            known, etag = empty_frame(INSPECTION_SCHEMA), None
+        body, etag = find_sealed(store, name)
+        known = empty_frame(INSPECTION_SCHEMA) if body is None else parse_parquet(body, store.uri(name))
         both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
-        body = parquet_bytes(both, INSPECTION_SCHEMA)
+        new = parquet_bytes(both, INSPECTION_SCHEMA)
         try:
-            store.put(name, body, only_if_absent=etag is None, only_if_etag=etag)
+            put_sealed(store, name, new, only_if_absent=etag is None, only_if_etag=etag)
         except PreconditionFailedError:
             log.info("%s was written by another run meanwhile; adding to it again", name)
         else:

@@ -14,10 +14,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from cxr_snapshot.publication.parts import Copy
+from cxr_snapshot.publication.parts import Copy, read_copy
+from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import translated
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import find_sealed, put_sealed
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
@@ -54,23 +56,27 @@ def write_archive(
 
     Returns:
         The archive's SHA-256 in hex.
+
+    Raises:
+        LostBlobError, DamagedObjectError: the source of a copy is missing or damaged.
     """
     name = f"{version}/{archive_name(version)}"
     # The hash of a finished archive cannot be had from the store, so it is written down, together with what is in it.
     note, contents = f"_work/archives/{version}.json", hashlib.sha256(files["SHA256SUMS"]).hexdigest()
-    known = store.get_json(note)
-    if known and known["contents"] == contents and name in present:
+    body, _ = find_sealed(store, note)
+    known = parse_json(body, store.uri(note)) if body else {}
+    if known.get("contents") == contents and name in present and store.sha256(name) == known["sha256"]:
         return str(known["sha256"])
-    sources = {copy.target: copy.source for copy in copies}
+    sources = {copy.target: copy for copy in copies}
     bodies = bounded_map(
-        lambda path: files[path] if path in files else store.get(sources[path]),
+        lambda path: files[path] if path in files else read_copy(store, sources[path]),
         sorted([*files, *sources]),
         threads=_AHEAD_THREADS,
     )
     folder = archive_name(version).removesuffix(".zip")
     chunks = zip_chunks(((f"{folder}/{path}", body) for path, body in bodies), datetime.fromisoformat(created))
     sha256 = upload(store, name, chunks)
-    store.put_json(note, {"contents": contents, "sha256": sha256})
+    put_sealed(store, note, json_bytes({"contents": contents, "sha256": sha256}))
     log.info("wrote %s", store.uri(name))
     return sha256
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.audit.overrides import markdown, sentence, tally
 from cxr_snapshot.audit.words import percent
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.sources import about
@@ -68,6 +69,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         _front_matter(len(manifest), list(splits), facts["revisions"]),
         f"# COVID, pneumonia and normal chest X-rays: snapshot {facts['version']}",
         "> **Read this before you train on it.** " + limits(manifest),
+        *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
         _USES,
         _known_limits(facts["revisions"]),
         "## What is in it",
@@ -75,7 +77,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         _class_table(facts, splits),
         _ages(manifest),
         "## What the audit found",
-        _audit(facts["audit"]),
+        _audit(facts["audit"], facts["overrides"]),
         "## Files",
         _contents(facts),
         "## How to load it",
@@ -179,7 +181,7 @@ def _ages(manifest: pd.DataFrame) -> str:
     return "Ages as stated by the upstreams: " + "; ".join(said) + "."
 
 
-def _audit(audit: Mapping[str, Any]) -> str:
+def _audit(audit: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> str:
     """Return the main results of the audit; how well the class is told without looking at the disease."""
     figures = audit["figures"]
     rows = "\n".join(
@@ -187,7 +189,7 @@ def _audit(audit: Mapping[str, Any]) -> str:
         for name in _SEEN
     )
     return f"""\
-**{audit["headline"]}** {audit["passed"]} of {audit["checks"]} checks passed. A simple classifier, asked about
+**{audit["headline"]}** {markdown(tally(audit["checks"], audit["passed"], overrides))}. A simple classifier, asked about
 patients that it was not trained on, names the class of so many images rightly (guessing: {percent(1 / len(CLASSES))}):
 
 | it sees only | original files | pictures in `data/` |
@@ -207,7 +209,7 @@ def _contents(facts: Mapping[str, Any]) -> str:
     return f"""\
 | file | what it is |
 |---|---|
-| `images/CLASS/...` | the original files, byte for byte; nothing but class folders lies here |
+| `images/CLASS/SOURCE-HASH.*` | the original files, byte for byte, named by their hash; only class folders lie here |
 | `data/SPLIT-*.parquet` | the same images, {size} {picture["mode"]}, with label and all columns |
 | `manifest.csv`, `manifest.parquet` | a row for each image: class, split, source, patient, age, licence, checksums |
 | `excluded.csv` | a row for everything that was left out: rule, reason, evidence |

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from cxr_snapshot.audit.overrides import markdown, sentence
+from cxr_snapshot.selection.manifest import named_by_content
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.selection.splits import moved_between_splits
 from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
@@ -22,6 +24,7 @@ KINDS = {
     "updated": "Images of which other columns of the manifest changed.",
 }
 _IDENTITY = ("sha256", "file", "class", "split")
+NAMED_ANEW = "From schema version 2 on a file is named by its content, before that it had a name like upstream's."
 _LISTED = 50  # rows of a table for people; the JSON file has all
 
 
@@ -133,26 +136,44 @@ def changes_report(
     }
 
 
-def changes_markdown(report: Mapping[str, Any]) -> str:
-    """Return ``CHANGES.md`` without its title: the report for people."""
+def changes_markdown(report: Mapping[str, Any], overrides: Iterable[Mapping[str, Any]]) -> str:
+    """Return ``CHANGES.md`` without its title: the report for people.
+
+    Args:
+        report: from :func:`changes_report`.
+        overrides: what was accepted although a check failed, as in ``snapshot.json``.
+    """
+    accepted = "".join(f"**A failed check was overridden.** {markdown(sentence(each))}\n\n" for each in overrides)
     if report["previous"] is None:
-        return f"This is the first snapshot; all its {report['counts']['added']} images are new.\n"
-    lines = [f"Compared with {report['previous']}.", ""]
+        return f"{accepted}This is the first snapshot; all its {report['counts']['added']} images are new.\n"
+    lines = [f"{accepted}Compared with {report['previous']}.", ""]
     lines += [f"- {name}: {_shown(change['from'])} → {change['to']}" for name, change in report["revisions"].items()]
     lines += ["", *_table(["change", "images"], [[kind, str(report["counts"][kind])] for kind in KINDS])]
     for kind, meaning in KINDS.items():
         if not (entries := report[kind]):
             continue
-        lines += ["", f"## {kind.capitalize()}", "", meaning, ""]
+        lines += ["", f"## {kind.capitalize()}", "", meaning]
+        listed = [entry for entry in entries if not named_anew(entry)]
+        if anew := len(entries) - len(listed):
+            lines += ["", f"{NAMED_ANEW} For this reason alone {anew} have another name; changes.json lists them."]
         if kind == "updated":  # one change of words upstream often touches every image
-            rows = [[what, str(count)] for what, count in Counter(map(describe, entries)).most_common()]
-            lines += _table(["what", "images"], rows[:_LISTED])
+            header = ["what", "images"]
+            rows = [[what, str(count)] for what, count in Counter(map(describe, listed)).most_common()]
         else:
-            rows = [[entry["file"], describe(entry)] for entry in entries]
-            lines += _table(["file", "what"], rows[:_LISTED])
+            header = ["file", "what"]
+            rows = [[entry["file"], describe(entry)] for entry in listed]
+        if rows:
+            lines += ["", *_table(header, rows[:_LISTED])]
         if len(rows) > _LISTED:
             lines += ["", f"{len(rows) - _LISTED} more are in changes.json."]
     return "\n".join(lines) + "\n"
+
+
+def named_anew(entry: Mapping[str, Any]) -> bool:
+    """Say whether an entry of ``renamed`` is there only because one of the snapshots names files in the older way."""
+    if set(entry) != {*_IDENTITY, "old_file"}:
+        return False
+    return len({named_by_content(entry[name], entry["sha256"]) for name in ("file", "old_file")}) == 2
 
 
 def describe(entry: Mapping[str, Any]) -> str:

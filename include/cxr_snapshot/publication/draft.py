@@ -14,6 +14,7 @@ from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.inspection.pictures import DESCRIPTION, Pictures
 from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
+from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
 from cxr_snapshot.publication.parts import Copy, Draft
 from cxr_snapshot.publication.preview import draw_preview
@@ -22,7 +23,7 @@ from cxr_snapshot.store.encoding import csv_bytes, json_bytes, parquet_bytes
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.tables import MANIFEST_COLUMNS, MANIFEST_SCHEMA
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def build_draft(
@@ -44,8 +45,9 @@ def build_draft(
         facts: revisions, settings, counts and content digest for ``snapshot.json``.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None`` for the first one.
         folder: the run's folder in the store, for the large files.
-        report: what the audit wrote, ``audit.json`` and ``audit.html``.
+        report: what the audit found, ``audit.json`` and ``audit.html``.
     """
+    audit = json.loads(report[REPORT])
     earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
     pictures = Pictures(store)
     # Takes much memory, so while there are no tables yet.
@@ -54,7 +56,7 @@ def build_draft(
     preview = draw_preview(pictures, manifest)
     found = compare(*_earlier_tables(store, previous), manifest, excluded)
     changes = changes_report(found, previous, facts["revisions"])
-    changes_text, changes_json = changes_markdown(changes), json_bytes(changes)
+    changes_text, changes_json = changes_markdown(changes, audit["overrides"]), json_bytes(changes)
     del found, changes  # a first snapshot has an entry for each image
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
@@ -71,7 +73,8 @@ def build_draft(
         "schema_version": SCHEMA_VERSION,
         "splits": splits,
         "pictures": DESCRIPTION,
-        "audit": summary(json.loads(report[REPORT])),
+        "audit": summary(audit),
+        "overrides": audit["overrides"],
     }
     images = tuple(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
@@ -106,11 +109,17 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
 def _earlier_tables(
     store: Store, previous: Mapping[str, Any] | None
 ) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
-    """Return manifest and excluded records of the previous snapshot."""
+    """Return manifest and excluded records of the previous snapshot.
+
+    Raises:
+        VerificationError: one is missing or damaged.
+    """
     if previous is None:
         return None, None
-    manifest = store.get_table(f"{previous['version']}/manifest.parquet")
-    return manifest, pd.read_csv(io.BytesIO(store.get(f"{previous['version']}/excluded.csv")), dtype=str)
+    version = previous["version"]
+    sums = read_sums(store, version)
+    manifest = read_table(store, version, "manifest.parquet", sums)
+    return manifest, pd.read_csv(io.BytesIO(read_file(store, version, "excluded.csv", sums)), dtype=str)
 
 
 def _is_shard(copy: Copy) -> bool:

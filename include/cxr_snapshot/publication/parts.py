@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.errors import DamagedObjectError, LostBlobError, MissingObjectError, StorageError
 from cxr_snapshot.store.encoding import json_sha256
+from cxr_snapshot.store.objects import Store, blob_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,29 @@ class Copy:
     target: str
     sha256: str
     size: int
+
+
+def read_copy(store: Store, copy: Copy) -> bytes:
+    """Return the bytes of a copy's source.
+
+    Raises:
+        LostBlobError, DamagedObjectError: they are not what is to be copied.
+    """
+    try:
+        body = store.get(copy.source)
+    except MissingObjectError as error:
+        raise unusable(store, copy) from error
+    if hashlib.sha256(body).hexdigest() != copy.sha256:
+        raise unusable(store, copy)
+    return body
+
+
+def unusable(store: Store, copy: Copy) -> StorageError:
+    """Return the error that the source of a copy is missing or damaged. If it is a blob, it can be mended."""
+    problem = f"{store.uri(copy.source)} is missing or damaged."
+    if copy.source == blob_name(copy.sha256):
+        return LostBlobError(problem)
+    return DamagedObjectError(f"{problem} Clear the task publish and run again; it is made anew.")
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,12 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot import __version__
-from cxr_snapshot.audit import PAGE, REPORT
-from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.draft import build_draft
 from cxr_snapshot.publication.protocol import publish
-from cxr_snapshot.publication.versions import remember_seen
+from cxr_snapshot.publication.readings import divide, note_read
+from cxr_snapshot.publication.versions import LATEST, is_behind, remember_seen
 from cxr_snapshot.selection.balance import candidate_counts, class_counts
 from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.selection.rules import excluded_by_rule
@@ -26,7 +25,13 @@ log = logging.getLogger(__name__)
 
 
 def release(
-    store: Store, plan: Plan, ledger: pd.DataFrame, base: dict[str, Any] | None, *, archive: bool
+    store: Store,
+    plan: Plan,
+    ledger: pd.DataFrame,
+    base: dict[str, Any] | None,
+    report: Mapping[str, bytes],
+    *,
+    archive: bool,
 ) -> dict[str, Any] | None:
     """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
 
@@ -35,18 +40,21 @@ def release(
         plan: of the run.
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
         base: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+        report: ``audit.json`` and ``audit.html`` as they are published.
         archive: whether the snapshot also holds itself as one zip.
 
     Returns:
         The content of ``snapshot.json``; ``None`` when there was nothing to publish.
 
     Raises:
-        MissingObjectError: the run was not audited.
+        LostBlobError: the blob of an image is missing or damaged.
     """
     manifest, excluded = build_manifest(ledger), excluded_records(ledger)
     digest = content_digest(manifest)
     if base and base["content_digest"] == digest:
         return _nothing_new(store, plan, base)
+    today = plan["created"][:10]
+    unread, trusted = divide(store, manifest, today)
     facts = {
         "revisions": plan["revisions"],
         "settings": plan["settings"],
@@ -58,27 +66,27 @@ def release(
         "excluded": excluded_by_rule(ledger),
     }
     del ledger  # as large as the tables that were made of it
-    folder, report = plan["folder"], _report(store, plan["folder"])
-    draft = build_draft(store, manifest, excluded, facts, previous=base, folder=folder, report=report)
+    draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)
-    snapshot = publish(store, draft, plan["date"], plan["created"], base["version"] if base else None)
+    previous = base["version"] if base else None
+    snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=set(trusted["sha256"]))
+    note_read(store, unread, trusted, today)
     log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], listed(snapshot["counts"]))
     return snapshot
 
 
 def _nothing_new(store: Store, plan: Plan, base: dict[str, Any]) -> dict[str, Any] | None:
-    """Return ``base`` if this run published it and its answer was lost; else remember that it is still the newest."""
+    """Return ``base`` if it still is to be verified; else remember that it is still the newest.
+
+    It is where this run published it and its answer was lost, and where ``latest.json`` does not name it although it
+    is the newest: then nobody has verified it, or the pointer was damaged.
+    """
     if (base["fingerprint"], base["created"]) == (plan["fingerprint"], plan["created"]):
         log.info("This run published %s before; its answer was lost", base["version"])
+        return base
+    if is_behind(store, base["version"]):
+        log.warning("%s does not name %s, the newest complete snapshot; that is verified", LATEST, base["version"])
         return base
     log.info("The content equals that of %s at %s; nothing to publish", base["version"], base["uri"])
     remember_seen(store, base["version"], plan["revisions"], plan["fingerprint"])
     return None
-
-
-def _report(store: Store, folder: str) -> Mapping[str, bytes]:
-    """Return the files that ``audit`` wrote, by name."""
-    try:
-        return {name: store.get(f"{folder}/{name}") for name in (REPORT, PAGE)}
-    except MissingObjectError as error:
-        raise MissingObjectError(f"{error} The run was not audited. Clear the task audit and run again.") from None

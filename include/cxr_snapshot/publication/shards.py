@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.publication.checksums import SUMS, read_sums
@@ -82,11 +83,11 @@ def write_shards(
 def _write_shard(
     store: Store, rows: pd.DataFrame, pictures: pa.BinaryArray, folder: str, present: Container[str]
 ) -> tuple[str, str, int]:
-    """Write one shard unless it is there, and return its name in the store, its SHA-256 and its size."""
+    """Write one shard unless it is there and sound, and return its name in the store, its SHA-256 and its size."""
     body = shard_bytes(rows, pictures)
     sha256 = hashlib.sha256(body).hexdigest()
     name = f"{folder}/data/{sha256}.parquet"
-    if name not in present:
+    if name not in present or store.sha256(name) != sha256:
         store.put(name, body, sha256=sha256)
     return name, sha256, len(body)
 
@@ -131,7 +132,10 @@ def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> 
 
 
 def _read_shard(store: Store, name: str, sha256: str) -> pa.Table:
-    body = store.get(name)
+    try:
+        body = store.get(name)
+    except MissingObjectError:
+        body = b""
     if hashlib.sha256(body).hexdigest() != sha256:
         log.warning("%s is not what %s says; its pictures are made again", store.uri(name), SUMS)
         return _PICTURES.empty_table()

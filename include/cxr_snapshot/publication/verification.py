@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from cxr_snapshot.errors import VerificationError
-from cxr_snapshot.publication.checksums import REPAIR, SUCCESS, SUMS, read_sums
+import hashlib
+import math
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from cxr_snapshot.errors import StorageError, VerificationError
+from cxr_snapshot.publication.checksums import REPAIR, SUCCESS, SUMS, read_sums, read_table
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 
-SAMPLE = 32  # images whose bytes are read back
+IMAGES = "images/"
+SAMPLE = 32  # images whose bytes are read back, where there are so many
+SHARE = 30  # at least one image in so many is read back
 
 
 def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str, int]:
     """Read a published snapshot back and compare it with its own ``SHA256SUMS`` and manifest.
 
-    Every name and every size is checked, the bytes of every file that is no image, and the bytes of a sample of images
-    (those with the lowest SHA-256, at most ``SAMPLE``) or of all.
+    Checked are every name and every size; that each row of the manifest has an image of its own, with the SHA-256 that
+    it states, and each image a row; the bytes of every file that is no image; and the bytes of a sample of images (of
+    each snapshot another one; see :func:`draw_sample`) or of all.
 
     Args:
         store: where it is.
@@ -39,14 +48,15 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
             raise VerificationError(
                 f"{store.uri(folder)}: {len(names)} files {problem}, such as {min(names)}. {REPAIR}"
             )
-    manifest = store.get_table(folder + "manifest.parquet", ["file", "bytes"])
-    sizes = dict(zip(manifest["file"].astype(str), manifest["bytes"].astype(int), strict=True))
-    for name, size in sizes.items():
-        if name not in present or present[name].size != size:
-            found = f"{present[name].size} bytes" if name in present else "nothing"
-            raise VerificationError(f"{store.uri(folder)}{name} has {found}, not {size} bytes. {REPAIR}")
-    images = sorted(sizes, key=lambda name: sums[name])[: None if all_images else SAMPLE]
-    to_read = sorted((sums.keys() - sizes.keys()) | set(images))
+    manifest = read_table(store, version, "manifest.parquet", sums, ["file", "bytes", "sha256"])
+    manifest = manifest.fillna({"file": "", "bytes": -1, "sha256": ""})
+    images = {name for name in sums if name.startswith(IMAGES)}
+    if wrong := _mismatch(manifest, images, sums) or _same_but_for_case(sums):
+        raise VerificationError(f"{store.uri(folder)}: {wrong}. {REPAIR}")
+    for name, size in zip(manifest["file"], manifest["bytes"], strict=True):
+        if (found := present[name].size) != size:
+            raise VerificationError(f"{store.uri(folder)}{name} has {found} bytes, not {size} bytes. {REPAIR}")
+    to_read = sorted((sums.keys() - images) | (images if all_images else draw_sample(version, images)))
     for name, sha256 in bounded_map(lambda name: store.sha256(folder + name), to_read):
         if sha256 != sums[name]:
             raise VerificationError(f"{store.uri(folder)}{name} is not what {SUMS} says. {REPAIR}")
@@ -55,3 +65,50 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
         "bytes": sum(item.size for item in present.values()),
         "read_back": len(to_read),
     }
+
+
+def draw_sample(version: str, images: Iterable[str]) -> set[str]:
+    """Return the names of the images that are read back where not all are; in each version others."""
+    lots = sorted(images, key=lambda name: hashlib.sha256(f"{version} {name}".encode()).digest())
+    return set(lots[: max(SAMPLE, math.ceil(len(lots) / SHARE))])
+
+
+def take_back(store: Store, version: str, reason: VerificationError) -> VerificationError:
+    """Make a snapshot that failed its verification, and that ``latest.json`` never named, one that was only begun.
+
+    Args:
+        store: where it is.
+        version: its name.
+        reason: what is wrong with it.
+
+    Returns:
+        The error to raise.
+    """
+    try:
+        store.delete([f"{version}/{SUCCESS}"])
+    except StorageError as error:
+        return VerificationError(f"{reason} It could not be taken back: {error}")
+    return VerificationError(
+        f"{reason} It was taken back: its {SUCCESS} is deleted, and the latest snapshot stays what it was. Clear the "
+        "task publish, which goes on with it; or the next run does."
+    )
+
+
+def _mismatch(manifest: pd.DataFrame, images: set[str], sums: Mapping[str, str]) -> str | None:
+    """Say in which way the manifest's rows are not the files under ``images/``, each one named once, with its hash."""
+    files = manifest["file"]
+    if len(files) != len(images) or set(files) != images:
+        twice = files[files.duplicated()]
+        example = min([*twice, *(set(files) ^ images)])
+        return f"the manifest has {len(files)} rows for {len(images)} files under {IMAGES}, look at {example}"
+    wrong = [file for file, sha256 in zip(files, manifest["sha256"], strict=True) if sums[file] != sha256]
+    return f"{len(wrong)} rows of the manifest have another SHA-256 than {SUMS}, such as {wrong[0]}" if wrong else None
+
+
+def _same_but_for_case(names: Iterable[str]) -> str | None:
+    """Name two files that are one where case does not count, as on most laptops: the second would replace the first."""
+    seen: dict[str, str] = {}
+    for name in sorted(names):
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            return f"{other} and {name} differ only in case"
+    return None

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from cxr_snapshot.errors import MissingObjectError, StorageError
-from cxr_snapshot.publication.checksums import SUCCESS
-from cxr_snapshot.store.encoding import parse_json
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError
+from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums
+from cxr_snapshot.store.encoding import json_bytes, parse_json
+from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import find_sealed, put_sealed
+
+log = logging.getLogger(__name__)
 
 LATEST = "latest.json"
 SEEN = "_work/seen/"
+
+_ANY_DAY = "9999-12-31"
+_MOVES = 20  # tries to move latest.json; each lost one means that somebody else moved it
 
 
 def is_version(name: str) -> bool:
@@ -26,70 +34,111 @@ def version_key(version: str) -> tuple[str, int]:
     return date, int(number or 0)
 
 
+def is_complete(store: Store, version: str) -> bool:
+    """Say whether a version is a snapshot, and not one that was begun or taken back."""
+    return store.exists(f"{version}/{SUCCESS}")
+
+
+def newest_version(store: Store, date: str) -> str | None:
+    """Return the newest complete snapshot up to the day ``date``, ``YYYY-MM-DD``, whatever ``latest.json`` names."""
+    names = [name for name in store.folders() if is_version(name) and version_key(name)[0] <= date]
+    newest_first = sorted(names, key=version_key, reverse=True)
+    return next((name for name in newest_first if is_complete(store, name)), None)
+
+
 def read_latest(store: Store) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the latest snapshot's ``snapshot.json`` and the ETag of ``latest.json``; ``None`` before the first one.
+    """Return the ``snapshot.json`` of the snapshot that ``latest.json`` names, and the pointer's ETag.
 
     Raises:
-        StorageError: ``latest.json`` names a snapshot that is not there.
+        VerificationError: there is no such snapshot, or it is damaged.
     """
     version, etag = read_pointer(store)
-    return _read_snapshot(store, version), etag
+    return None if version is None else read_snapshot(store, version), etag
 
 
 def read_base(store: Store, date: str) -> dict[str, Any] | None:
-    """Return the ``snapshot.json`` with which a snapshot of the day ``date`` is to be compared; errors as above.
+    """Return the ``snapshot.json`` with which a snapshot of the day ``date`` is to be compared, or ``None``.
 
-    That is the latest one; for a day before it, the newest one up to that day. ``None`` where there is none.
+    Raises:
+        VerificationError: it is missing, or is not what was published.
     """
-    return _read_snapshot(store, base_version(store, date))
+    version = newest_version(store, date)
+    return None if version is None else read_snapshot(store, version)
 
 
-def base_version(store: Store, date: str) -> str | None:
-    """Return the version with which a snapshot of the day ``date`` is to be compared; see :func:`read_base`."""
-    latest, _ = read_pointer(store)
-    if latest is None or version_key(latest)[0] <= date:
-        return latest
-    earlier = [name for name in store.folders() if is_version(name) and version_key(name)[0] <= date]
-    newest_first = sorted(earlier, key=version_key, reverse=True)
-    return next((name for name in newest_first if store.exists(f"{name}/{SUCCESS}")), None)
-
-
-def _read_snapshot(store: Store, version: str | None) -> dict[str, Any] | None:
-    if version is None:
-        return None
-    snapshot = store.get_json(f"{version}/snapshot.json")
-    if snapshot is None:
-        raise StorageError(
-            f"{store.uri(version)}/snapshot.json is missing, although {LATEST} or {SUCCESS} says that this is a "
-            f"snapshot. Restore it; or write the version of a complete one into {store.uri(LATEST)}."
-        )
-    return snapshot
+def read_snapshot(store: Store, version: str) -> dict[str, Any]:
+    """Return the ``snapshot.json`` of a complete snapshot; errors as :func:`read_base`."""
+    body = read_file(store, version, "snapshot.json", read_sums(store, version))
+    return parse_json(body, store.uri(f"{version}/snapshot.json"))
 
 
 def read_pointer(store: Store) -> tuple[str | None, str | None]:
-    """Return the version that ``latest.json`` names and the file's ETag; ``None`` before the first snapshot.
+    """Return the version that ``latest.json`` names and the file's ETag.
 
-    Raises:
-        StorageError: ``latest.json`` names no version.
+    No version where there is no such file, or where it names none: that is logged, and the next run writes it anew.
     """
     try:
-        body, etag = store.get_with_etag(LATEST)
+        found = store.fetch(LATEST)
     except MissingObjectError:
         return None, None
-    version = parse_json(body, store.uri(LATEST)).get("version")
-    if not isinstance(version, str) or not is_version(version):
-        raise StorageError(f"{store.uri(LATEST)} names no version. Write the version of a complete snapshot into it.")
-    return version, etag
+    try:
+        version = parse_json(found.body, store.uri(LATEST)).get("version")
+    except DamagedObjectError:
+        version = None
+    if isinstance(version, str) and is_version(version):
+        return version, found.etag
+    log.warning("%s names no version; the next run of the DAG writes it anew", store.uri(LATEST))
+    return None, found.etag
+
+
+def is_behind(store: Store, version: str) -> bool:
+    """Say whether ``latest.json`` does not name a snapshot although there is none that is newer."""
+    return read_pointer(store)[0] != version and newest_version(store, _ANY_DAY) == version
+
+
+def move_latest(store: Store, version: str) -> None:
+    """Point ``latest.json`` at a snapshot that was verified, unless it names a later one.
+
+    Where it names none that is complete, and a later one than ``version`` is, it is left to that one's own run.
+
+    Raises:
+        PublishConflictError: the store refused again and again.
+        StorageError: it did not answer.
+    """
+    snapshot = read_snapshot(store, version)
+    body = json_bytes({name: snapshot[name] for name in ("version", "uri", "manifest_sha256")})
+    for _ in range(_MOVES):
+        latest, etag = read_pointer(store)
+        sound = latest is not None and is_complete(store, latest)
+        last = latest if sound else newest_version(store, _ANY_DAY)
+        if last and (version_key(last) > version_key(version) or (sound and latest == version)):
+            log.info("%s stays as it is: %s is complete", LATEST, last)
+            return
+        if etag and not sound:
+            log.warning("%s named %s, which is no complete snapshot; it is mended", LATEST, latest or "nothing")
+        try:
+            store.put(LATEST, body, only_if_absent=etag is None, only_if_etag=etag)
+        except PreconditionFailedError:
+            log.info("%s was moved meanwhile, or an answer was lost; looking again", LATEST)
+        else:
+            return
+    raise PublishConflictError(
+        f"{version} is published, but {store.uri(LATEST)} could not be moved: the store refused If-Match "
+        f"{_MOVES} times. Run the task verify again. If it lasts, the store does not understand its own ETags; set "
+        "CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
+    )
 
 
 def read_seen(store: Store, version: str) -> dict[str, Any] | None:
     """Return ``revisions`` and ``fingerprint`` that were found to give the same content as a version, if any were."""
-    return store.get_json(_seen_name(version))
+    name = _seen_name(version)
+    body, _ = find_sealed(store, name)
+    return None if body is None else parse_json(body, store.uri(name))
 
 
 def remember_seen(store: Store, version: str, revisions: Mapping[str, str], fingerprint: str) -> None:
     """Note that these revisions give the same content as a version, so that no later run builds them again."""
-    store.put_json(_seen_name(version), {"revisions": dict(revisions), "fingerprint": fingerprint})
+    put_sealed(store, _seen_name(version), json_bytes({"revisions": dict(revisions), "fingerprint": fingerprint}))
 
 
 def _seen_name(version: str) -> str:

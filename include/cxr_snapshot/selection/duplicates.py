@@ -91,10 +91,11 @@ def _judge(cluster: pd.DataFrame) -> Iterator[_Verdict]:
         for index in inside.index:
             yield _Verdict(index, "too_many_lookalikes", f"one of {different} different pictures that look alike")
     elif _contradictory(cluster):
-        for index in inside.index:
-            partners = cluster.drop(index)
-            named = [_relation(cluster.loc[index], partner) for _, partner in partners.head(MAX_NAMED).iterrows()]
-            more = [f"{len(partners) - MAX_NAMED} more"] if len(partners) > MAX_NAMED else []
+        first = [(index, partner) for index, partner in cluster.head(MAX_NAMED + 1).iterrows()]
+        more = [f"{len(cluster) - 1 - MAX_NAMED} more"] if len(cluster) - 1 > MAX_NAMED else []
+        for index, row in inside.iterrows():
+            partners = [partner for other, partner in first if other != index][:MAX_NAMED]
+            named = [_relation(row, partner) for partner in partners]
             yield _Verdict(index, "duplicate_across_classes", "; ".join(named + more))
     elif len(inside):
         best = inside.iloc[0]

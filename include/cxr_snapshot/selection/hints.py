@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import unicodedata
+import re
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 import pandas as pd
 
+from cxr_snapshot.sources.identities import visible
+
 NO_HINT = "none"
+MAX_NAMED = 10  # candidates that a hint lists
+
+_LONGEST = 255  # characters in a file's name
 
 
 def similar_files(ledger: pd.DataFrame) -> pd.Series:
@@ -26,7 +32,7 @@ def similar_files(ledger: pd.DataFrame) -> pd.Series:
         by_stem[source, _stem(path)].append(path)
     lost = ledger[~ledger["in_upstream"] & ledger["path"].notna()]
     names = zip(lost.index, lost["source"], lost["path"], strict=True)
-    return _texts({index: by_stem[source, _stem(path)] for index, source, path in names})
+    return _texts({index: _first(by_stem, source, _stem(path)) for index, source, path in names})
 
 
 def similar_rows(ledger: pd.DataFrame) -> pd.Series:
@@ -43,14 +49,18 @@ def similar_rows(ledger: pd.DataFrame) -> pd.Series:
     by_stem = defaultdict[tuple[str, str], list[str]](list)
     for source, line, path in zip(named["source"], named["metadata_line"], named["path"], strict=True):
         by_stem[source, _stem(path)].append(f"line {line} names {path}")
-    found = {}
+    by_cell = defaultdict[tuple[str, str], list[str]](list)
+    for source, line, cells in zip(unread["source"], unread["metadata_line"], unread["evidence"], strict=True):
+        for cell in {PurePosixPath(cell).name.strip() for cell in re.split(r",|: ", cells)}:
+            by_cell[source, cell].append(f"line {line} holds the name but cannot be read")
     without_row = ledger[ledger["in_upstream"] & ledger["metadata_line"].isna()]
-    for index, source, path in zip(without_row.index, without_row["source"], without_row["path"], strict=True):
-        name = PurePosixPath(path).name
-        holds = unread["source"].eq(source) & unread["evidence"].str.contains(name, regex=False)
-        lines = [f"line {line} holds the name but cannot be read" for line in unread.loc[holds, "metadata_line"]]
-        found[index] = by_stem[source, _stem(name)] + lines
-    return _texts(found)
+    names = zip(without_row.index, without_row["source"], without_row["path"], strict=True)
+    return _texts(
+        {
+            index: [*_first(by_stem, source, _stem(path)), *_first(by_cell, source, PurePosixPath(path).name)]
+            for index, source, path in names
+        }
+    )
 
 
 def _texts(found: dict[object, list[str]]) -> pd.Series:
@@ -58,6 +68,17 @@ def _texts(found: dict[object, list[str]]) -> pd.Series:
     return pd.Series(texts, index=list(found), dtype="string")
 
 
+def _first(known: Mapping[tuple[str, str], list[str]], source: str, name: str) -> list[str]:
+    """Return the first of what is known under a name, and how many more there are: a text for each stays short."""
+    names = known.get((source, name), [])
+    return names[:MAX_NAMED] + ([f"{len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else [])
+
+
 def _stem(path: str) -> str:
-    """Return the name without folder, extension, case and the ways to write an accent."""
-    return unicodedata.normalize("NFC", PurePosixPath(path).stem).casefold().strip()
+    """Return the name without folder, extension, case and the ways to write an accent.
+
+    Accents are left as they are in a name that is longer than any file's, since to sort many of them takes time that
+    grows with the square of their number.
+    """
+    stem = PurePosixPath(path).stem
+    return (visible(stem) if len(stem) <= _LONGEST else stem).casefold().strip()

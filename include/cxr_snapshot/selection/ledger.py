@@ -11,14 +11,28 @@ from cxr_snapshot.progress import listed
 from cxr_snapshot.selection.balance import class_counts
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import get_sealed_table, put_sealed_table
 from cxr_snapshot.tables import LEDGER_SCHEMA
 
 log = logging.getLogger(__name__)
 
+_TASKS = {"filtered": "filter", "balanced": "balance"}  # which writes what
+
 
 def load_ledger(store: Store, folder: str, stage: str) -> pd.DataFrame:
-    """Return the ledger that a stage left in the run's folder, columns of ``LEDGER_SCHEMA``."""
-    return store.get_table(f"{folder}/{stage}.parquet")
+    """Return the ledger that a stage left in the run's folder, columns of ``LEDGER_SCHEMA``.
+
+    Args:
+        store: where it is.
+        folder: the run's folder.
+        stage: ``filtered`` or ``balanced``.
+
+    Raises:
+        MissingObjectError: there is none.
+        DamagedObjectError: it is not what the stage wrote.
+    """
+    remedy = f"Clear the task {_TASKS[stage]} and run again."
+    return get_sealed_table(store, f"{folder}/{stage}.parquet", remedy)
 
 
 def in_order(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -33,7 +47,7 @@ def save_ledger(store: Store, folder: str, stage: str, ledger: pd.DataFrame) -> 
         Small facts for the XCom: address of the ``ledger``, ``counts`` by class, ``excluded`` by rule.
     """
     name = f"{folder}/{stage}.parquet"
-    store.put_table(name, ledger, LEDGER_SCHEMA)
+    put_sealed_table(store, name, ledger, LEDGER_SCHEMA)
     counts, excluded = class_counts(ledger), excluded_by_rule(ledger)
     log.info("%s; excluded %s; table %s", listed(counts), listed(excluded) or "nothing", store.uri(name))
     return {"ledger": store.uri(name), "counts": counts, "excluded": excluded}

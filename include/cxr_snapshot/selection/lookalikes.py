@@ -7,10 +7,10 @@ from collections.abc import Iterable
 import pandas as pd
 import pyarrow as pa
 
-from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.selection.duplicates import MAX_DISTANCE
 from cxr_snapshot.selection.linking import close_fingerprints
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 
 # The distance is part of the name: numbers that were given for another one say nothing.
 _NAME = f"_work/lookalikes/{MAX_DISTANCE}.parquet"
@@ -28,13 +28,12 @@ def find_lookalikes(store: Store, fingerprints: Iterable[str]) -> dict[str, int]
     labels = [int(label) for label in close_fingerprints(every, MAX_DISTANCE, known)]
     found = dict(zip(every, labels, strict=True))
     if found.keys() != known.keys():
-        store.put_table(_NAME, pd.DataFrame({"phash": every, "number": labels}), _SCHEMA)
+        put_sealed_table(store, _NAME, pd.DataFrame({"phash": every, "number": labels}), _SCHEMA)
     return found
 
 
 def _load(store: Store) -> dict[str, int]:
-    try:
-        table = store.get_table(_NAME)
-    except MissingObjectError:
+    table = find_sealed_table(store, _NAME)
+    if table is None:
         return {}
     return dict(zip(table["phash"], table["number"].astype(int), strict=True))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from pathlib import PurePosixPath
 
 import pandas as pd
 
+from cxr_snapshot.errors import GuardError
 from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.tables import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}  # the formats of inspection.FORMATS
 
+NAME_DIGITS = 16  # that two among a million images agree in them has a chance of 1 in 37 million
 
 _DIGEST_ROWS = 10_000
 
@@ -20,18 +20,49 @@ _DIGEST_ROWS = 10_000
 def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
     """Return the records that are in, with the name of their file in the snapshot, sorted by it.
 
-    A name is ``images/<class>/<source>__<stem>.<extension of the true format>``. Where two candidates would get the
-    same name on a file system that ignores case, both get the first twelve digits of their SHA-256 as well.
+    Raises:
+        GuardError: two of them would get the same name.
     """
-    named = ["rule", "source", "path", "class", "sha256", "format"]
-    candidates = ledger.loc[ledger["rule"].isna() | ledger["rule"].eq("not_drawn"), named]
-    stems = candidates["source"] + "__" + candidates["path"].map(_safe_stem)
-    clash = (candidates["class"] + "/" + stems.str.lower()).duplicated(keep=False)
-    stems = stems.mask(clash, stems + "__" + candidates["sha256"].str[:12])
-    names = "images/" + candidates["class"] + "/" + stems + "." + candidates["format"].map(_EXTENSIONS)
-    files = names[candidates["rule"].isna()].sort_values()
+    named = ledger.loc[ledger["rule"].isna(), ["class", "source", "sha256", "format"]]
+    names = [file_name(*facts) for facts in named.itertuples(index=False, name=None)]
+    files = pd.Series(names, index=named.index, dtype="string").sort_values()
+    if files.duplicated().any():
+        raise GuardError(_clash(ledger, files[files.duplicated(keep=False)]))
     columns = [name for name in MANIFEST_COLUMNS if name != "file"]
     return conform(ledger.loc[files.index, columns].assign(file=files), MANIFEST_SCHEMA)
+
+
+def file_name(kind: str, source: str, sha256: str, image_format: str) -> str:
+    """Return where an image lies in every snapshot that has it: ``images/<CLASS>/<source>-<16 digits>.<extension>``.
+
+    Nothing of it comes from upstream's own name, which may have any length, collide with another one, or hold words
+    such as ``train`` in which a loader reads a split.
+
+    Args:
+        kind: its class.
+        source: name of the collection.
+        sha256: of its bytes, in hex; the name has the first ``NAME_DIGITS`` of them.
+        image_format: as inspected, such as ``JPEG``; gives the extension.
+    """
+    return f"images/{kind}/{source}-{sha256[:NAME_DIGITS]}.{_EXTENSIONS[image_format]}"
+
+
+def named_by_content(file: str, sha256: str) -> bool:
+    """Say whether ``file`` is a name as above; before schema version 2, names were made of upstream's."""
+    return f"-{sha256[:NAME_DIGITS]}." in file
+
+
+def _clash(ledger: pd.DataFrame, files: pd.Series) -> str:
+    """Say which records would share the first of ``files``, all of which occur more than once."""
+    same = ledger.loc[files.index[files.eq(files.iloc[0])], ["source", "path", "sha256"]]
+    two = " and ".join(
+        f"{source}:{path[:100]!r} (SHA-256 {sha256})"
+        for source, path, sha256 in same.head(2).itertuples(index=False, name=None)
+    )
+    return (
+        f"{files.iloc[0]} would be the name of {len(same)} images, such as {two}. Nothing is published; the previous "
+        "snapshot stays the latest. Report this with the run's balanced.parquet."
+    )
 
 
 def excluded_records(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -51,10 +82,3 @@ def content_digest(manifest: pd.DataFrame) -> str:
         rows = manifest[columns].iloc[start : start + _DIGEST_ROWS]
         digest.update(csv_bytes(rows, header=start == 0))
     return digest.hexdigest()
-
-
-def _safe_stem(path: str) -> str:
-    """Return the file's name without image extension, in characters that every file system and URL takes."""
-    name = PurePosixPath(path).name.strip()
-    stem = re.sub(r"(\.(jpe?g|png|webp|gif|bmp|tiff?))+$", "", name, flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", stem).strip("._") or "image"

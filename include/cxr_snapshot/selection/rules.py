@@ -9,8 +9,8 @@ import pandas as pd
 
 from cxr_snapshot.selection.hints import similar_files, similar_rows
 from cxr_snapshot.settings import ANY_LICENCE, KNOWN_LICENCES, NO_NODERIVATIVES, PREFER_UPSTREAM
-from cxr_snapshot.sources.words import CLASS_OF_FINDING, licence_kind
-from cxr_snapshot.tables import LEDGER_SCHEMA, conform
+from cxr_snapshot.sources.words import CLASS_OF_FINDING, NOT_LABELLED, licence_kind
+from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 # Who says that such records are to be left out; docs/rules.md explains these words.
 _SCHEMA = "SCHEMA.md"
@@ -18,6 +18,14 @@ _PAPER = "paper"
 _HISTORY = "history"
 _LAYOUT = "layout"
 _PROJECT = "project"
+
+
+_MOST_RULES, _SHOWN = 5, 100  # that a remedy lists, and characters of an example there
+_LITTER = ("mac_metadata", "nested_copy", "blank_row", "duplicate_row")
+
+# A patient who has one of these by any record is in no class of a higher number.
+_DISEASES = {"covid": 0, "viral": 1, "bacterial": 1, "pneumonia": 1, "other": 2}
+_RANKS = {"COVID": 0, "PNEUMONIA": 1, "NORMAL": 3}
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,11 @@ RULES = (
         "nested_copy",
         "The zip holds its content twice; this is the second copy of a file that is there.",
         origin=_LAYOUT,
+    ),
+    Rule(
+        "unusable_name",
+        "The path holds a control character, a backslash, bytes that are no UTF-8, or more than 1,024 bytes.",
+        warn=True,
     ),
     Rule("blank_row", "An empty line in metadata.csv.", origin=_HISTORY),
     Rule(
@@ -114,7 +127,7 @@ RULES = (
     Rule(
         "not_xray",
         "Not a projection radiograph.",
-        lambda facts: facts["modality_kind"].ne("X-ray"),
+        lambda facts: ~facts["modality_kind"].isin(["X-ray", NOT_LABELLED]),
         ("modality", "view"),
         origin=_SCHEMA,
     ),
@@ -129,9 +142,15 @@ RULES = (
     Rule(
         "other_finding",
         "The finding is none of those that are collected from this source.",
-        lambda facts: facts["class"].isna(),
+        lambda facts: facts["class"].isna() & facts["finding_kind"].ne(NOT_LABELLED),
         ("finding",),
         origin=_SCHEMA,
+    ),
+    Rule(
+        "patient_of_another_class",
+        "Another row says that this patient has another disease, and no patient is in two classes.",
+        lambda facts: facts["diseases"].notna(),
+        ("diseases",),
     ),
     Rule(
         "unknown_view",
@@ -144,9 +163,16 @@ RULES = (
     Rule(
         "unwanted_view",
         "The view is not among those asked for.",
-        lambda facts: ~facts["view_wanted"],
+        lambda facts: ~facts["view_wanted"] & facts["view_kind"].ne(NOT_LABELLED),
         ("view",),
         origin=_PAPER,
+    ),
+    Rule(
+        "not_labelled",
+        "Upstream has not looked yet: finding, view or modality is empty or a placeholder such as todo.",
+        lambda facts: facts[["finding_kind", "view_kind", "modality_kind"]].isin([NOT_LABELLED]).any(axis=1),
+        ("finding", "view", "modality"),
+        origin=_HISTORY,
     ),
     Rule(
         "licence_not_allowed",
@@ -162,14 +188,31 @@ RULES = (
         ("detail",),
     ),
     Rule(
-        "too_many_pixels", "So large that it may be a decompression bomb.", _has_problem("too_many_pixels"), ("detail",)
+        "too_many_pixels",
+        "So large that it may be a decompression bomb, or that decoding could take all memory.",
+        _has_problem("too_many_pixels"),
+        ("detail",),
     ),
     Rule("multiple_frames", "The file holds several pictures.", _has_problem("multiple_frames"), ("detail",)),
     Rule("too_small", "Too small to show a chest.", _has_problem("too_small"), ("detail",)),
+    Rule("impossible_shape", "So long and thin that it shows no chest.", _has_problem("impossible_shape"), ("detail",)),
+    Rule(
+        "too_many_scans",
+        "A JPEG that draws its pixels over and over, so that decoding could take minutes.",
+        _has_problem("too_many_scans"),
+        ("detail",),
+    ),
     Rule(
         "truncated_or_damaged",
-        "The file cannot be decoded to its end.",
+        "The file cannot be decoded to its end, or only with faults.",
         _has_problem("truncated_or_damaged"),
+        ("detail",),
+        warn=True,
+    ),
+    Rule(
+        "invisible",
+        "Nothing can be seen: nearly all pixels are transparent or of one shade.",
+        _has_problem("invisible"),
         ("detail",),
         warn=True,
     ),
@@ -232,9 +275,30 @@ def excluded_by_rule(ledger: pd.DataFrame) -> dict[str, int]:
     return {rule.name: int(counts[rule.name]) for rule in RULES if rule.name in counts}
 
 
+def taken_by_class(ledger: pd.DataFrame) -> dict[str, str]:
+    """Say for each class which rules left out its images, and those that might have been of it, each with an example.
+
+    Rules that leave out litter and second copies take nothing from a class.
+    """
+    out = ledger[ledger["rule"].notna() & ~ledger["rule"].isin(_LITTER)]
+    return {name: _taken(out[out["class"].isna() | out["class"].eq(name)]) for name in CLASSES}
+
+
+def _taken(out: pd.DataFrame) -> str:
+    lines = "line " + out["metadata_line"].astype("string")
+    names = dict(zip(out["rule"], out["path"].fillna(lines).str[:_SHOWN], strict=True))
+    counts = out["rule"].value_counts().head(_MOST_RULES)
+    return ", ".join(f"{rule} {count} (such as {names[rule]})" for rule, count in counts.items()) or "none"
+
+
 def warnings_of(ledger: pd.DataFrame) -> list[str]:
-    """Return a sentence for each rule that people should hear of, with its count and some of the evidence."""
-    found = []
+    """Return a sentence for each rule that people should hear of, with its count and some of the evidence.
+
+    The first one is about cells of the tables that were not read as they stand there.
+    """
+    mended = ledger["mended"].dropna()
+    examples = "; ".join(sorted(set(mended.str[:100]))[:5])
+    found = [f"{len(mended)} rows hold cells that look damaged: {examples}"] if len(mended) else []
     for rule in RULES:
         hits = ledger[ledger["rule"].eq(rule.name)] if rule.warn else ledger.head(0)
         if len(hits):
@@ -252,6 +316,7 @@ def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str, licences
     facts = ledger.drop(columns=found, errors="ignore").merge(inspections, on="sha256", how="left")
     if controls == PREFER_UPSTREAM:
         facts["class"] = facts["class"].fillna(facts["finding_kind"].map(CLASS_OF_FINDING))
+    facts["diseases"] = _diseases(facts)
     has_table = facts["source"].isin(facts.loc[facts["metadata_line"].notna(), "source"])
     return facts.assign(
         has_table=has_table,
@@ -260,6 +325,20 @@ def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str, licences
         similar_files=similar_files(facts[has_table]),
         similar_rows=similar_rows(facts[has_table]),
     )
+
+
+def _diseases(facts: pd.DataFrame) -> pd.Series:
+    """Name what a record's patient has by another record that bars this one from its class; null for most.
+
+    COVID-19 goes before pneumonia, and each disease, also one that makes no class, before none. What is said counts
+    wherever it is said: also of a CT, of a file that is not there, of a picture that is out.
+    """
+    said = facts[["patient_id", "finding", "metadata_line"]].assign(rank=facts["finding_kind"].map(_DISEASES))
+    worst = said.dropna(subset=["patient_id", "rank"]).sort_values(["rank", "metadata_line"])
+    worst = worst.drop_duplicates("patient_id").set_index("patient_id")
+    told = worst["finding"] + (" in line " + worst["metadata_line"].astype("string")).fillna("")
+    barred = facts["patient_id"].map(worst["rank"]).lt(facts["class"].map(_RANKS))
+    return facts["patient_id"].map(told).where(barred)
 
 
 def _licence_allowed(licenses: pd.Series, licences: str) -> pd.Series:

@@ -122,5 +122,6 @@ def _split(group: str, salt: str) -> str:
 
 def _natural(name: str) -> tuple[Any, ...]:
     """Return a sort key that compares numbers inside the name as numbers."""
-    parts = re.split(r"([0-9]+)", name)  # text and digits by turns
-    return (*(int(part) if place % 2 else part for place, part in enumerate(parts)), name)
+    parts = re.split(r"0*([0-9]+)", name)  # text and digits by turns
+    # More digits are a larger number; to make numbers of them would fail where there are thousands.
+    return (*((len(part), part) if place % 2 else part for place, part in enumerate(parts)), name)

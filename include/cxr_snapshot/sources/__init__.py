@@ -28,6 +28,8 @@ def build_sources(settings: Settings) -> dict[str, Source]:
 
 
 def about(name: str) -> About:
-    """Return what people must know of a source."""
-    found: About = resolve_name(SOURCES[name]).about
+    """Return what people must know of a source; next to nothing of one that an older or newer version knew."""
+    from cxr_snapshot.sources.base import UNKNOWN
+
+    found: About = resolve_name(SOURCES[name]).about if name in SOURCES else UNKNOWN
     return found

@@ -38,6 +38,16 @@ class About:
         return f"{self.title}, {self.url}"
 
 
+UNKNOWN = About(
+    title="A collection that this version does not know",
+    url="",
+    shows="what this version does not know",
+    licence="The licence of some images is not known to this version.",
+    limit="",
+    citation="",
+)
+
+
 @dataclass(frozen=True)
 class Revision:
     """One pinned state of a source.

@@ -16,12 +16,22 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import About
 from cxr_snapshot.sources.github import GithubRepository
 from cxr_snapshot.sources.http import Sleep
-from cxr_snapshot.sources.sheets import COMMON_LOOKS, Form, read_sheet
-from cxr_snapshot.sources.words import FindingKind, modality, plain, remember, view_kind
+from cxr_snapshot.sources.identities import visible
+from cxr_snapshot.sources.sheets import COMMON_LOOKS, TEXT, Form, read_sheet
+from cxr_snapshot.sources.words import (
+    NOT_LABELLED,
+    PLACEHOLDERS,
+    FindingKind,
+    modality,
+    plain,
+    remember,
+    view_kind,
+)
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
 METADATA = "metadata.csv"
 _IMAGES = "images/"
+_MAX_NAMED = 10  # rows of one file that the evidence lists
 
 ABOUT = About(
     title="COVID-19 Image Data Collection",
@@ -42,23 +52,46 @@ ABOUT = About(
 }""",
 )
 
-# A finding is a path, a single label, or several labels joined by commas.
+# A finding is a path, a single label, or several labels joined by commas. In June 2020 the single labels became whole
+# names of diseases for some weeks.
 _COVID = {"covid-19", "sars-cov-2"}
 
 _VIRAL = {
     *("viral", "sars", "mers", "mers-cov", "influenza", "h1n1", "varicella", "herpes"),
+    *("influenza a pneumonia", "varicella pneumonia", "herpes pneumonia"),
     "swine-origin influenza a (h1n1) viral pneumonia",
 }
 _BACTERIAL = {
     *("bacterial", "streptococcus", "klebsiella", "chlamydophila", "legionella", "e.coli", "mycoplasma"),
-    *("staphylococcus", "mrsa", "nocardia"),
+    *("staphylococcus", "mrsa", "nocardia", "legionella pneumonia", "pneumococcal pneumonia"),
+    *("mycoplasma bacterial pneumonia", "atypical pneumonia: mycoplasma"),
 }
 
 _NORMAL = {"no finding"}
 
-_OTHER = {"fungal", "pneumocystis", "aspergillosis", "lipoid", "aspiration", "tuberculosis", "unknown"}
+_FUNGAL = {
+    *("fungal", "pneumocystis", "pneumocystis pneumonia", "pneumocystis jirovecii pneumonia"),
+    *("aspergillosis", "invasive aspergillosis", "allergic bronchopulmonary aspergillosis"),
+}
+_NO_INFECTION = {
+    *("lipoid", "lipoid pneumonia", "aspiration", "aspiration pneumonia"),
+    *("eosinophilic pneumonia", "chronic eosinophilic pneumonia"),
+    *("organizing pneumonia", "cryptogenic organizing pneumonia", "cryptogenic organising pneumonia"),
+    *("desquamative interstitial pneumonia", "lymphocytic interstitial pneumonia", "usual interstitial pneumonia"),
+    *("unusual interstitial pneumonia", "accelerated phase usual interstitial pneumonia"),
+    "healed varicella pneumonia",  # what an old infection left
+}
+_PLACE_OR_LOOK = {
+    *("lobar pneumonia", "multilobar pneumonia", "round pneumonia", "flitting pneumonia"),
+    "left upper lobe consolidation due to pneumonia",
+    "left upper lobe pneumonia and pectus excavatum",
+    "hemithorax white-out (pneumonia)",
+}
+_OTHER = {*_FUNGAL, *_NO_INFECTION, *_PLACE_OR_LOOK, "tuberculosis", "spinal tuberculosis"}
 
 _UNSPECIFIC = {"pneumonia", "ards"}  # name no cause; `ARDS` may follow from any of them
+
+_PLACEHOLDERS = PLACEHOLDERS | {"suspected covid-19"}  # a suspicion is no diagnosis
 
 
 _FOLDERS = {"images", "volumes"}
@@ -70,15 +103,19 @@ def finding_kind(finding: str | None) -> FindingKind | None:
 
     ``covid`` where any of its labels is COVID-19. ``viral`` and ``bacterial`` are pneumonias of that cause alone,
     ``normal`` is ``No Finding`` alone, and ``other`` is all else: fungal or mixed causes, pneumonia of unknown cause.
+    ``not labelled`` is a placeholder for a label, such as ``todo``, or an empty cell.
     """
-    labels = {plain(label) for part in (finding or "").split(",") for label in part.split("/")}
+    every = {plain(label) for part in (finding or "").split(",") for label in part.split("/")}
+    labels = every - {""} or every
     if labels & _COVID:
         return "covid"
-    if not labels <= _VIRAL | _BACTERIAL | _NORMAL | _OTHER | _UNSPECIFIC:
+    if not labels <= _VIRAL | _BACTERIAL | _NORMAL | _OTHER | _UNSPECIFIC | _PLACEHOLDERS:
         return None
     if labels == _NORMAL:
         return "normal"
     causes = labels - _UNSPECIFIC
+    if causes and causes <= _PLACEHOLDERS:
+        return NOT_LABELLED
     if causes and causes <= _VIRAL:
         return "viral"
     return "bacterial" if causes and causes <= _BACTERIAL else "other"
@@ -104,7 +141,7 @@ FORM = Form(
     needed_with={"folder": "modality"},
     looks={
         **COMMON_LOOKS,
-        "finding": lambda text: text.lower() != "unknown" and finding_kind(text),  # may stand in any column
+        "finding": finding_kind,
         "folder": folder,
     },
     expected={
@@ -176,14 +213,22 @@ def covid_records(inventory: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFra
         Ledger rows. Every image and every row is there exactly once. Where several rows name one file, the first goes
         with it and the others are excluded as ``duplicate_row``; they keep the file's path and their own patient, so
         that the patients can be linked. Where such rows disagree about the kind of finding, view or modality, the image
-        is excluded as ``contradictory_rows``.
+        is excluded as ``contradictory_rows``. A row whose file is not there goes with the one whose name looks the
+        same, where there is one such.
     """
-    kinds = metadata["finding"].map(finding_kind, na_action="ignore")
+    images = inventory.loc[inventory["path"].ne(METADATA), ["path", "sha256", "bytes", "ignored"]]
+    kinds = metadata["finding"].fillna("").map(finding_kind)
+    stated = metadata["folder"].map(_folder, na_action="ignore").fillna("images") + "/" + metadata["filename"]
+    paths = _matched(stated, images["path"]).astype(TEXT)
+    meant = ("file " + stated.map(ascii, na_action="ignore").astype(TEXT) + " is read as " + paths).where(
+        paths.ne(stated)
+    )
     rows = metadata.assign(
-        path=metadata["folder"].map(_folder, na_action="ignore").fillna("images") + "/" + metadata["filename"],
+        path=paths,
+        mended=(metadata["mended"] + "; " + meant).fillna(metadata["mended"]).fillna(meant),
         finding_kind=kinds,
-        view_kind=metadata["view"].map(view_kind, na_action="ignore"),
-        modality_kind=metadata["modality"].map(modality, na_action="ignore"),
+        view_kind=metadata["view"].fillna("").map(view_kind),
+        modality_kind=metadata["modality"].fillna("").map(modality),
         folder_kind=metadata["folder"].map(folder, na_action="ignore"),
         **{"class": kinds.map({"covid": "COVID"})},
         subtype=kinds.where(kinds.isin(["viral", "bacterial"])),
@@ -198,7 +243,6 @@ def covid_records(inventory: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFra
     rows.loc[repeated, "evidence"] = [
         f"{path!r} is also named in line {first_lines[path]}" for path in rows.loc[repeated, "path"]
     ]
-    images = inventory.loc[inventory["path"].ne(METADATA), ["path", "sha256", "bytes", "ignored"]]
     matching = rows["rule"].isna() & rows["path"].isin(images["path"])
     with_image = images.merge(rows[matching], on="path", how="left")
     disputes = _disputes(named)
@@ -217,13 +261,20 @@ def _folder(text: str) -> str:
     return folder(text) or text
 
 
+def _matched(stated: pd.Series, there: pd.Series) -> pd.Series:
+    """Return the paths that rows state, those that are not ``there`` as the only one there that looks the same."""
+    exact, looks = set(there), there.map(visible)
+    only = dict(zip(looks[~looks.duplicated(keep=False)], there[~looks.duplicated(keep=False)], strict=True))
+    return stated.map(lambda path: path if path in exact else only.get(visible(path), path), na_action="ignore")
+
+
 def _disputes(rows: pd.DataFrame) -> dict[str, str]:
     """Return what the rows of a file say of it, by path, where they disagree on what kind of image it is."""
     said: dict[str, list[pd.Series]] = {}
     for _, row in rows[rows.duplicated("path", keep=False)].iterrows():
         said.setdefault(row["path"], []).append(row)
     return {
-        path: "; ".join(f"line {row['metadata_line']}: {_words(row)}" for row in group)
+        path: "; ".join(f"line {row['metadata_line']}: {_words(row)}" for row in group[:_MAX_NAMED])
         for path, group in said.items()
         if len({_kinds(row) for row in group}) > 1
     }

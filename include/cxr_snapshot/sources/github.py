@@ -26,6 +26,7 @@ from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
 from cxr_snapshot.sources.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
+from cxr_snapshot.sources.identities import is_usable, spelt_out
 
 THREADS = 8
 LOOK_AHEAD = 2 * THREADS  # bodies that may wait in memory for their turn
@@ -102,15 +103,21 @@ class GithubRepository:
         """List the wanted files as of ``revision``.
 
         Where none of the files is known, they come from one archive, in its order; else each unknown one is fetched
-        by itself, and all come in order of path.
+        by itself, and all come in order of path. Before them come those whose path is not usable, without a body.
 
         Raises:
             SourceError: the tree is cut off, or bytes cannot be had or do not match git's hash.
         """
-        wanted = self._tree(revision.id)
+        every = self._tree(revision.id)
+        wanted = [blob for blob in every if is_usable(blob.path)]
+        odd = [
+            UpstreamFile(spelt_out(blob.path), blob.size, blob.sha, ignored="unusable_name")
+            for blob in every
+            if not is_usable(blob.path)
+        ]
         if any(blob.sha in known for blob in wanted):
-            return Listing(len(wanted), self._singly(revision.id, wanted, known))
-        return Listing(len(wanted), self._from_archive(revision.id, wanted))
+            return Listing(len(every), _both(odd, self._singly(revision.id, wanted, known)))
+        return Listing(len(every), _both(odd, self._from_archive(revision.id, wanted)))
 
     def _commit(self, ref: str, last_seen: str | None) -> str:
         url = f"{self._api}/commits/{quote(ref)}"
@@ -264,6 +271,12 @@ def _checked_sha(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", text):
         raise BadAnswerError(f"{text[:60]!r} is no SHA-1")
     return text
+
+
+def _both(first: list[UpstreamFile], rest: Iterator[UpstreamFile]) -> Iterator[UpstreamFile]:
+    """Yield all; unlike ``itertools.chain`` this can be closed, which ends the threads that fetch ahead."""
+    yield from first
+    yield from rest
 
 
 def _result(item: UpstreamFile | Future[UpstreamFile]) -> UpstreamFile:

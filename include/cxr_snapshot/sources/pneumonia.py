@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -15,6 +16,7 @@ import pandas as pd
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import About
 from cxr_snapshot.sources.http import Sleep
+from cxr_snapshot.sources.identities import patient
 from cxr_snapshot.sources.kaggle import KaggleDataset
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
@@ -41,10 +43,14 @@ ABOUT = About(
 }""",
 )
 
-_PATH = re.compile(r"chest_xray/(?:chest_xray/)?(?P<split>train|val|test)/(?P<class>NORMAL|PNEUMONIA)/[^/]+")
+# The folders above those of the splits are ``chest_xray/``, which copies of the zip lack, have twice or lie deeper in.
+_PATH = re.compile(r"(?P<above>(?:[^/]+/)*)(?P<split>train|val|test)/(?P<class>normal|pneumonia)/[^/]+", re.IGNORECASE)
+_TOP = "chest_xray"
 # Kermany et al. name files person<id>_<virus|bacteria>_<n>, and IM-<id>-<n>[-<n>] with an optional NORMAL2- prefix.
 # NORMAL2-IM-0115 and IM-0115 count as one person: to be wrongly together costs nothing, to be wrongly apart leaks.
-_PERSON = re.compile(r"person(?P<person>\d+)_(?P<cause>virus|bacteria)_\d+|(?:NORMAL2-)?IM-(?P<image>\d+)-.*")
+_PERSON = re.compile(
+    r"person(?P<person>[0-9]+)_(?P<cause>virus|bacteria)_[0-9]+|(?:NORMAL2-)?IM-(?P<image>[0-9]+)-.*", re.IGNORECASE
+)
 _FACTS = ("class", "upstream_split", "patient_id", "finding", "finding_kind", "subtype")
 _CAUSES = {"virus": "viral", "bacteria": "bacterial"}
 
@@ -72,9 +78,12 @@ def pneumonia_records(inventory: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Ledger rows, one for each member. The three upstream splits are combined; ``upstream_split`` remembers them. A
-        member outside the class folders is excluded as ``unexpected_path``.
+        member outside the class folders is excluded as ``unexpected_path``. Upper and lower case do not matter, nor
+        what is above the folders of the splits, if it is the same for all but for ``chest_xray/``; else what most
+        members have there is right.
     """
-    parts = pd.DataFrame([_facts(path) for path in inventory["path"]], index=inventory.index, columns=_FACTS)
+    above = _above(inventory.loc[inventory["ignored"].isna(), "path"])
+    parts = pd.DataFrame([_facts(path, above) for path in inventory["path"]], index=inventory.index, columns=_FACTS)
     images = inventory[["path", "sha256", "bytes"]].assign(
         rule=inventory["ignored"].mask(inventory["ignored"].isna() & parts["class"].isna(), "unexpected_path"),
         source="pneumonia",
@@ -90,17 +99,27 @@ def pneumonia_records(inventory: pd.DataFrame) -> pd.DataFrame:
     return conform(images.join(parts), LEDGER_SCHEMA)
 
 
-def _facts(path: str) -> dict[str, str | None]:
-    """Return ``_FACTS`` as far as ``path`` tells."""
+def _above(paths: pd.Series) -> tuple[str, ...]:
+    """Return the folders above those of the splits, those that most of ``paths`` have."""
+    found = Counter(_folders(place) for path in paths if (place := _PATH.fullmatch(path)))
+    return min(found, key=lambda folders: (-found[folders], folders), default=())
+
+
+def _folders(place: re.Match[str]) -> tuple[str, ...]:
+    return tuple(folder for folder in place["above"].split("/") if folder and folder.lower() != _TOP)
+
+
+def _facts(path: str, above: tuple[str, ...]) -> dict[str, str | None]:
+    """Return ``_FACTS`` as far as ``path`` tells, where it lies in the folders ``above``."""
     facts: dict[str, str | None] = dict.fromkeys(_FACTS)
-    if not (place := _PATH.fullmatch(path)):
+    if not (place := _PATH.fullmatch(path)) or _folders(place) != above:
         return facts
-    facts |= {"class": place["class"], "finding": place["class"], "upstream_split": place["split"]}
-    facts |= {"finding_kind": place["class"].lower()}
-    stem = PurePosixPath(path).stem
+    kind, stem = place["class"].upper(), PurePosixPath(path).stem
+    facts |= {"class": kind, "finding": kind, "finding_kind": kind.lower(), "upstream_split": place["split"].lower()}
     if not (name := _PERSON.fullmatch(stem)):
-        return facts | {"patient_id": f"pneumonia:{stem}"}
+        # Nothing tells whose it is, so that equal names in two classes need not be one person.
+        return facts | {"patient_id": f"pneumonia:{kind}-{patient(stem)}"}
     if name["person"]:
-        cause = _CAUSES[name["cause"]]
-        return facts | {"patient_id": f"pneumonia:person{name['person']}", "subtype": cause}
-    return facts | {"patient_id": f"pneumonia:IM-{name['image']}"}
+        cause = _CAUSES[name["cause"].lower()]
+        return facts | {"patient_id": f"pneumonia:person{patient(name['person'])}", "subtype": cause}
+    return facts | {"patient_id": f"pneumonia:IM-{patient(name['image']):0>4}"}

@@ -6,7 +6,11 @@ line number and what is wrong, and refuses a file that it would have to guess ab
 
 A row that lost or gained a cell can still have the right length, and then says things of an image that belong to other
 columns. Words of a closed vocabulary give it away: a view in the column of the modality, a file name in that of the
-folder. A cell that looks like nothing in particular proves nothing and is left to the rules.
+folder. A cell that looks like nothing in particular, or is a placeholder such as ``?``, proves nothing and is left to
+the rules.
+
+Cells are read as one line without spaces around it. What programs write for a missing value (``NA``, ``nan``) is an
+empty cell, because programs that read the published tables would take it for that too. A patient has one spelling.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import functools
 import io
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +28,7 @@ import pandas as pd
 import pyarrow as pa
 
 from cxr_snapshot.errors import MetadataError
-from cxr_snapshot.sources import words
+from cxr_snapshot.sources import identities, words
 from cxr_snapshot.tables import conform
 
 if TYPE_CHECKING:
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_AGE = 120  # years
+MAX_CELL = 2_000  # characters; of longer cells the rest is cut off
 
 TEXT = pd.StringDtype(na_value=pd.NA)
 
@@ -45,6 +50,14 @@ REMEDY = (
 
 
 _SHOWN = 300  # characters of an irregular row
+_NAMED = 40  # characters of a cell that was mended
+_EXAMPLES = 5  # of cells that were mended, which a log line names
+
+# What pandas writes or reads for a missing value.
+_MISSING = {
+    *("", "NA", "N/A", "n/a", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "<NA>", "#NA", "#N/A", "#N/A N/A"),
+    *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+}
 
 Row = dict[str, Any]  # a part of the columns of a sheet
 Looks = Mapping[str, Callable[[str], object]]
@@ -55,8 +68,10 @@ _ROW_FACTS = [
     ("problem", pa.string()),  # blank_row, ragged_row or shifted_row, else null; then all below but `raw` is null
     ("raw", pa.string()),  # what is wrong with the row and its cells, shortened
     ("note", pa.string()),  # cells of a good row that could not be read and were left empty
+    ("mended", pa.string()),  # cells of a good row that are not read as they stand there, or look damaged
 ]
 
+_AGE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
 _MONTH = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sep|oct|nov|dec)[a-z]*\.?"
 
 
@@ -126,7 +141,8 @@ class Sheet(NamedTuple):
 
     Attributes:
         rows: columns of the form's ``schema``, a row for each record of the file in its order, irregular ones included.
-            Cells are trimmed; empty ones are null, and so are columns that the file lacks.
+            Cells are trimmed and are one line of at most ``MAX_CELL`` characters; empty ones are null, and so are
+            columns that the file lacks. ``patient_id`` has the spelling of :mod:`cxr_snapshot.sources.identities`.
         columns: our names of the columns that the file has.
     """
 
@@ -157,6 +173,14 @@ def read_sheet(content: bytes, form: Form, where: str) -> Sheet:
         raise MetadataError(f"{where} has a header but no readable row. {REMEDY}")
     for found in irregularities(table).itertuples():
         log.warning("%s, line %d: %s; %s", where, found.line, found.what, found.done)
+    if mended := [
+        f"line {line}: {what}"
+        for line, what in zip(table["metadata_line"], table["mended"], strict=True)
+        if pd.notna(what)
+    ]:
+        log.warning(
+            "%s: %d rows hold cells that look damaged, such as %s", where, len(mended), "; ".join(mended[:_EXAMPLES])
+        )
     return Sheet(table, frozenset(columns))
 
 
@@ -182,6 +206,8 @@ def irregularities(table: pd.DataFrame) -> pd.DataFrame:
 
 def is_misplaced(form: Form, column: str, text: str) -> bool:
     """Say whether ``text`` looks like something, but like nothing that ``column`` can hold."""
+    if words.plain(text) in words.PLACEHOLDERS:
+        return False  # may stand in any column
     if any(form.looks[name](text) for name in form.expected[column]):
         return False  # first, because it is so for nearly every cell
     return any(matches(text) for matches in form.looks.values())
@@ -189,11 +215,10 @@ def is_misplaced(form: Form, column: str, text: str) -> bool:
 
 def age(text: str) -> float | None:
     """Return a plausible age in years, or ``None``: people also write words and ranges here."""
-    try:
-        years = float(text)
-    except ValueError:
+    if not _AGE.fullmatch(text):
         return None
-    return years if 0 <= years <= MAX_AGE else None
+    years = float(text)
+    return years if years <= MAX_AGE else None
 
 
 def complaints(cells: pd.DataFrame, form: Form) -> list[Complaint]:
@@ -239,6 +264,7 @@ def _records(text: str, where: str) -> list[tuple[int, list[str]]]:
         raise MetadataError(
             f"{where} holds a NUL byte in line {text[: text.index(chr(0))].count(chr(10)) + 1}. {REMEDY}"
         )
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # one long cell is no reason to read nothing
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     records: list[tuple[int, list[str]]] = []
     while True:
@@ -283,7 +309,7 @@ def _header(header: list[str], form: Form, where: str) -> dict[str, int]:
 
 def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most: int) -> Row:
     """Read one record that should have ``fewest`` (the named columns) to ``most`` (the header's) cells."""
-    trimmed = [cell.strip() for cell in cells]
+    trimmed = [" ".join(part.strip() for part in cell.splitlines() if part.strip()) for cell in cells]
     if not any(trimmed):
         return {"metadata_line": line, "problem": "blank_row"}
     # A row may lack the unnamed trailing cells or have more empty ones, nothing else: a cell missing in the middle
@@ -292,8 +318,27 @@ def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most
         wanted = f"{fewest} to {most}" if fewest < most else f"{fewest}"
         raw = f"{len(trimmed)} cells instead of {wanted}: {','.join(trimmed)}"
         return {"metadata_line": line, "problem": "ragged_row", "raw": raw[:_SHOWN]}
-    row = {name: trimmed[position] or None for name, position in columns.items()}
-    return row | {"metadata_line": line, "raw": ",".join(trimmed)}
+    row = {name: _cell(trimmed[position]) for name, position in columns.items()}
+    cut = [
+        f"{name} is cut after {MAX_CELL:,} characters" for name, at in columns.items() if len(trimmed[at]) > MAX_CELL
+    ]
+    mended = "; ".join([*cut, *_spell_patient(row)]) or None
+    return row | {"metadata_line": line, "raw": ",".join(trimmed)[:_SHOWN], "mended": mended}
+
+
+def _cell(text: str) -> str | None:
+    return None if text in _MISSING else text[:MAX_CELL]
+
+
+def _spell_patient(row: Row) -> Iterator[str]:
+    """Give the row's patient the one spelling that it has; yield what people should know of that."""
+    if (stated := row["patient_id"]) is None:
+        return
+    row["patient_id"] = identities.patient(stated) or None
+    if identities.looks_damaged(stated):
+        yield f"patient_id {stated[:_NAMED]!a} looks damaged"
+    if row["patient_id"] != stated:
+        yield f"patient_id {stated[:_NAMED]!a} is read as {(row['patient_id'] or '')[:_NAMED]!a}"
 
 
 def _checked(rows: list[Row], form: Form) -> list[Row]:

@@ -1,6 +1,7 @@
 """Words that more than one collection uses. Whole labels only, never parts of words: ``AP`` must not match ``APical``.
 
-A word that stands in none of these tables is quarantined by a rule with a warning, not guessed.
+A word that stands in none of these tables is quarantined by a rule with a warning, not guessed. A *placeholder* says
+that upstream has not looked yet: it is known, and means nothing.
 
 Sources: the vocabulary in https://github.com/ieee8023/covid-chestxray-dataset/blob/master/SCHEMA.md, and every value
 that occurs in the history of its ``metadata.csv``.
@@ -12,12 +13,17 @@ import functools
 import re
 from typing import Literal
 
-ViewKind = Literal["frontal", "lateral", "tomography"]
-FindingKind = Literal["covid", "viral", "bacterial", "pneumonia", "normal", "other"]
+from cxr_snapshot.sources.identities import visible
+
+NOT_LABELLED: Literal["not labelled"] = "not labelled"  # the kind of a placeholder
+ViewKind = Literal["frontal", "lateral", "tomography", "not labelled"]
+FindingKind = Literal["covid", "viral", "bacterial", "pneumonia", "normal", "other", "not labelled"]
 LicenceKind = Literal["derivatives", "no-derivatives"]
 
 # A collection has many rows and few words.
 remember = functools.lru_cache(maxsize=1024)
+
+PLACEHOLDERS = {"", "?", "-", "todo", "tbd", "unknown", "unlabeled", "unlabelled", "not labeled", "not labelled"}
 
 _VIEWS: dict[str, ViewKind] = {
     **dict.fromkeys(("pa", "posteroanterior", "ap", "anteroposterior", "ap portable"), "frontal"),
@@ -28,7 +34,7 @@ _VIEWS: dict[str, ViewKind] = {
 }
 
 
-# The class that each kind of finding makes; ``other`` makes none.
+# The class that each kind of finding makes; ``other`` and ``not labelled`` make none.
 CLASS_OF_FINDING = {
     "covid": "COVID",
     "normal": "NORMAL",
@@ -50,13 +56,13 @@ _OTHER_LICENCES = ({"apache"}, {"apache", "license"}, {"public", "domain"})
 @remember
 def view_kind(view: str | None) -> ViewKind | None:
     """Return what kind of view a ``view`` cell names, or ``None`` for a word that is not known."""
-    return _VIEWS.get(plain(view))
+    return NOT_LABELLED if plain(view) in PLACEHOLDERS else _VIEWS.get(plain(view))
 
 
 @remember
 def modality(text: str | None) -> str | None:
-    """Return ``X-ray``, ``CT`` or ``MRI``, or ``None`` for a word that is not known."""
-    return _MODALITIES.get(plain(text))
+    """Return ``X-ray``, ``CT``, ``MRI`` or ``not labelled``, or ``None`` for a word that is not known."""
+    return NOT_LABELLED if plain(text) in PLACEHOLDERS else _MODALITIES.get(plain(text))
 
 
 def sex(text: str | None) -> str | None:
@@ -82,5 +88,5 @@ def licence_kind(text: str | None) -> LicenceKind | None:
 
 
 def plain(text: str | None) -> str:
-    """Return a word in lower case, without spaces around it and with single ones inside."""
-    return " ".join((text or "").split()).lower()
+    """Return what can be seen of a word, in lower case, without spaces around it and with single ones inside."""
+    return visible(text or "").lower()

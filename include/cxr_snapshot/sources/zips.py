@@ -7,10 +7,12 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cxr_snapshot.sources.base import UpstreamFile
 from cxr_snapshot.sources.http import BadAnswerError
+from cxr_snapshot.sources.identities import is_usable, spelt_out
 
 MAX_MEMBERS = 100_000
 MAX_MEMBER = 64 * 1024**2  # bytes, of one file
@@ -49,7 +51,8 @@ def read_members(file: Path, members: Iterable[Member]) -> Iterator[UpstreamFile
             info = member.info
             body = None if member.ignored else _body(archive, info)
             name = f"crc32:{info.CRC:08x}:{info.file_size}"
-            yield UpstreamFile(info.filename, info.file_size, name, body, member.ignored)
+            path = info.filename if is_usable(info.filename) else spelt_out(info.filename)
+            yield UpstreamFile(path, info.file_size, name, body, member.ignored)
 
 
 def check_every_byte(file: Path) -> None:
@@ -64,10 +67,11 @@ def check_every_byte(file: Path) -> None:
 
 
 def classify(infos: Iterable[zipfile.ZipInfo]) -> list[Member]:
-    """Check the zip's table of contents, and say which files to ignore: ``mac_metadata`` and ``nested_copy``.
+    """Check the zip's table of contents, and say which files to ignore, by the names of rules.
 
-    Kaggle's zips often hold a second copy of everything, one folder deeper: ``a/a/b.jpg`` beside ``a/b.jpg``. Such a
-    file is a nested copy where the other one has the same size and CRC-32; else it is a file like any other.
+    Kaggle's zips often hold a second copy of everything, one folder deeper: ``a/a/b.jpg`` beside ``a/b.jpg``, at the
+    top or in a folder. Such a file is a nested copy where the other one has the same size and CRC-32; else it is a file
+    like any other.
 
     Raises:
         BadAnswerError: an encrypted file, a path that leads out of the zip or comes twice, an unusual compression, or
@@ -109,8 +113,10 @@ def _rule(info: zipfile.ZipInfo, by_path: dict[str, zipfile.ZipInfo]) -> str | N
     *folders, name = info.filename.split("/")
     if "__MACOSX" in folders or name == ".DS_Store" or name.startswith("._"):
         return "mac_metadata"
-    if len(folders) > 1 and folders[0] == folders[1]:
-        twin = by_path.get(info.filename.partition("/")[2])
+    if not is_usable(info.filename):
+        return "unusable_name"
+    for place, (one, other) in enumerate(pairwise(folders)):
+        twin = by_path.get("/".join([*folders[:place], *folders[place + 1 :], name])) if one == other else None
         if twin and (twin.CRC, twin.file_size) == (info.CRC, info.file_size):
             return "nested_copy"
     return None

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_snapshot.errors import StorageError
+from cxr_snapshot.errors import DamagedObjectError
 from cxr_snapshot.tables import to_arrow, to_frame
 
 _ROWS = 10_000  # of a table that are turned into another form at a time
@@ -46,22 +46,43 @@ def parse_json(body: bytes, where: str) -> dict[str, Any]:
     """Return the JSON object in ``body``.
 
     Raises:
-        StorageError: it is none; the text names ``where``.
+        DamagedObjectError: it is none; the text names ``where``.
     """
     try:
         value = json.loads(body)
     except ValueError as error:
-        raise StorageError(f"{where} is not JSON ({error}). Restore it from a backup or delete it.") from error
+        raise DamagedObjectError(f"{where} is damaged: it is no JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise StorageError(f"{where} is not a JSON object. Restore it from a backup or delete it.")
+        raise DamagedObjectError(f"{where} is damaged: it is no JSON object.")
     return value
 
 
 def csv_bytes(frame: pd.DataFrame, *, header: bool = True) -> bytes:
-    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing; without ``header`` the rows alone."""
-    body = io.BytesIO()
-    frame.to_csv(body, index=False, header=header, lineterminator="\n")
-    return body.getvalue()
+    """Return ``frame`` as CSV: UTF-8, commas, line feeds, nothing for missing; without ``header`` the rows alone.
+
+    Cells with a comma, a quote or any break of lines are quoted, in every version of Python.
+    """
+    rows = _Rows()
+    frame.to_csv(rows, index=False, header=header, lineterminator=_Rows.end)
+    return rows.body.getvalue()
+
+
+class _Rows(io.StringIO):
+    """Takes CSV row by row, and ends each by a line feed.
+
+    Python up to 3.12 quotes a carriage return only where it ends rows.
+    """
+
+    end = "\r\n"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = io.BytesIO()
+
+    def write(self, row: str) -> int:
+        """Take one row, with its end."""
+        self.body.write(row.removesuffix(self.end).encode() + b"\n")
+        return len(row)
 
 
 def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
@@ -73,8 +94,15 @@ def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
     return sink.getvalue()
 
 
-def read_parquet(body: bytes, columns: Sequence[str] | None) -> pd.DataFrame:
-    """Return a Parquet file as a table, or only some of its columns; piece by piece."""
-    file = pq.ParquetFile(pa.BufferReader(body))
-    pieces = [to_frame(file.read_row_group(number, columns=columns)) for number in range(file.num_row_groups)]
-    return pd.concat(pieces, ignore_index=True) if pieces else to_frame(file.read(columns=columns))
+def parse_parquet(body: bytes, where: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the Parquet file in ``body`` as a table, or only some of its columns; piece by piece.
+
+    Raises:
+        DamagedObjectError: it is none; the text names ``where``.
+    """
+    try:
+        file = pq.ParquetFile(pa.BufferReader(body))
+        pieces = [to_frame(file.read_row_group(number, columns=columns)) for number in range(file.num_row_groups)]
+        return pd.concat(pieces, ignore_index=True) if pieces else to_frame(file.read(columns=columns))
+    except (pa.ArrowException, OSError, ValueError) as error:  # which of them depends on where the damage is
+        raise DamagedObjectError(f"{where} is damaged: it is no Parquet file ({error}).") from error

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,13 +18,13 @@ import pandas as pd
 import pyarrow as pa
 
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
-from cxr_snapshot.store.encoding import json_bytes, parquet_bytes, parse_json, read_parquet
+from cxr_snapshot.store.encoding import json_bytes, parquet_bytes, parse_json, parse_parquet
 from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CopySourceTypeDef, HeadObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import CopySourceTypeDef, GetObjectOutputTypeDef, HeadObjectOutputTypeDef
 
 
 Result = TypeVar("Result")
@@ -39,6 +39,15 @@ class StoredObject:
     modified: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came with an object: its bytes, its ETag with quotes, and what its writer noted beside it."""
+
+    body: bytes
+    etag: str
+    notes: Mapping[str, str]
+
+
 class Store:
     """Objects under one prefix of one bucket.
 
@@ -48,11 +57,15 @@ class Store:
         prefix: key prefix without slashes at its ends; may be empty.
         conditional_writes: whether the store honours ``If-None-Match`` and ``If-Match``. If not, a conditional write
             looks first and then writes, so that a second writer in between is overwritten unnoticed.
+
+    Attributes:
+        damaged: names of objects that turned out to be other than they were written; see :mod:`.seals`.
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, conditional_writes: bool = True) -> None:
         self.client, self.bucket, self.prefix = client, bucket, prefix
         self.conditional_writes = conditional_writes
+        self.damaged: list[str] = []
 
     def key(self, name: str) -> str:
         """Return the full key of ``name``."""
@@ -69,11 +82,12 @@ class Store:
             MissingObjectError: there is no such object.
             StorageError: the store refused or did not answer.
         """
-        return self.get_with_etag(name)[0]
+        return self.fetch(name).body
 
-    def get_with_etag(self, name: str) -> tuple[bytes, str]:
-        """Return an object's bytes and ETag; errors as :meth:`get`."""
-        return self._read(name, lambda body: body.read())
+    def fetch(self, name: str) -> Fetched:
+        """Return an object's bytes and what came with them; errors as :meth:`get`."""
+        body, answer = self._read(name, lambda body: body.read())
+        return Fetched(body, answer["ETag"], answer.get("Metadata", {}))
 
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of an object's bytes in hex, in little memory; errors as :meth:`get`."""
@@ -94,6 +108,7 @@ class Store:
         body: bytes,
         *,
         sha256: str | None = None,
+        notes: Mapping[str, str] | None = None,
         only_if_absent: bool = False,
         only_if_etag: str | None = None,
     ) -> None:
@@ -103,6 +118,7 @@ class Store:
             name: its name.
             body: its bytes.
             sha256: their SHA-256 in hex, where the caller already has it.
+            notes: short texts by name that are kept beside the bytes, as the object's metadata.
             only_if_absent: write only when no such object exists.
             only_if_etag: write only over an object with this ETag.
 
@@ -112,6 +128,8 @@ class Store:
         """
         digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(body).digest()
         extra: dict[str, Any] = {"ChecksumSHA256": base64.b64encode(digest).decode()}
+        if notes:
+            extra["Metadata"] = dict(notes)
         if not self.conditional_writes:
             self._look_first(name, only_if_absent=only_if_absent, only_if_etag=only_if_etag)
         elif only_if_absent:
@@ -204,7 +222,8 @@ class Store:
         """Return an object that holds a JSON object, or ``None`` if there is none.
 
         Raises:
-            StorageError: it is not a JSON object, or as :meth:`get`.
+            DamagedObjectError: it is not a JSON object.
+            StorageError: as :meth:`get`.
         """
         try:
             body = self.get(name)
@@ -217,32 +236,27 @@ class Store:
         self.put(name, json_bytes(value))
 
     def get_table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return a Parquet object as a table, or only some of its columns; errors as :meth:`get`."""
-        return self.get_table_with_etag(name, columns)[0]
+        """Return a Parquet object as a table, or only some of its columns.
 
-    def get_table_with_etag(self, name: str, columns: Sequence[str] | None = None) -> tuple[pd.DataFrame, str]:
-        """Return a Parquet object as a table, or only some of its columns, and its ETag; errors as :meth:`get`."""
-        body, etag = self.get_with_etag(name)
-        try:
-            return read_parquet(body, columns), etag
-        except pa.ArrowInvalid as error:
-            raise StorageError(
-                f"{self.uri(name)} is not a Parquet file ({error}). Delete it; it is made again."
-            ) from error
+        Raises:
+            DamagedObjectError: it is not a Parquet file.
+            MissingObjectError, StorageError: as :meth:`get`.
+        """
+        return parse_parquet(self.get(name), self.uri(name), columns)
 
     def put_table(self, name: str, frame: pd.DataFrame, schema: pa.Schema) -> None:
         """Write ``frame`` as Parquet with exactly ``schema``."""
         self.put(name, parquet_bytes(frame, schema))
 
-    def _read(self, name: str, take: Callable[[StreamingBody], Result]) -> tuple[Result, str]:
-        """Return ``take(body)`` and the ETag of an object; ``take`` is called again when the body breaks off."""
+    def _read(self, name: str, take: Callable[[StreamingBody], Result]) -> tuple[Result, GetObjectOutputTypeDef]:
+        """Return ``take(body)`` and the answer that it came with; ``take`` is called again when the body breaks off."""
 
-        def attempt() -> tuple[Result, str]:
+        def attempt() -> tuple[Result, GetObjectOutputTypeDef]:
             with self._missing_only_if_unlisted(name), self._errors("read", name):
                 answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name))
             try:
                 with self._errors("read", name):
-                    return take(answer["Body"]), answer["ETag"]
+                    return take(answer["Body"]), answer
             except StorageUnavailableError as error:
                 raise HiccupError(str(error)) from error
 

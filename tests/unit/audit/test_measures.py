@@ -10,19 +10,20 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr_snapshot.audit.confounding import count_patients, count_sexes, describe_ages, measure_confounding
+from cxr_snapshot.audit.confounding import attributes, count_patients, count_sexes, describe_ages, measure_confounding
 from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
 from cxr_snapshot.audit.gates import check_pictures
-from cxr_snapshot.audit.looks import describe_picture, load_looks, text_score
+from cxr_snapshot.audit.looks import load_looks, text_score
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import run_probes
 from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.inspection.pictures import Pictures, normalise
+from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, picture, row, small_ledger
+from support.planted import look_of
 
 COLUMNS = ("source", "url", "format", "mode", "width", "height", "view", "license", "age", "sex", "patient_id")
 
@@ -82,7 +83,7 @@ def test_letters_that_stand_in_a_row_are_counted(text: str, fewest: int, most: i
 @pytest.mark.parametrize(("mode", "file_format"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "PNG"), ("P", "PNG")])
 def test_looks_of_every_mode_have_one_size(mode: str, file_format: str) -> None:
     body = picture(3, file_format, mode)
-    found = describe_picture(body, normalise(body))
+    found = look_of(body)
     assert (len(found["raw"]), len(found["normalised"])) == (32 * 32 * 3, 32 * 32)
 
 
@@ -90,7 +91,7 @@ def test_a_deep_image_is_seen_as_its_stretched_self() -> None:
     deep = np.outer(np.arange(80), np.full(80, 500)).astype(np.uint16)
     file = io.BytesIO()
     Image.fromarray(deep).save(file, "PNG")
-    raw = np.frombuffer(describe_picture(file.getvalue(), normalise(file.getvalue()))["raw"], np.uint8)
+    raw = np.frombuffer(look_of(file.getvalue())["raw"], np.uint8)
     assert (raw.min() < 10, raw.max() > 245) == (True, True)
 
 
@@ -114,7 +115,10 @@ def test_drift_compares_with_the_previous_audit() -> None:
     drift = {each["name"]: each for each in measure_drift(now, before)}
     assert (drift["images"]["previous"], drift["images"]["current"], drift["images"]["change"]) == (3, 1.0, -2.0)
     assert (drift["patients"]["change"], drift["border_pictures"]["change"]) == (None, None)
-    assert [each["version"] for each in extend_trend(before, "2026-11-02")] == ["2026-11-01", "2026-11-02"]
+    snapshot = {"version": "2026-11-02", "candidates": {"COVID": 3}, "settings": {}}
+    trend = extend_trend(before, snapshot)
+    assert [each["version"] for each in trend] == ["2026-11-01", "2026-11-02"]
+    assert (trend[1]["figures"], trend[1]["candidates"]) == (before["figures"], {"COVID": 3})
     assert extend_trend(None, None) == []
     assert {each["previous"] for each in measure_drift(now, None)} == {None}
 
@@ -183,10 +187,19 @@ def probe(level: str, accuracy: float | None) -> dict[str, Any]:
 )
 def test_the_verdict_is_that_of_the_worst(levels: list[str], attribute: str, level: str) -> None:
     probes = [probe(name, None if name == "unmeasured" else 0.9) for name in levels]
-    failed = {"name": "shrink_COVID", "passed": False}
-    found = verdict(probes, [{"name": "view", "level": attribute}], [failed, {"name": "x", "passed": True}])
+    found = verdict(probes, [{"name": "view", "level": attribute}], [{"name": "x", "passed": True}], [])
     assert found["level"] == level
-    assert found["sentences"][-1] == "1 of 2 checks passed; not shrink_COVID, which a person approved."
+    assert found["sentences"][-1] == "1 of 1 checks passed."
+
+
+def test_the_verdict_tells_what_is_accepted_from_what_a_person_is_asked() -> None:
+    passed = {"name": "x", "passed": True}
+    failed = {"name": "shrink_COVID", "passed": False, "accepted_by": None}
+    asked = verdict([], [{"name": "view", "level": "none"}], [failed, passed], [])
+    assert asked["sentences"] == ["1 of 2 checks passed; shrink_COVID failed, and a person is asked."]
+    accepted = [{"how": "approval", "user": "reviewer"}]
+    settled = verdict([], [{"name": "view", "level": "none"}], [failed | {"accepted_by": "reviewer"}, passed], accepted)
+    assert settled["sentences"] == ["1 of 2 checks passed, 1 failed and was accepted by reviewer."]
 
 
 def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
@@ -197,7 +210,7 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     rows = [
         row(number, CLASSES[number % 3], body) | {"label": CLASSES[number % 3]} for number, body in enumerate(bodies)
     ]
-    looks = [describe_picture(body, normalise(body)) for body in bodies]
+    looks = [look_of(body) for body in bodies]
     table = pd.DataFrame([each | look for each, look in zip(rows, looks, strict=True)]).assign(file="x", sex=None)
     probes = run_probes(table, "classes")
     assert {each.level for each in probes} == {"unmeasured"}
@@ -209,3 +222,9 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     assert plot_ages(describe_ages(table.assign(age=None))).startswith("<svg")
     assert pick_shortcuts(table, probes) == []
     assert [check.passed for check in check_pictures(ledger(), {}, "frontal")] == [True] * 5
+
+
+@pytest.mark.parametrize("url", ["http://[bad", "https://[::1", "//\u2100/x", "", "text"])
+def test_an_address_that_cannot_be_read_is_no_site(url: str) -> None:
+    sites = attributes(manifest(row(1, "COVID", picture(1), url=url)))["site"]
+    assert sites.tolist() == ["not stated"]

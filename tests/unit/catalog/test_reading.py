@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,14 +17,13 @@ from cxr_snapshot.__main__ import main
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
+from cxr_snapshot.publication.checksums import sums_bytes
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.publishers import prepared_plans
+from support.publishers import prepared_plans, publish_and_verify
 from support.s3_proxy import S3Proxy
-from support.stores import client_of, copied_bucket
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import client_of, copied_bucket, new_store
+from support.upstreams import served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -35,17 +33,14 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots with different images, and one that was begun only; not to be changed."""
-    store = Store(s3_client, f"test-{uuid.uuid4().hex}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
-    git_dir, kaggle_dir = sample_folder / GIT_NAME, sample_folder / KAGGLE_NAME
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
-        upstream = ServedUpstream(simulator, git_dir, kaggle_dir)
-        pipeline = upstream.pipeline(store, tmp_path_factory.mktemp("scratch"), max_per_class=4)
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        pipeline = upstream.pipeline(store, folder / "scratch")
         first, second = prepared_plans(pipeline, 2)
-        assert pipeline.publish({**first, "date": OLD})
-        assert pipeline.publish(second)
+        assert publish_and_verify(pipeline, {**first, "date": OLD})
+        assert publish_and_verify(pipeline, second)
     store.put("2026-11-24/manifest.csv", b"")
     store.put("other/_SUCCESS", b"")
     return store
@@ -100,7 +95,7 @@ def test_list_and_show(published):
 
 def test_an_empty_store(store):
     assert catalog.list_snapshots(store) == []
-    with pytest.raises(MissingObjectError, match="nothing was published yet"):
+    with pytest.raises(MissingObjectError, match=r"latest\.json names nothing\. Nothing was published yet"):
         catalog.resolve(store, "latest")
 
 
@@ -170,6 +165,33 @@ class TestDownload:
         with pytest.raises(VerificationError, match="outside of the snapshot"):
             download(store, NEW, tmp_path / "new")
         assert not (tmp_path / "evil").exists()
+
+    @pytest.mark.parametrize("name", ["a" * 250 + ".jpg", "a" * 255, "\u00e9" * 127, "a.jpg.part", ".part"])
+    def test_a_name_of_any_length_that_a_disk_takes(self, store, tmp_path, name):
+        snapshot_of(store, f"images/COVID/{name}", "images/COVID/a.jpg")
+        assert download(store, NEW, tmp_path / "new") == 2
+        assert (tmp_path / "new" / "images" / "COVID" / name).read_bytes() == b"x"
+        assert len(list((tmp_path / "new").rglob("*"))) == 6  # two folders, two images, SHA256SUMS and _SUCCESS
+        assert download(store, NEW, tmp_path / "new") == 0
+
+    @pytest.mark.parametrize(
+        ("name", "words"),
+        [("a" * 256, "name too long. Choose a folder with a shorter path, or a snapshot"), ("b/c", "Choose another f")],
+    )
+    def test_a_name_that_no_disk_takes(self, store, tmp_path, name, words):
+        snapshot_of(store, f"images/{name}", "images/b")
+        with pytest.raises(DownloadError, match=f"(?i)cannot write to .*{words}"):
+            download(store, NEW, tmp_path / "new")
+        assert not (tmp_path / "new" / "_SUCCESS").exists()
+
+
+def snapshot_of(store: Store, *names: str) -> None:
+    """Write files, each one byte long, with their checksums."""
+    sums = sums_bytes(dict.fromkeys(names, hashlib.sha256(b"x").hexdigest()))
+    for name in names:
+        store.put(f"{NEW}/{name}", b"x")
+    store.put(f"{NEW}/SHA256SUMS", sums)
+    store.put(f"{NEW}/_SUCCESS", hashlib.sha256(sums).hexdigest().encode())
 
 
 class TestCommand:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-from collections.abc import Iterable
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +15,18 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.catalog.retention import GRACE, plan_prune, prune
-from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
+from cxr_snapshot.catalog.retention import GRACE, clear_old_runs, plan_prune, prune
+from cxr_snapshot.errors import DamagedObjectError, PublishConflictError, SettingsError, StorageError
+from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.verification import verify
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.store.objects import Store, StoredObject, blob_name
+from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
+from support.damage import flip
 from support.stages import run_stages
-from support.stores import copied_bucket
-from support.upstreams import ServedUpstream
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
-from upstream_simulator.server import UpstreamSimulator
+from support.stores import copied_bucket, new_store
+from support.upstreams import ServedUpstream, served_sample
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -33,17 +37,13 @@ LATER = datetime.now(UTC) + GRACE + timedelta(hours=1)
 
 
 @pytest.fixture(scope="module")
-def three_nights(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def three_nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three snapshots, one that was begun only, and a blob that nothing refers to; not to be changed."""
-    folder = tmp_path_factory.mktemp("upstream")
-    shutil.copytree(sample_folder / GIT_NAME, folder / GIT_NAME)
-    store = Store(s3_client, f"test-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}", "covid-cxr")
-    s3_client.create_bucket(Bucket=store.bucket)
-    with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=sample_folder / KAGGLE_NAME) as simulator:
-        upstream = ServedUpstream(simulator, folder / GIT_NAME, sample_folder / KAGGLE_NAME)
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
         for step, version in enumerate(VERSIONS, start=1):
             upstream.move_to_step(step)
-            pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=4)
+            pipeline = upstream.pipeline(store, folder / "scratch")
             assert run_stages(pipeline, f"run-{step}", f"{version}T03:00:00+00:00").snapshot is not None
     store.put("2026-11-04/manifest.csv", b"begun")
     store.put(blob_name(ORPHAN), b"orphan")
@@ -51,7 +51,7 @@ def three_nights(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pyt
     known = store.get_table("_work/sources/covid/known.parquet")
     row = {"path": "images/gone.png", "bytes": 6, "upstream_hash": "0" * 40, "sha256": ORPHAN}
     both = conform(pd.concat([known, pd.DataFrame([row])]), INVENTORY_SCHEMA)
-    store.put_table("_work/sources/covid/known.parquet", both, INVENTORY_SCHEMA)
+    put_sealed_table(store, "_work/sources/covid/known.parquet", both, INVENTORY_SCHEMA)
     return store
 
 
@@ -79,9 +79,9 @@ def test_old_things_go_and_what_is_kept_stays_whole(nights: Store) -> None:
     assert gone == {name for objects in plan.objects.values() for name in objects}
     assert {kind for kind, objects in plan.objects.items() if not objects} <= {"notes"}
     assert {"2026-11-04/manifest.csv", blob_name(ORPHAN), f"_work/normalised/224/{ORPHAN[:2]}/{ORPHAN}.png"} <= gone
-    assert {name.split("/")[2] for name in gone if name.startswith("_work/runs/")} == {"run-1", "run-2", "run-3"}
+    runs = {run_folder(f"run-{step}") for step in (1, 2, 3)}
+    assert {"/".join(name.split("/")[:3]) for name in gone if name.startswith("_work/runs/")} == runs
     assert not [name for name in gone if name.startswith("_work/claims/")]
-    assert ORPHAN not in set(nights.get_table("_work/sources/covid/known.parquet")["sha256"])
     assert catalog.versions(nights) == ["2026-11-03"]
     verify(nights, "2026-11-03", all_images=True)
     revisions = catalog.show(nights, "latest")["revisions"]
@@ -96,7 +96,7 @@ def test_runs_go_on_after_pruning(nights: Store, sample: ServedUpstream, tmp_pat
     prune(nights, plan_prune(nights, 1, LATER))
     for step, run in ((5, "later"), (1, "back")):
         sample.move_to_step(step)
-        pipeline = sample.pipeline(nights, tmp_path, max_per_class=4)
+        pipeline = sample.pipeline(nights, tmp_path)
         outcome = run_stages(pipeline, run, f"2026-11-{20 - step}T03:00:00+00:00", accept_shrink=True)
         assert outcome.snapshot is not None
         verify(nights, outcome.snapshot["version"], all_images=True)
@@ -142,8 +142,118 @@ def test_a_broken_off_pruning_leaves_no_half_snapshot(three_nights: Store) -> No
         for version in catalog.versions(nights):
             verify(nights, version)
         blobs = nights.list("_work/blobs/")
-        for name in nights.list("_work/sources/"):
+        for name in [name for name in nights.list("_work/sources/") if not name.endswith("/known.parquet")]:
             assert {blob_name(sha256) for sha256 in nights.get_table(name)["sha256"].dropna()} <= blobs.keys(), name
         prune(nights, plan_prune(nights, 1, LATER))
         assert catalog.versions(nights) == ["2026-11-03"]
         assert not nights.list("2026-11-01/")
+
+
+class Aged(Store):
+    """A store in which everything that was there before ``since`` is eight days older than it is."""
+
+    since = datetime.now(UTC)
+
+    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
+        for name, item in super().scan(folder):
+            older = item.modified < self.since
+            yield name, replace(item, modified=item.modified - timedelta(days=8)) if older else item
+
+
+def aged(store: Store) -> Aged:
+    """Return a store whose objects are old, but for what is written from now on."""
+    found = Aged(store.client, store.bucket, store.prefix)
+    found.put("_work/clock", b"")
+    found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
+    deadline = time.monotonic() + 60  # listings may count in whole seconds
+    while found.since >= next(item.modified for _, item in Store.scan(found, "_work/clock")):
+        assert time.monotonic() < deadline
+        found.put("_work/clock", b"")
+    found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
+    return found
+
+
+@pytest.mark.parametrize("begun", ["before the plan", "after the plan"])
+def test_a_run_keeps_what_it_counts_on(nights: Store, sample: ServedUpstream, tmp_path: Path, begun: str) -> None:
+    store = aged(nights)
+    sample.move_to_step(1)
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    plan = pipeline.poll("back", "2026-11-19T03:00:00+00:00")
+    assert plan is not None
+    doomed = None if begun == "before the plan" else plan_prune(store, 1, datetime.now(UTC))
+    for source in pipeline.sources:
+        assert pipeline.ingest(plan, source)["fetched"] == 0
+    if doomed is None:
+        doomed = plan_prune(store, 1, datetime.now(UTC))
+    else:
+        assert doomed.objects["inventories"], "the run went back to what would have gone"
+    prune(store, doomed)
+    assert not store.exists(blob_name(ORPHAN))
+    assert catalog.versions(store) == ["2026-11-03"]
+    seen = len(sample.simulator.requests)
+    for source in pipeline.sources:
+        assert "mended" not in pipeline.ingest(plan, source)
+    assert len(sample.simulator.requests) == seen, "nothing had to be fetched again"
+
+
+def test_what_goes_under_the_feet_of_a_run_is_fetched_again(
+    nights: Store, sample: ServedUpstream, tmp_path: Path
+) -> None:
+    prune(nights, plan_prune(nights, 1, LATER))
+    sample.move_to_step(2)
+    pipeline = sample.pipeline(nights, tmp_path, max_per_class=4)
+    plan = pipeline.poll("back", "2026-11-19T03:00:00+00:00", accept_shrink=True)
+    assert plan is not None
+    for source in pipeline.sources:
+        pipeline.ingest(plan, source)
+    inventory = nights.get_table(f"_work/sources/covid/{plan['revisions']['covid']}.parquet")
+    nights.delete(blob_name(sha256) for sha256 in inventory["sha256"].dropna())
+    nights.delete(nights.list("_work/inspections/"))
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    assert pipeline.filter(plan)["mended"] == inventory["sha256"].nunique()
+    pipeline.balance(plan)
+    pipeline.audit(plan)
+    snapshot = pipeline.publish(plan)
+    assert snapshot is not None
+    verify(nights, snapshot["version"], all_images=True)
+
+
+def test_tables_of_old_runs_go_by_themselves(nights: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store = aged(nights)
+    old = {name.split("/")[2] for name in store.list(RUNS)}
+    assert len(old) == 3
+    store.put(f"{RUNS}young/filtered.parquet", b"")
+    store.copy(f"{RUNS}young/filtered.parquet", f"{RUNS}{min(old)}/balanced.parquet")  # somebody goes on with it
+    store.put(f"{RUNS}own/filtered.parquet", b"")
+    clear_old_runs(store, f"{RUNS}own")
+    assert {name.split("/")[2] for name in store.list(RUNS)} == {"young", "own", min(old)}
+    before = store.list("")
+    clear_old_runs(store, f"{RUNS}own")
+    assert store.list("") == before
+
+    refusing = Refusing(store.client, store.bucket, store.prefix)
+    refusing.since = store.since
+    store.put(f"{RUNS}own/balanced.parquet", b"")
+    nights_old = aged(store)
+    refusing.since = nights_old.since
+    refusing.put(f"{RUNS}own/filtered.parquet", b"")
+    with caplog.at_level(logging.WARNING, "cxr_snapshot"):
+        clear_old_runs(refusing, f"{RUNS}own")
+    assert "The tables of old runs stay: could not delete: AccessDenied" in caplog.text
+
+
+class Refusing(Aged):
+    """May not delete."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        raise StorageError("could not delete: AccessDenied")
+
+
+def test_a_damaged_inventory_stops_pruning(nights: Store) -> None:
+    name = next(name for name in nights.list("_work/sources/covid/") if not name.endswith("/known.parquet"))
+    flip(nights, name)
+    with pytest.raises(DamagedObjectError, match=r"is damaged.*Nothing was deleted for it\. Delete it"):
+        plan_prune(nights, 3, LATER)
+    nights.delete([name])  # as the error says
+    assert plan_prune(nights, 3, LATER).kept == tuple(VERSIONS)

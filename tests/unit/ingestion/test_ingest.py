@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Container
 
 import pandas as pd
 import pytest
 
+from cxr_snapshot.errors import StorageError
 from cxr_snapshot.ingestion.ingest import ingest, load_inventory
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
 from cxr_snapshot.store.objects import Store, blob_name
+from support.damage import DAMAGES
 
 
 class ListSource:
@@ -87,3 +90,58 @@ def test_source_that_breaks_off_leaves_no_inventory(store: Store) -> None:
         ingest(store, Broken({}), Revision("covid", "1"))
     assert load_inventory(store, Revision("covid", "1")) is None
     assert store.get(blob_name(hashlib.sha256(b"one").hexdigest())) == b"one"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "deleted"])
+@pytest.mark.parametrize("revision", ["1", "2"])
+def test_blobs_that_the_store_lost_are_fetched_again(
+    store: Store, damage: str, revision: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "cxr_snapshot")
+    files = {"a": b"one one", "b": b"two two", "c": b"three three"}
+    ingest(store, ListSource(files), Revision("covid", "1"))
+    names = [blob_name(hashlib.sha256(files[path]).hexdigest()) for path in "ac"]
+    for name in names:
+        DAMAGES[damage](store, name)
+    source = ListSource(files)
+    ingest(store, source, Revision("covid", revision))
+    assert source.fetched == ["a", "c"]
+    assert [store.get(name) for name in names] == [files["a"], files["c"]]
+    assert "covid: 2 stored files are missing or damaged, such as a; fetching them again" in caplog.text
+    assert store.damaged == sorted(names)
+
+
+def test_bytes_that_the_upstream_has_no_more(store: Store) -> None:
+    ingest(store, ListSource({"a": b"one"}), Revision("covid", "1"))
+    store.delete([blob_name(hashlib.sha256(b"one").hexdigest())])
+
+    class Changed(ListSource):
+        def _file(self, path: str, body: bytes, known: Container[str]) -> UpstreamFile:
+            return UpstreamFile(path, len(body), hashlib.sha1(b"one").hexdigest(), body)
+
+    changed = Changed({"a": b"uno"})
+    with pytest.raises(
+        StorageError, match=r"such as a, and the upstream has other bytes .* Delete (\S+) and run again"
+    ):
+        ingest(store, changed, Revision("covid", "1"))
+    store.delete(["_work/sources/covid/1.parquet"])  # as the error says
+    ingest(store, changed, Revision("covid", "1"))
+    inventory = load_inventory(store, Revision("covid", "1"))
+    assert inventory is not None
+    assert inventory["sha256"].tolist() == [hashlib.sha256(b"uno").hexdigest()]
+    assert store.get(blob_name(hashlib.sha256(b"uno").hexdigest())) == b"uno"
+
+
+@pytest.mark.parametrize("name", ["known", "1"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_notes_are_made_again(store: Store, name: str, damage: str) -> None:
+    files = {"a": b"one", "b": b"two"}
+    ingest(store, ListSource(files), Revision("covid", "1"))
+    before = {each: store.get(each) for each in store.list("_work/")}
+    DAMAGES[damage](store, f"_work/sources/covid/{name}.parquet")
+    ingest(store, ListSource(files), Revision("covid", "1"))
+    ingest(store, ListSource(files | {"c": b"three"}), Revision("covid", "2"))
+    assert before.items() - {(each, store.get(each)) for each in before} <= {
+        ("_work/sources/covid/known.parquet", before["_work/sources/covid/known.parquet"])
+    }
+    assert {len(table) for table in map(store.get_table, store.list("_work/sources/covid/"))} == {2, 3}

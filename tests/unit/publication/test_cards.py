@@ -15,8 +15,9 @@ ROWS = [
 ]
 MANIFEST = build_manifest(ledger(*ROWS))
 NAMED = FACTS | {
-    "audit": AUDIT | {"checks": 14, "passed": 13, "figures": FIGURES | {"border_pictures": None}},
+    "audit": AUDIT | {"checks": 14, "passed": 14, "figures": FIGURES | {"border_pictures": None}},
     "pictures": DESCRIPTION,
+    "overrides": [],
     "version": "2026-11-03",
     "uri": "s3://bucket/covid-cxr/2026-11-03/",
 }
@@ -52,9 +53,21 @@ def test_the_front_matter_lists_the_splits_that_have_shards(card: str):
 
 def test_the_card_tells_what_the_audit_found(card: str):
     section = card.split("## What the audit found")[1].split("\n## ", maxsplit=1)[0]
-    assert "**It teaches the source.** 13 of 14 checks passed." in section
+    assert "**It teaches the source.** 14 of 14 checks passed." in section
     assert "| border strip and corners | 80 % | not measured |" in section
     assert "`audit.html`" in section
+
+
+def test_the_card_says_at_its_top_what_was_overridden_and_by_whom(card: str):
+    assert "overridden" not in card
+    finding = "COVID has 60 candidates and had 100."
+    by_person = {"finding": finding, "how": "approval", "run": "manual__1", "user": "<b>*eve*", "time": "10:00"}
+    facts = NAMED | {"overrides": [by_person], "audit": NAMED["audit"] | {"passed": 13}}
+    text = dataset_card(MANIFEST, facts).decode()
+    third = text.split("---\n", 2)[2].strip().split("\n\n")[2]
+    said = f"{finding} Accepted by \\<b\\>\\*eve\\* in run manual\\_\\_1 at 10:00."
+    assert third == f"> **A failed check was overridden.** {said}"
+    assert "13 of 14 checks passed, 1 failed and was accepted by \\<b\\>\\*eve\\*." in text
 
 
 def test_counts_ages_and_licences_are_those_of_the_manifest(card: str):
@@ -90,9 +103,10 @@ def test_both_collections_are_cited(card: str):
 def test_attribution_has_a_row_for_each_image_and_marks_what_may_not_be_changed():
     rows = {row["file"]: row for row in attribution(MANIFEST).to_dict("records")}
     assert set(rows) == set(MANIFEST["file"])
-    flags = {name.rsplit("__")[-1]: found["no_derivatives"] for name, found in rows.items()}
-    assert flags == {"1.jpg": "yes", "2.webp": "unknown", "3.jpg": "no", "4.jpg": "no"}
-    first = rows["images/COVID/covid__1.jpg"]
+    by_path = {found["path"]: found for found in rows.values()}
+    flags = {path.rsplit("/")[-1]: found["no_derivatives"] for path, found in by_path.items()}
+    assert flags == {"1.jpg": "yes", "2.jpg": "unknown", "3.jpeg": "no", "4.jpeg": "no"}
+    first = by_path["images/1.jpg"]
     assert (first["url"], first["doi"], first["license"]) == ("https://example.org/a,b", "10.1000/1", "CC BY-NC-ND")
     assert "ieee8023/covid-chestxray-dataset" in first["source_title"]
 

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.publication.changes import KINDS, changes_markdown, changes_report, compare
-from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.publication.changes import (
+    KINDS,
+    NAMED_ANEW,
+    changes_markdown,
+    changes_report,
+    compare,
+    named_anew,
+)
+from cxr_snapshot.selection.manifest import build_manifest, file_name
 from cxr_snapshot.tables import EXCLUDED_COLUMNS
 from support.ledgers import ledger, picture, row
+from support.older_names import older
 
 BODIES = [picture(number) for number in range(6)]
 NOTHING: dict[str, list[Any]] = {kind: [] for kind in KINDS}
@@ -27,6 +36,16 @@ def covid(number: int, **others: Any) -> dict[str, Any]:
     return row(number, "COVID", BODIES[number], **others)
 
 
+def named(number: int) -> str:
+    """Return the file of ``covid(number)``."""
+    return file_name("COVID", "covid", hashlib.sha256(BODIES[number]).hexdigest(), "JPEG")
+
+
+def text_of(found: dict[str, list[dict[str, Any]]]) -> str:
+    previous = {"version": "2026-11-22", "revisions": {"covid": "0"}}
+    return changes_markdown(changes_report(found, previous, {"covid": "1"}), [])
+
+
 def test_in_the_first_snapshot_every_image_is_added():
     found = compare(None, None, *tables(covid(1), covid(2)))
     assert [entry["reason"] for entry in found.pop("added")] == ["first snapshot"] * 2
@@ -40,17 +59,18 @@ def test_equal_snapshots_differ_in_nothing_and_provenance_does_not_count():
 def test_an_added_image_was_unknown_or_excluded():
     left_out = covid(2, rule="not_drawn", reason="Not drawn.", evidence="1 of 2")
     added = changes([covid(1), left_out], [covid(1), covid(2), covid(3)])["added"]
-    assert [(entry["file"], entry["reason"]) for entry in added] == [
-        ("images/COVID/covid__2.jpg", "was excluded as not_drawn"),
-        ("images/COVID/covid__3.jpg", "new in the upstream"),
-    ]
+    assert {entry["file"]: entry["reason"] for entry in added} == {
+        named(2): "was excluded as not_drawn",
+        named(3): "new in the upstream",
+    }
+    assert [entry["file"] for entry in added] == sorted([named(2), named(3)])
 
 
 def test_a_removed_image_carries_the_rule_that_excludes_it_now():
     excluded = covid(2, rule="not_drawn", reason="Not drawn.", evidence="1 of 2")
     [entry] = changes([covid(1), covid(2)], [covid(1), excluded])["removed"]
     assert (entry["rule"], entry["reason"], entry["evidence"]) == ("not_drawn", "Not drawn.", "1 of 2")
-    assert (entry["file"], entry["split"]) == ("images/COVID/covid__2.jpg", "train")
+    assert (entry["file"], entry["split"]) == (named(2), "train")
 
 
 def test_a_removed_image_under_another_path_is_found_by_its_bytes():
@@ -86,14 +106,61 @@ def test_relabelled_names_the_old_class_and_is_not_renamed_as_well():
 
 
 def test_renamed_and_moved_and_updated_are_told_apart():
-    old = covid(1, group="covid:2", split="train")
+    old = covid(1, group="covid:2", split="train", source="pneumonia")
     found = changes([old], [covid(1, path="images/new.jpg", group="covid:1", split="test", age=None)])
-    assert found["renamed"][0]["old_file"] == "images/COVID/covid__1.jpg"
+    assert found["renamed"][0]["old_file"] == named(1).replace("/covid-", "/pneumonia-")
+    assert f"| {named(1)} | file was images/COVID/pneumonia-" in text_of(found)
     assert found["moved"][0]["old_split"] == "train"
     assert "merged into covid:1" in found["moved"][0]["reason"]
     columns = found["updated"][0]["columns"]
     assert columns["age"] == {"from": 41.0, "to": None}
-    assert set(columns) == {"age", "path", "group"}
+    assert set(columns) == {"age", "path", "group", "source"}
+
+
+def test_another_name_in_the_upstream_is_no_other_name_here():
+    found = changes([covid(1)], [covid(1, path="images/new.jpg")])
+    assert found.pop("updated")[0]["columns"] == {"path": {"from": "images/1.jpg", "to": "images/new.jpg"}}
+    assert not any(found.values())
+
+
+class TestFromNamesLikeUpstreamsToNamesByContent:
+    """The first snapshot of schema version 2, compared with one before."""
+
+    OLD = (covid(1), covid(2), covid(4, split="test"))
+
+    def changes(self, *new: dict[str, Any], backwards: bool = False) -> dict[str, list[dict[str, Any]]]:
+        (old, old_excluded), now = tables(*self.OLD), tables(*new)
+        before = (older(old), old_excluded)
+        return compare(*now, *before) if backwards else compare(*before, *now)
+
+    def test_the_text_says_it_in_a_sentence_and_the_file_lists_all(self):
+        found = self.changes(covid(1), covid(2), covid(4, split="train"), covid(3))
+        assert {entry["old_file"] for entry in found["renamed"]} == {f"images/COVID/covid__{n}.jpg" for n in (1, 2, 4)}
+        assert {kind for kind in KINDS if found[kind]} == {"added", "moved", "renamed"}
+        text = text_of(found)
+        assert f"{NAMED_ANEW} For this reason alone 3 have another name; changes.json lists them." in text
+        assert "__" not in text
+        assert text.endswith("lists them.\n")
+        assert "| renamed | 3 |" in text
+        assert f"| {named(4)} | the settings changed (salt); split was test |" in text
+
+    def test_what_was_renamed_for_another_reason_too_is_in_the_table(self):
+        found = self.changes(row(1, "NORMAL", BODIES[1]), covid(2), covid(4))
+        [relabelled] = found["relabelled"]
+        assert relabelled["old_file"] == "images/COVID/covid__1.jpg"
+        text = text_of(found)
+        assert f"| {relabelled['file']} | class was COVID; file was images/COVID/covid__1.jpg;" in text
+        assert "For this reason alone 2 have another name" in text
+
+    def test_comparing_backwards(self):
+        found = self.changes(covid(1), covid(2), backwards=True)
+        assert [named_anew(entry) for entry in found["renamed"]] == [True, True]
+        assert "For this reason alone 2 have another name" in text_of(found)
+
+    def test_two_older_snapshots_are_compared_as_they_were(self):
+        (old, excluded), (new, _) = tables(covid(1)), tables(covid(1, path="images/new.jpg"))
+        found = compare(older(old), excluded, older(new), excluded)
+        assert "| images/COVID/covid__new.jpg | file was images/COVID/covid__1.jpg |" in text_of(found)
 
 
 def test_the_report_counts_and_the_text_says_it_all():
@@ -104,22 +171,33 @@ def test_the_report_counts_and_the_text_says_it_all():
     report = changes_report(found, previous, {"covid": "1" * 40})
     assert report["counts"] == {"added": 1, "removed": 1, "relabelled": 0, "moved": 0, "renamed": 0, "updated": 2}
     assert report["revisions"] == {"covid": {"from": "0" * 40, "to": "1" * 40}}
-    text = changes_markdown(report)
+    text = changes_markdown(report, [])
     assert "Compared with 2026-11-22." in text
-    assert "| images/COVID/covid__4.jpg | other_finding; Not\\|COVID.; finding: SARS |" in text
+    assert f"| {named(4)} | other_finding; Not\\|COVID.; finding: SARS |" in text
     assert "| finding: COVID-19 → COVID-19, ARDS | 2 |" in text
     assert "## Moved" not in text
 
 
 def test_a_long_list_is_cut_in_the_text_only():
-    rows = [covid(1, sha256=f"{number:064x}", path=f"images/{number}.jpg") for number in range(60)]
+    rows = [covid(1, sha256=f"{number:02}" * 32, path=f"images/{number}.jpg") for number in range(60)]
     found = compare(*tables(covid(2)), *tables(*rows))
     report = changes_report(found, {"version": "2026-11-22", "revisions": {}}, {"covid": "1"})
     assert len(report["added"]) == 60
-    assert "10 more are in changes.json." in changes_markdown(report)
+    assert "10 more are in changes.json." in changes_markdown(report, [])
 
 
 def test_the_first_snapshot_says_so():
     report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
     assert report["previous"] is None
-    assert changes_markdown(report) == "This is the first snapshot; all its 1 images are new.\n"
+    assert changes_markdown(report, []) == "This is the first snapshot; all its 1 images are new.\n"
+
+
+def test_what_was_overridden_stands_before_the_changes():
+    report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
+    setting = {"how": "accept_shrink", "run": "nightly", "user": None, "time": "10:00", "finding": "COVID lost 40 %."}
+    said = "COVID lost 40 %. Accepted by the setting accept\\_shrink of run nightly at 10:00."
+    assert changes_markdown(report, [setting]).startswith(
+        f"**A failed check was overridden.** {said}\n\nThis is the first"
+    )
+    later = report | {"previous": "2026-11-22"}
+    assert changes_markdown(later, [setting]).startswith(f"**A failed check was overridden.** {said}\n\nCompared with")

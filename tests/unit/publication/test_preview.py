@@ -10,6 +10,7 @@ from cxr_snapshot.inspection.pictures import Pictures, picture_name
 from cxr_snapshot.publication.preview import draw_preview
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, picture, row
 
@@ -40,7 +41,7 @@ def test_the_pictures_with_the_lowest_hash_are_chosen(store: Store):
     chosen = {name: sorted(group["sha256"])[:PICTURES] for name, group in manifest.groupby("class")}
     for sha256s in chosen.values():
         for sha256 in sha256s:
-            store.put(picture_name(sha256), gray(int(sha256[:2], 16)))
+            put_sealed(store, picture_name(sha256), gray(int(sha256[:2], 16)))
     expected = {
         f"{name}: {PICTURES + 2} images": [gray(int(sha256[:2], 16)) for sha256 in chosen[name]] for name in CLASSES
     }

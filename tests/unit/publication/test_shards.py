@@ -19,6 +19,7 @@ from cxr_snapshot.publication.parts import Copy
 from cxr_snapshot.publication.shards import SHARD_ROWS, shard_bytes, write_shards
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
 from support.ledgers import ledger, picture, row
 
@@ -56,7 +57,7 @@ def test_the_same_rows_give_the_same_bytes():
 def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(store: Store):
     rows = manifest("train", "test", "train", "train")
     for number, sha256 in enumerate(rows["sha256"]):
-        store.put(picture_name(sha256), picture(number, "PNG"))
+        put_sealed(store, picture_name(sha256), picture(number, "PNG"))
     copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
     assert [copy.target for copy in copies] == ["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"]
     before = store.list("_work/runs/a/")
@@ -71,7 +72,7 @@ def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(stor
 
 def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
     one = manifest("train")
-    store.put(picture_name(one["sha256"][0]), PNG)
+    put_sealed(store, picture_name(one["sha256"][0]), PNG)
     many = pd.concat([one] * (SHARD_ROWS + 1), ignore_index=True)
     copies = write_shards(store, Pictures(store), many, "_work/runs/b")
     assert [copy.target for copy in copies] == [
@@ -88,7 +89,7 @@ def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, mo
     rows = manifest(*["train"] * 5, "test")
     publish_shards(store, rows.drop(index=[1, 4]))
     for sha256 in rows["sha256"][[1, 4]]:
-        store.put(picture_name(sha256), f"made for {sha256}".encode())
+        put_sealed(store, picture_name(sha256), f"made for {sha256}".encode())
     copies = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
     found = {row["sha256"]: row["image"]["bytes"].decode() for copy in copies for row in read(store, copy.source)}
     assert found == {sha256: f"made for {sha256}" for sha256 in rows["sha256"]}
@@ -102,7 +103,7 @@ def test_a_damaged_shard_is_not_used(store: Store, caplog: pytest.LogCaptureFixt
     with pytest.raises(MissingObjectError):
         write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
     for sha256 in rows["sha256"]:
-        store.put(picture_name(sha256), f"made for {sha256}".encode())
+        put_sealed(store, picture_name(sha256), f"made for {sha256}".encode())
     [again] = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
     assert again.sha256 == copy.sha256
     assert f"{copy.target} is not what SHA256SUMS says" in caplog.text
@@ -112,7 +113,7 @@ def publish_shards(store: Store, rows: pd.DataFrame) -> tuple[Copy, ...]:
     """Make a snapshot of nothing but shards; forget the pictures that they hold."""
     names = [picture_name(sha256) for sha256 in rows["sha256"]]
     for name, sha256 in zip(names, rows["sha256"], strict=True):
-        store.put(name, f"made for {sha256}".encode())
+        put_sealed(store, name, f"made for {sha256}".encode())
     copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
     sums = sums_bytes({copy.target: copy.sha256 for copy in copies})
     store.put(f"2026-11-22/{SUMS}", sums)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cxr_snapshot.selection.duplicates import MAX_CLUSTER, resolve_duplicates
+from cxr_snapshot.selection import duplicates
+from cxr_snapshot.selection.duplicates import MAX_CLUSTER, MAX_NAMED, resolve_duplicates
 from cxr_snapshot.selection.linking import distance
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 from support.ledgers import with_kinds
@@ -187,6 +188,18 @@ def test_contradictory_evidence_is_kept_short() -> None:
     assert evidence(resolved, "x.jpg").endswith("; 4 more")
 
 
+def test_many_contradictory_copies_cost_time_in_proportion(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    relation = duplicates._relation
+    monkeypatch.setattr(duplicates, "_relation", lambda row, partner: asked.append(1) or relation(row, partner))
+    copies = [record(f"{n}.jpg", "COVID" if n % 2 else "NORMAL", **SAME, sha256=f"{n:064x}") for n in range(300)]
+    resolved = resolve_duplicates(ledger(*copies))
+    assert resolved["rule"].eq("duplicate_across_classes").all()
+    assert resolved["evidence"].str.endswith(f"; {299 - MAX_NAMED} more").all()
+    assert len(asked) == 300 * MAX_NAMED
+    assert not any(f":{path} (" in text for path, text in zip(resolved["path"], resolved["evidence"], strict=True))
+
+
 def test_without_any_picture_nothing_changes() -> None:
     rows = ledger(record("a.jpg", sha256=None, pixel_sha256=None, phash=None, rule="missing_file"))
     assert rules(resolve_duplicates(rows)) == {"a.jpg": "missing_file"}
@@ -218,7 +231,7 @@ def ledgers(draw: st.DrawFn) -> pd.DataFrame:
     return ledger(*rows)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(ledgers(), st.randoms(use_true_random=False))
 def test_properties(before: pd.DataFrame, rng: random.Random) -> None:
     after = resolve_duplicates(before)

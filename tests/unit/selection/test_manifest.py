@@ -1,44 +1,95 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
+import string
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from cxr_snapshot.errors import GuardError
 from cxr_snapshot.selection import manifest
-from cxr_snapshot.selection.manifest import build_manifest, content_digest
+from cxr_snapshot.selection.manifest import build_manifest, content_digest, file_name, named_by_content
+from cxr_snapshot.sources import SOURCES
 from cxr_snapshot.store.encoding import csv_bytes
-from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
+from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS, PROVENANCE_COLUMNS
 from support.ledgers import ledger, picture, row
 
+BODIES = [picture(number) for number in range(4)]
+# What Hugging Face datasets takes for a split where it stands between other signs than letters (data_files.py).
+SPLIT_WORDS = ("train", "training", "validation", "valid", "dev", "val", "test", "testing", "eval", "evaluation")
 
-def names(*paths: str, kind: str = "COVID", file_format: str = "JPEG") -> list[str]:
-    rows = [row(number, kind, picture(number, file_format), path=path) for number, path in enumerate(paths)]
+
+def names(*paths: str) -> list[str]:
+    """Return the names in the snapshot of files with these paths in the upstream; each is another image."""
+    rows = [row(number, "COVID", BODIES[number], path=path) for number, path in enumerate(paths)]
     return list(build_manifest(ledger(*rows)).set_index("path")["file"].reindex(list(paths)))
 
 
-def test_a_name_has_class_source_stem_and_the_true_format():
-    assert names("images/a.JPG", file_format="PNG") == ["images/COVID/covid__a.png"]
+def sha256(number: int) -> str:
+    return hashlib.sha256(BODIES[number]).hexdigest()
 
 
-def test_names_are_safe_everywhere_and_never_empty():
-    found = names("images/fig 1 (a)é.jpeg ", "images/.jpg", "images/x.jpg.png", "images/noextension")
-    stems = ["covid__fig_1_a", "covid__image", "covid__x", "covid__noextension"]
-    assert [re.split(r"\.jpg$", name)[0] for name in found] == [f"images/COVID/{stem}" for stem in stems]
+@pytest.mark.parametrize(("file_format", "extension"), [("JPEG", "jpg"), ("PNG", "png"), ("WEBP", "webp")])
+def test_a_name_has_class_source_hash_and_the_true_format(file_format: str, extension: str):
+    body = picture(1, file_format)
+    found = build_manifest(ledger(row(1, "NORMAL", body, path="chest_xray/train/NORMAL/a.bmp")))
+    digits = hashlib.sha256(body).hexdigest()[:16]
+    assert list(found["file"]) == [f"images/NORMAL/pneumonia-{digits}.{extension}"]
+    assert list(found["path"]) == ["chest_xray/train/NORMAL/a.bmp"]
+    assert named_by_content(found.loc[0, "file"], found.loc[0, "sha256"])
 
 
-def test_names_that_differ_only_in_case_get_part_of_their_hash():
-    first, second = names("images/A.jpg", "images/a.png")
-    assert re.fullmatch(r"images/COVID/covid__A__[0-9a-f]{12}\.jpg", first)
-    assert re.fullmatch(r"images/COVID/covid__a__[0-9a-f]{12}\.jpg", second)
+def test_names_of_the_upstream_that_collided_once():
+    other = f"images/x__{sha256(0)[:12]}.jpg"
+    found = names("images/x.jpg", "images/X.jpg", other, "images/" + "a" * 246 + ".jpg")
+    assert found == [f"images/COVID/covid-{sha256(number)[:16]}.jpg" for number in range(4)]
 
 
-def test_a_name_does_not_change_when_a_clashing_image_is_drawn_or_not():
-    rows = [row(1, "NORMAL", picture(1), path="chest_xray/train/NORMAL/a.jpeg")]
-    other = row(2, "NORMAL", picture(2), path="chest_xray/test/NORMAL/a.jpeg")
-    both = build_manifest(ledger(*rows, other))
-    one = build_manifest(ledger(*rows, other | {"rule": "not_drawn"}))
-    assert list(one["file"]) == list(both.loc[both["sha256"].eq(one["sha256"][0]), "file"])
+# As Arrow takes it: any text but lone surrogates. Lengths beyond what a file system has.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
+PATHS = TEXTS | st.builds(lambda text, times: text * times, TEXTS, st.integers(1, 2000))
+STATIONS = st.builds("images/{}-{}.jpg".format, st.sampled_from(SPLIT_WORDS), st.integers(0, 9))
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(PATHS | STATIONS, min_size=1, max_size=4, unique=True))
+def test_nothing_of_the_upstream_path_is_in_a_name(paths: list[str]) -> None:
+    assert names(*paths) == names(*(f"images/{number}" for number in range(len(paths))))
+
+
+def test_no_name_holds_a_word_that_a_loader_reads() -> None:
+    # A word with a letter that is no hex digit cannot arise in the hash, and signs keep the parts of a name apart.
+    assert all(set(word) - set(string.hexdigits) for word in SPLIT_WORDS)
+    for source, kind, file_format in itertools.product(SOURCES, CLASSES, ("JPEG", "PNG", "WEBP")):
+        name = file_name(kind, source, "0" * 64, file_format)
+        assert len(name) < 80
+        assert re.fullmatch(r"images/[A-Z]+/[a-z0-9]{1,40}-0{16}\.[a-z]{3,4}", name), name
+        assert not [word for word in (*SPLIT_WORDS, "metadata") if word in name.lower()], name
+
+
+@pytest.mark.parametrize("end", ["0", "f"])
+def test_two_images_that_would_share_a_name_are_refused(end: str) -> None:
+    first, second = sha256(0), sha256(0)[:16] + "0" * 47 + end
+    rows = [row(number, "COVID", BODIES[number], sha256=text) for number, text in enumerate([first, second, second])]
+    with pytest.raises(
+        GuardError, match=rf"covid-{first[:16]}\.jpg .* of 2 images.* {first}\).* {second}\)\. Nothing is"
+    ):
+        build_manifest(ledger(*rows[:2]))
+    with pytest.raises(GuardError, match=r"of 2 images, such as covid:'images/1\.jpg' .* covid:'images/2\.jpg'"):
+        build_manifest(ledger(*rows[1:]))
+    left_out = rows[1] | {"rule": "not_drawn"}
+    assert len(build_manifest(ledger(rows[0], left_out))) == 1
+
+
+def test_a_name_does_not_depend_on_what_else_is_there():
+    rows = [row(number, "COVID", BODIES[number]) for number in range(4)]
+    whole = build_manifest(ledger(*rows)).set_index("sha256")["file"]
+    for number in range(4):
+        alone = build_manifest(ledger(rows[number] | {"split": "test", "path": "images/moved.png"}))
+        assert alone.loc[0, "file"] == whole[sha256(number)]
 
 
 def test_the_manifest_is_sorted_by_file_whatever_the_order_of_the_ledger():

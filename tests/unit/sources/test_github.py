@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from cxr_snapshot.errors import UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.sources.covid import CovidCollection
+from cxr_snapshot.sources.base import Revision
+from cxr_snapshot.sources.covid import FORM, CovidCollection, covid_records
 from cxr_snapshot.sources.github import git_blob_sha1, listed_blobs
 from cxr_snapshot.sources.http import BadAnswerError
+from cxr_snapshot.store.encoding import csv_bytes
+from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
@@ -80,3 +84,19 @@ def test_a_tree_of_another_form_is_refused(broken: str) -> None:
 def test_a_pin_that_names_no_commit_is_refused_without_a_request(pin: str) -> None:
     with pytest.raises(UpstreamRefusedError, match=r"covid: .*Give a commit SHA-1"):
         CovidCollection(Settings(bucket="abc")).resolve(pin=pin)
+
+
+@pytest.mark.parametrize("path", ["images/\ud800.jpg", "images/a\nb.jpg", "images/a\\b.jpg", "images/" + "a" * 1100])
+def test_a_file_of_an_unusable_name_is_listed_and_not_fetched(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = CovidCollection(Settings(bucket="abc"))
+    tree = {"tree": [entry(path), entry("images/a.jpg")], "truncated": False}
+    monkeypatch.setattr(source, "_get_json", lambda *_: tree)
+    listing = source.files(Revision("covid", SHA), known={SHA})
+    odd, sound = listing.files
+    assert listing.total == 2
+    assert (odd.path.encode().decode("ascii").isprintable(), odd.body, odd.ignored) == (True, None, "unusable_name")
+    assert sound.path == "images/a.jpg"
+    inventory = pd.DataFrame([{"path": file.path, "ignored": file.ignored} for file in (odd, sound)])
+    records = covid_records(conform(inventory, INVENTORY_SCHEMA), conform(pd.DataFrame(), FORM.schema))
+    assert records["rule"].tolist() == ["unusable_name", pd.NA]
+    assert csv_bytes(records).count(b"\n") == 3

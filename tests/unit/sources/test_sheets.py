@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.sources.covid import FORM, read_metadata
-from cxr_snapshot.sources.sheets import MAX_AGE, age, decode, irregularities, is_misplaced
+from cxr_snapshot.sources.sheets import MAX_AGE, MAX_CELL, age, decode, irregularities, is_misplaced
 from cxr_snapshot.sources.words import licence_kind
 
 FIRST = "Patientid,offset,sex,age,finding,survival,view,date,location,filename,doi, url,"
@@ -37,6 +37,7 @@ def test_newest_form() -> None:
         "problem": None,
         "raw": None,
         "note": None,
+        "mended": None,
         "patient_id": "7",
         "finding": "COVID-19",
         "view": "PA",
@@ -149,7 +150,7 @@ def test_shifted_row_of_the_right_length_is_left_out(row: str, sign: str) -> Non
     assert irregularities(table)["line"].tolist() == [3]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 15), st.integers(0, 15), st.sampled_from(["", "?", "a word"]))
 @example(13, 14, "")  # the licence is lost, and a note takes its place
 def test_no_shift_changes_what_an_image_is_said_to_be(take: int, put: int, filler: str) -> None:
@@ -200,6 +201,44 @@ def test_cell_that_cannot_be_read_is_emptied_and_reported() -> None:
     ]
 
 
+def test_patient_that_a_spreadsheet_rewrote_is_one_and_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    ids = ["7", "7.0", " 07", "\ufeff7", "8", "#REF!", "1E+05"]
+    with caplog.at_level(logging.WARNING):
+        table = read(*(ROW.replace("7,0,", f"{text},0,", 1).replace("a.jpg", f"{n}.jpg") for n, text in enumerate(ids)))
+    assert table["patient_id"].tolist() == ["7", "7", "7", "7", "8", "#ref!", "100000"]
+    (message,) = (record.getMessage() for record in caplog.records)
+    assert message.startswith(
+        "metadata.csv: 5 rows hold cells that look damaged, such as line 3: patient_id '7.0' is read"
+    )
+    assert table["mended"].tolist() == [
+        pd.NA,
+        "patient_id '7.0' is read as '7'",
+        "patient_id '07' is read as '7'",
+        "patient_id '\\ufeff7' is read as '7'",
+        pd.NA,
+        "patient_id '#REF!' looks damaged; patient_id '#REF!' is read as '#ref!'",
+        "patient_id '1E+05' looks damaged; patient_id '1E+05' is read as '100000'",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "NA", "nan", "None", "#N/A", "<NA>"])
+def test_what_programs_write_for_a_missing_value_is_empty(text: str) -> None:
+    table = read(ROW.replace("COVID-19", text).replace("7,0,", f"{text},0,", 1).replace("CC BY", text))
+    assert table.loc[0, ["finding", "patient_id", "license"]].isna().all()
+
+
+@pytest.mark.parametrize("broken", ["\r", "\n", "\r\n", "\x0b", "\u2028", " \r \n"])
+def test_a_cell_is_one_line(broken: str) -> None:
+    table = read(ROW.replace("CC BY", f'"CC BY{broken}4.0{broken}"'))
+    assert table["license"].tolist() == ["CC BY 4.0"]
+
+
+def test_long_cells_are_cut_and_said() -> None:
+    table = read(ROW.replace("CC BY", "x" * 1_000_000), ROW.replace("some text", "y" * 1_000_000))
+    assert table["license"].str.len().tolist() == [MAX_CELL, 5]
+    assert table["mended"].tolist() == ["license is cut after 2,000 characters", pd.NA]
+
+
 def test_irregular_rows_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         read(ROW, "a,caption", "")
@@ -210,7 +249,10 @@ def test_irregular_rows_are_logged(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize(
     ("text", "years"),
-    [("65", 65.0), ("0.5", 0.5), (str(MAX_AGE), 120.0), ("121", None), ("-1", None), ("60s", None), ("nan", None)],
+    [
+        *(("65", 65.0), ("0.5", 0.5), (".5", 0.5), (str(MAX_AGE), 120.0), ("121", None), ("-1", None), ("60s", None)),
+        *((text, None) for text in ("nan", "inf", "1e999", "1_0", "9" * 5000, "0." + "9" * 5000)),
+    ],
 )
 def test_age(text: str, years: float | None) -> None:
     assert age(text) == years

@@ -40,13 +40,19 @@ FINDINGS = {
     "Pneumonia/Lipoid": "other",
     "Pneumonia/Aspiration": "other",
     "Tuberculosis": "other",
-    "Unknown": "other",
+    "Unknown": "not labelled",
+    "Suspected COVID-19": "not labelled",
+    "Pneumonia/todo": "not labelled",
     "Streptococcus, Influenza": "other",  # two causes
     "No Finding, Pneumonia/Viral": "other",
-    "todo": None,
-    "?": None,
-    "": None,
-    None: None,
+    "Pneumonia/Viral/Unknown": "other",
+    "SARS,": "viral",
+    "COVID-19\u200b": "covid",  # a space that nobody sees
+    "todo": "not labelled",
+    "TODO ": "not labelled",
+    "?": "not labelled",
+    "": "not labelled",
+    None: "not labelled",
     "COVID-19?": None,
     "COVID": None,
     "No COVID-19": None,
@@ -69,7 +75,8 @@ def test_finding_is_read_by_whole_labels(text: str | None, kind: str | None) -> 
         ),
         *((view, "lateral") for view in ("L", "Lateral")),
         *((view, "tomography") for view in ("CT", "HRCT", "Coronal CT", "Axial", "Coronal")),
-        *((view, None) for view in ("?", "", None, "APical", "PAL", "PA view", "todo")),
+        *((view, "not labelled") for view in ("?", "", None, "todo", "Unknown")),
+        *((view, None) for view in ("APical", "PAL", "PA view")),
     ],
 )
 def test_view_is_read_by_whole_labels(text: str | None, kind: str | None) -> None:
@@ -78,7 +85,14 @@ def test_view_is_read_by_whole_labels(text: str | None, kind: str | None) -> Non
 
 @pytest.mark.parametrize(
     ("text", "kind"),
-    [("X-ray", "X-ray"), ("Radiograph", "X-ray"), ("x-RAY ", "X-ray"), ("CT", "CT"), ("CTA", None), (None, None)],
+    [
+        ("X-ray", "X-ray"),
+        ("Radiograph", "X-ray"),
+        ("x-RAY ", "X-ray"),
+        ("CT", "CT"),
+        ("CTA", None),
+        (None, "not labelled"),
+    ],
 )
 def test_modality_is_read_by_whole_labels(text: str | None, kind: str | None) -> None:
     assert modality(text) == kind

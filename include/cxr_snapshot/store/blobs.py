@@ -1,0 +1,45 @@
+"""Blobs: every upstream file once, named by its SHA-256, and so never taken for another."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from cxr_snapshot.errors import LostBlobError, MissingObjectError
+from cxr_snapshot.store.objects import Store, StoredObject, blob_name
+from cxr_snapshot.store.parallel import bounded_map
+
+BLOBS = "_work/blobs/sha256/"
+
+
+def get_blob(store: Store, sha256: str) -> bytes:
+    """Return the bytes of a blob.
+
+    Raises:
+        LostBlobError: it is missing or damaged.
+        StorageError: the store refused or did not answer.
+    """
+    try:
+        body = store.get(blob_name(sha256))
+    except MissingObjectError as error:
+        raise LostBlobError(str(error)) from None
+    if hashlib.sha256(body).hexdigest() != sha256:
+        raise LostBlobError(f"{store.uri(blob_name(sha256))} is damaged: its SHA-256 is another one.")
+    return body
+
+
+def list_blobs(store: Store) -> dict[str, StoredObject]:
+    """Return what the store's listing says of each blob, by SHA-256."""
+    return {name.rsplit("/", 1)[1]: item for name, item in store.scan(BLOBS)}
+
+
+def find_lost(store: Store, sha256s: Iterable[str]) -> set[str]:
+    """Read blobs and return those that are missing or damaged."""
+    return {sha256 for sha256, sound in bounded_map(lambda sha256: _is_sound(store, sha256), sha256s) if not sound}
+
+
+def _is_sound(store: Store, sha256: str) -> bool:
+    try:
+        return store.sha256(blob_name(sha256)) == sha256
+    except MissingObjectError:
+        return False
