@@ -19,10 +19,13 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `balance` | cuts the classes to equal size | ledger, counts |
 | `audit` | refuses to publish if something was lost or a class shrank; measures shortcuts | checks, main figures |
 | `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the approval |
-| `publish` | writes the snapshot and moves `latest.json`, unless nothing in it is new | the dataset version |
-| `verify` | reads the snapshot back; updates the asset `covid_cxr_snapshot` | numbers of objects and bytes |
+| `publish` | writes the snapshot and reads it back, unless nothing in it is new | the dataset version |
+| `verify` | reads it as consumers do; moves `latest.json`; updates the asset `covid_cxr_snapshot` | objects and bytes |
 
 **Nothing new** is a healthy end: the run succeeds and the skipped tasks are pink.
+
+**Damage in the store.** What a task takes out of the store is checked first. What is missing or damaged is made or
+fetched again; the log says what, and `mended` in the XCom how many objects.
 
 **To build again** although nothing is new, trigger with *force*. The same content is still not published twice.
 
@@ -195,7 +198,7 @@ def covid_cxr_snapshot() -> None:
         execution_timeout=timedelta(hours=6),
         map_index_template=f"shard {{{{ task.op_kwargs['shard'] + 1 }}}} of {INSPECT_SHARDS}",
     )
-    def inspect(plan: Any, shard: int) -> dict[str, int]:
+    def inspect(plan: Any, shard: int) -> dict[str, Any]:
         with pipeline() as stages:
             return stages.inspect(plan, shard)
 
@@ -233,7 +236,7 @@ def covid_cxr_snapshot() -> None:
         task_display_name="Publish", trigger_rule="none_failed", on_success_callback=SnapshotNotifier("quiet")
     )
     def publish(plan: Any) -> Any:
-        """Write the snapshot and move `latest.json`, unless the content equals that of the snapshot before."""
+        """Write the snapshot and read it back, unless the content equals that of the snapshot before."""
         approval = get_current_context()["ti"].xcom_pull(task_ids="approve")
         with pipeline() as stages:
             return stages.publish(plan, approval)
@@ -241,7 +244,7 @@ def covid_cxr_snapshot() -> None:
     # The asset is updated here and not by `publish`, so that its consumers see verified snapshots only.
     @task(task_display_name="Verify", outlets=[SNAPSHOT], on_success_callback=SnapshotNotifier("published"))
     def verify(snapshot: Any) -> dict[str, int]:
-        """Read the snapshot back and compare it with its checksums; then tell the consumers of the asset."""
+        """Compare the snapshot with its checksums, move `latest.json`, and tell the consumers of the asset."""
         with pipeline() as stages:
             result = stages.verify(snapshot["version"])
         get_current_context()["outlet_events"][SNAPSHOT].extra = snapshot

@@ -122,7 +122,7 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would be deleted.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old snapshots and what served only them. Let no run work meanwhile: pause the DAG first."""
+    """Delete old snapshots and what served only them. A run may be at work meanwhile."""
     store = _store()
     plan = retention.plan_prune(store, keep, datetime.now(UTC))
     if yes:

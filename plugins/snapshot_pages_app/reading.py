@@ -14,7 +14,7 @@ from cxr_snapshot.audit import REPORT
 from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.publication.cards import limits
-from cxr_snapshot.publication.checksums import SUCCESS
+from cxr_snapshot.publication.checksums import SUCCESS, read_table
 from cxr_snapshot.publication.versions import is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.store.encoding import parse_json
@@ -126,7 +126,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
         MissingObjectError: there is no such snapshot, or it is not complete.
     """
     version = resolve(store, version)
-    manifest = store.get_table(f"{version}/manifest.parquet")
+    manifest = read_table(store, version, "manifest.parquet")
     excluded = pd.read_csv(io.BytesIO(store.get(f"{version}/excluded.csv")), dtype=str)
     facts = load_facts(store, version)
     listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}

@@ -87,6 +87,8 @@ def kind_of(name: str) -> str:
     parts = name.split("/")
     if parts[1] == "sources":
         return f"sources/*/{'known' if parts[-1] == 'known.parquet' else 'revision'}.parquet"
+    if parts[1] == "runs":
+        return f"runs/*/{parts[3]}{'/*' if len(parts) > 4 else ''}"
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
@@ -256,11 +258,11 @@ def show(found: Counter[tuple[str, str, str, str]]) -> None:
 def is_runs_own(stage: str, name: str) -> bool:
     """Say whether the run wrote an object and its next stage reads it."""
     reads = {
-        "inspect": ("/known.parquet",),
+        "inspect": ("/sources/",),
         "filter": ("/inspections/",),
         "balance": ("/filtered.parquet",),
         "audit": ("/balanced.parquet", "/lookalikes/"),
-        "publish": ("/audit.html", "/balanced.parquet"),
+        "publish": ("/audit.", "/balanced.parquet"),
     }
     return "/first-" not in name and any(text in name for text in reads[stage])
 
@@ -274,7 +276,12 @@ def test_tables_between_stages(world: World, caplog: pytest.LogCaptureFixture) -
 
     found = between_stages(world, caplog, wanted, {"flipped": flip})
     show(found)
-    assert {kind for _, kind, _, _ in found} >= {"runs", "inspections", "lookalikes"}
+    assert {kind for _, kind, _, _ in found} >= {
+        "runs/*/filtered.parquet",
+        "runs/*/balanced.parquet",
+        "runs/*/audit.json",
+        "inspections",
+    }
 
 
 @pytest.mark.long
@@ -288,4 +295,6 @@ def test_every_object_in_turn(world: World, caplog: pytest.LogCaptureFixture) ->
 @pytest.mark.long
 def test_every_table_between_stages(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
-    show(between_stages(world, caplog, lambda stage, name: "/second-" in name or "blobs" not in name, DAMAGES))
+    found = between_stages(world, caplog, is_runs_own, DAMAGES)
+    show(found)
+    assert {damage for _, _, damage, _ in found} == set(DAMAGES)

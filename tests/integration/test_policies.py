@@ -92,10 +92,13 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
 
 
 def test_requests_fit_the_policies(asked: dict[str, list[S3Request]], store: Store) -> None:
-    # Not met in these runs: an upload that failed, and a blob that is forgotten.
+    # Not met in these runs: an upload that failed, a snapshot that failed its verification, a run of last week.
     spare = {
-        "writer": {("ReadAndWrite", "s3:AbortMultipartUpload")},
-        "pruner": {("ForgetDeletedBlobs", "s3:PutObject")},
+        "writer": {
+            ("ReadAndWrite", "s3:AbortMultipartUpload"),
+            ("TakeBack", "s3:DeleteObject"),
+            ("ClearOldRuns", "s3:DeleteObject"),
+        }
     }
     for name, requests in asked.items():
         rules = policy(name, store.prefix)
@@ -120,4 +123,16 @@ def test_readers_see_no_work_and_change_nothing() -> None:
         ("s3:DeleteObject", "covid-cxr/2026-11-23/_SUCCESS", ""),
     ):
         assert not matching(reader, need), need
-    assert not matching(policy("writer", "covid-cxr"), ("s3:DeleteObject", "covid-cxr/2026-11-23/_SUCCESS", ""))
+
+
+def test_the_dag_deletes_nothing_but_tables_of_runs_and_the_mark_of_a_snapshot_that_it_takes_back() -> None:
+    writer = policy("writer", "covid-cxr")
+    for name in ("2026-11-23/_SUCCESS", "_work/runs/a-0123456789ab/filtered.parquet"):
+        assert matching(writer, ("s3:DeleteObject", f"covid-cxr/{name}", "")), name
+    for name in (
+        "2026-11-23/manifest.csv",
+        "2026-11-23/images/COVID/a.jpg",
+        "latest.json",
+        "_work/claims/2026-11-23.json",
+    ):
+        assert not matching(writer, ("s3:DeleteObject", f"covid-cxr/{name}", "")), name

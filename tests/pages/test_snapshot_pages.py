@@ -395,8 +395,9 @@ class TestEmptyAndErrors:
     def test_pointer_that_is_damaged(self, pages, store):
         pages.use(store)
         store.put("latest.json", b"<b>not JSON</b>")
-        text = Elements(pages.get("/", 502)).text
-        assert "latest.json is not JSON" in text
+        assert NEW in Elements(pages.get("/")).text
+        text = Elements(pages.get("/snapshots/latest", 404)).text
+        assert "latest.json names nothing. Nothing was published yet, or a run mends it." in text
 
 
 class TestStoreOfTheWebServer:

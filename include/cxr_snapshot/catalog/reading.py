@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, VerificationError
 from cxr_snapshot.publication.changes import changes_report, compare
-from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
+from cxr_snapshot.publication.checksums import REPAIR, read_file, read_sums, read_table
 from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
@@ -79,7 +79,10 @@ def diff(store: Store, old: str, new: str) -> dict[str, Any]:
 
 def _facts(store: Store, version: str) -> dict[str, Any]:
     name = f"{version}/snapshot.json"
-    return parse_json(store.get(name), store.uri(name))
+    try:
+        return parse_json(store.get(name), store.uri(name))
+    except DamagedObjectError as error:
+        raise VerificationError(f"{error} {REPAIR}") from error
 
 
 def _manifest(store: Store, version: str) -> pd.DataFrame:

@@ -43,7 +43,9 @@ _SCAN, _END = b"\xda", b"\xd9"
 _JPEG_MODES = {"L": ("GRAY", "L"), "RGB": ("RGB", "RGB"), "CMYK": ("CMYK", "CMYK;I")}
 
 
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_BYTES comes close after it
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MAX_BYTES is the limit here
+# Each image lies in one piece. Pieces of 16 MB, as Pillow makes them else, are kept for the thread that frees them.
+Image.core.set_block_size(2**27)  # type: ignore[attr-defined]
 
 
 class DefectError(Exception):
@@ -178,7 +180,7 @@ def _decode_jpeg(image: Image.Image, body: bytes) -> Image.Image:
     pixels = simplejpeg.decode_jpeg(body, colours, buffer=space, strict=True)
     if pixels.shape != space.shape:
         raise ValueError(f"holds {pixels.shape[1]} x {pixels.shape[0]} pixels, not {image.width} x {image.height}")
-    return Image.frombuffer(image.mode, image.size, pixels, "raw", form, 0, 1)
+    return Image.frombytes(image.mode, image.size, pixels, "raw", form)
 
 
 def _size(image: Image.Image) -> int:

@@ -35,6 +35,7 @@ DESCRIPTION = {
     "deeper_than_8_bits": "the levels between which 99 % of the pixels lie, spread evenly over 0 to 255",
     "orientation": "turned upright where EXIF says how",
 }
+_THREADS = 4  # each keeps some of the memory in which it has decoded
 
 
 def normalise(image: Image.Image) -> bytes:
@@ -70,7 +71,7 @@ class Pictures:
         Raises:
             LostBlobError: a blob is missing or damaged.
         """
-        for _, picture in bounded_map(self._load, sha256s):
+        for _, picture in bounded_map(self._load, sha256s, threads=_THREADS):
             yield picture
 
     def keep(self, sha256: str, image: Image.Image) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from PIL import ExifTags, Image, ImageChops, ImageStat
 
 # What a file's EXIF data says about how it lies, and what turns it upright.
@@ -126,16 +127,21 @@ def _phash(small: Image.Image) -> str:
 
 
 def _pixel_sha256(image: Image.Image, *, maybe_gray: bool) -> str:
-    gray = image.mode == "L" or (maybe_gray and all(_is_gray(part) for part in _parts(image)))
     digest = hashlib.sha256(f"{image.width}x{image.height}".encode())
-    for part in _parts(image):
-        digest.update((part.getchannel(0) if gray else part).tobytes())
+    bands = [_memory(band) for band in ([image] if image.mode == "L" else image.split() if maybe_gray else [])]
+    if bands and all(band == bands[0] for band in bands[1:]):
+        digest.update(bands[0])
+    else:
+        for part in _parts(image):
+            digest.update(part.tobytes())
     return digest.hexdigest()
 
 
-def _is_gray(image: Image.Image) -> bool:
-    red, green, blue = (band.tobytes() for band in image.split())
-    return red == green == blue
+def _memory(gray: Image.Image) -> pa.Buffer:
+    """Return the pixels of an 8-bit gray image where they lie, since a copy costs time."""
+    if gray.readonly:  # it uses the memory of another object, and Pillow 12.3 would crash
+        return pa.py_buffer(gray.tobytes())
+    return pa.array(gray).buffers()[1]
 
 
 def _parts(image: Image.Image) -> Iterator[Image.Image]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from cxr_snapshot.errors import MissingObjectError, PublishConflictError, StorageError
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError
 from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums
 from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import PreconditionFailedError
@@ -83,7 +83,7 @@ def read_pointer(store: Store) -> tuple[str | None, str | None]:
         return None, None
     try:
         version = parse_json(found.body, store.uri(LATEST)).get("version")
-    except StorageError:
+    except DamagedObjectError:
         version = None
     if isinstance(version, str) and is_version(version):
         return version, found.etag

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from cxr_snapshot.errors import DamagedObjectError, StorageError
+from cxr_snapshot.errors import DamagedObjectError
 from cxr_snapshot.tables import to_arrow, to_frame
 
 _ROWS = 10_000  # of a table that are turned into another form at a time
@@ -46,14 +46,14 @@ def parse_json(body: bytes, where: str) -> dict[str, Any]:
     """Return the JSON object in ``body``.
 
     Raises:
-        StorageError: it is none; the text names ``where``.
+        DamagedObjectError: it is none; the text names ``where``.
     """
     try:
         value = json.loads(body)
     except ValueError as error:
-        raise StorageError(f"{where} is not JSON ({error}). Restore it from a backup or delete it.") from error
+        raise DamagedObjectError(f"{where} is damaged: it is no JSON ({error}).") from error
     if not isinstance(value, dict):
-        raise StorageError(f"{where} is not a JSON object. Restore it from a backup or delete it.")
+        raise DamagedObjectError(f"{where} is damaged: it is no JSON object.")
     return value
 
 

@@ -222,7 +222,8 @@ class Store:
         """Return an object that holds a JSON object, or ``None`` if there is none.
 
         Raises:
-            StorageError: it is not a JSON object, or as :meth:`get`.
+            DamagedObjectError: it is not a JSON object.
+            StorageError: as :meth:`get`.
         """
         try:
             body = self.get(name)

@@ -12,12 +12,13 @@ from cxr_snapshot.audit.gates import Check, check_losses
 from cxr_snapshot.audit.overrides import by_setting, markdown, sentence, settle, tally
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.errors import GuardError
-from cxr_snapshot.plan import Plan, make_plan
+from cxr_snapshot.plan import Plan, make_plan, run_folder
 from cxr_snapshot.store.objects import Store
 from support.ledgers import small_ledger
 
 WHEN = "2026-11-23T03:00:00+00:00"
 ANSWER = {"user": "reviewer", "time": "2026-11-23T04:05:06+00:00"}
+FOLDER = run_folder("nightly")
 EARLIER = [{"version": "2026-11-22", "candidates": {"COVID": 100}, "accepted": []}]
 LOST, *_ = check_losses({"COVID": 60}, EARLIER, 0.1)
 WORDS = Check("unknown_labels", "Words are known.", "9 of 20", 0.1, False, "Look.", required=False)
@@ -74,14 +75,14 @@ def test_names_do_nothing_in_markdown() -> None:
 def test_without_failed_checks_the_audit_is_published_as_it_is(store: Store) -> None:
     passed, *_ = check_losses({"COVID": 100}, EARLIER, 0.1)
     audited(store, [passed], plan())
-    files = {name: store.get(f"_work/runs/nightly/{name}") for name in (REPORT, PAGE)}
+    files = {name: store.get(f"{FOLDER}/{name}") for name in (REPORT, PAGE)}
     assert settle(store, plan(), None) == files
     assert json.loads(files[REPORT])["overrides"] == []
 
 
 def test_nothing_is_published_that_nobody_accepted(store: Store) -> None:
     audited(store, [LOST], plan())
-    asked = store.get(f"_work/runs/nightly/{PAGE}").decode()
+    asked = store.get(f"{FOLDER}/{PAGE}").decode()
     assert "0 of 1 checks passed; shrink_COVID failed, and a person is asked." in asked
     with pytest.raises(GuardError, match=r"shrink_COVID failed, and there is no record .* Clear the task audit"):
         settle(store, plan(), None)
@@ -118,7 +119,7 @@ def test_page_and_numbers_say_who_accepted_what(store: Store) -> None:
 def test_the_page_is_made_of_what_the_numbers_say(store: Store) -> None:
     """So that it can be made again once somebody has decided, with nothing else changed."""
     audited(store, [LOST], plan())
-    before = store.get(f"_work/runs/nightly/{PAGE}").decode()
+    before = store.get(f"{FOLDER}/{PAGE}").decode()
     after = settle(store, plan(), ANSWER)[PAGE].decode()
     changed = {line for line in after.splitlines() if line not in before.splitlines()}
     assert len(changed) == 3, changed

@@ -19,7 +19,7 @@ def test_a_column_that_is_empty_is_no_fault(store: Store, missing: str) -> None:
     ledger[missing] = ledger[missing].where(ledger[missing].isna())
     found = write_report(store, ledger, [], plan=PLAN, splits={}, previous=None)
     assert found["figures"]["images"] == 6
-    report, page = store.get_json(f"_work/runs/one/{REPORT}"), store.get(f"_work/runs/one/{PAGE}").decode()
+    report, page = store.get_json(f"{PLAN['folder']}/{REPORT}"), store.get(f"{PLAN['folder']}/{PAGE}").decode()
     assert report is not None
     assert {probe["level"] for probe in report["probes"]} == {"unmeasured"}
     assert page.count("Not measured") >= 2

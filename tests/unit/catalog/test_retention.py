@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,13 +15,15 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.catalog.retention import GRACE, plan_prune, prune
-from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
-from cxr_snapshot.plan import run_folder
+from cxr_snapshot.catalog.retention import GRACE, clear_old_runs, plan_prune, prune
+from cxr_snapshot.errors import DamagedObjectError, PublishConflictError, SettingsError, StorageError
+from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.verification import verify
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
+from support.damage import flip
 from support.stages import run_stages
 from support.stores import copied_bucket, new_store
 from support.upstreams import ServedUpstream, served_sample
@@ -142,3 +147,113 @@ def test_a_broken_off_pruning_leaves_no_half_snapshot(three_nights: Store) -> No
         prune(nights, plan_prune(nights, 1, LATER))
         assert catalog.versions(nights) == ["2026-11-03"]
         assert not nights.list("2026-11-01/")
+
+
+class Aged(Store):
+    """A store in which everything that was there before ``since`` is eight days older than it is."""
+
+    since = datetime.now(UTC)
+
+    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
+        for name, item in super().scan(folder):
+            older = item.modified < self.since
+            yield name, replace(item, modified=item.modified - timedelta(days=8)) if older else item
+
+
+def aged(store: Store) -> Aged:
+    """Return a store whose objects are old, but for what is written from now on."""
+    found = Aged(store.client, store.bucket, store.prefix)
+    found.put("_work/clock", b"")
+    found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
+    deadline = time.monotonic() + 60  # listings may count in whole seconds
+    while found.since >= next(item.modified for _, item in Store.scan(found, "_work/clock")):
+        assert time.monotonic() < deadline
+        found.put("_work/clock", b"")
+    found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
+    return found
+
+
+@pytest.mark.parametrize("begun", ["before the plan", "after the plan"])
+def test_a_run_keeps_what_it_counts_on(nights: Store, sample: ServedUpstream, tmp_path: Path, begun: str) -> None:
+    store = aged(nights)
+    sample.move_to_step(1)
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    plan = pipeline.poll("back", "2026-11-19T03:00:00+00:00")
+    assert plan is not None
+    doomed = None if begun == "before the plan" else plan_prune(store, 1, datetime.now(UTC))
+    for source in pipeline.sources:
+        assert pipeline.ingest(plan, source)["fetched"] == 0
+    if doomed is None:
+        doomed = plan_prune(store, 1, datetime.now(UTC))
+    else:
+        assert doomed.objects["inventories"], "the run went back to what would have gone"
+    prune(store, doomed)
+    assert not store.exists(blob_name(ORPHAN))
+    assert catalog.versions(store) == ["2026-11-03"]
+    seen = len(sample.simulator.requests)
+    for source in pipeline.sources:
+        assert "mended" not in pipeline.ingest(plan, source)
+    assert len(sample.simulator.requests) == seen, "nothing had to be fetched again"
+
+
+def test_what_goes_under_the_feet_of_a_run_is_fetched_again(
+    nights: Store, sample: ServedUpstream, tmp_path: Path
+) -> None:
+    prune(nights, plan_prune(nights, 1, LATER))
+    sample.move_to_step(2)
+    pipeline = sample.pipeline(nights, tmp_path, max_per_class=4)
+    plan = pipeline.poll("back", "2026-11-19T03:00:00+00:00", accept_shrink=True)
+    assert plan is not None
+    for source in pipeline.sources:
+        pipeline.ingest(plan, source)
+    inventory = nights.get_table(f"_work/sources/covid/{plan['revisions']['covid']}.parquet")
+    nights.delete(blob_name(sha256) for sha256 in inventory["sha256"].dropna())
+    nights.delete(nights.list("_work/inspections/"))
+    for shard in range(INSPECT_SHARDS):
+        pipeline.inspect(plan, shard)
+    assert pipeline.filter(plan)["mended"] == inventory["sha256"].nunique()
+    pipeline.balance(plan)
+    pipeline.audit(plan)
+    snapshot = pipeline.publish(plan)
+    assert snapshot is not None
+    verify(nights, snapshot["version"], all_images=True)
+
+
+def test_tables_of_old_runs_go_by_themselves(nights: Store, caplog: pytest.LogCaptureFixture) -> None:
+    store = aged(nights)
+    old = {name.split("/")[2] for name in store.list(RUNS)}
+    assert len(old) == 3
+    store.put(f"{RUNS}young/filtered.parquet", b"")
+    store.copy(f"{RUNS}young/filtered.parquet", f"{RUNS}{min(old)}/balanced.parquet")  # somebody goes on with it
+    store.put(f"{RUNS}own/filtered.parquet", b"")
+    clear_old_runs(store, f"{RUNS}own")
+    assert {name.split("/")[2] for name in store.list(RUNS)} == {"young", "own", min(old)}
+    before = store.list("")
+    clear_old_runs(store, f"{RUNS}own")
+    assert store.list("") == before
+
+    refusing = Refusing(store.client, store.bucket, store.prefix)
+    refusing.since = store.since
+    store.put(f"{RUNS}own/balanced.parquet", b"")
+    nights_old = aged(store)
+    refusing.since = nights_old.since
+    refusing.put(f"{RUNS}own/filtered.parquet", b"")
+    with caplog.at_level(logging.WARNING, "cxr_snapshot"):
+        clear_old_runs(refusing, f"{RUNS}own")
+    assert "The tables of old runs stay: could not delete: AccessDenied" in caplog.text
+
+
+class Refusing(Aged):
+    """May not delete."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        raise StorageError("could not delete: AccessDenied")
+
+
+def test_a_damaged_inventory_stops_pruning(nights: Store) -> None:
+    name = next(name for name in nights.list("_work/sources/covid/") if not name.endswith("/known.parquet"))
+    flip(nights, name)
+    with pytest.raises(DamagedObjectError, match=r"is damaged.*Nothing was deleted for it\. Delete it"):
+        plan_prune(nights, 3, LATER)
+    nights.delete([name])  # as the error says
+    assert plan_prune(nights, 3, LATER).kept == tuple(VERSIONS)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from cxr_snapshot.inspection.decoding import MIN_SIDE, inspect_image
+from cxr_snapshot.inspection.decoding import MAX_RATIO, MIN_SIDE, inspect_image
 from cxr_snapshot.inspection.results import PARTITIONS, inspect_blobs, load_inspections
 from cxr_snapshot.selection.linking import distance
 from cxr_snapshot.store.objects import Fetched, Store, blob_name
@@ -100,6 +100,38 @@ DAMAGED = {
 }
 
 
+def with_noise(jpeg: bytes, flips: int) -> bytes:
+    """Return a JPEG with flipped bits in the second half, where there are only pixels."""
+    rng, noisy = np.random.default_rng(0), bytearray(jpeg)
+    for place in rng.integers(len(jpeg) // 2, len(jpeg) - 2, flips):
+        noisy[place] ^= 1 << int(rng.integers(8))
+    return bytes(noisy)
+
+
+def with_size(jpeg: bytes, width: int, height: int) -> bytes:
+    """Return a JPEG whose header lies."""
+    frame = jpeg.index(b"\xff\xc0")
+    return jpeg[: frame + 5] + struct.pack(">HH", height, width) + jpeg[frame + 9 :]
+
+
+MIDDLE = len(JPEG) // 2
+WITH_RESTARTS = encoded(PICTURE, "JPEG", restart_marker_rows=1)
+RESTARTS = [WITH_RESTARTS.index(bytes([0xFF, 0xD0 + number])) for number in (2, 3)]
+LAST_SCAN = PROGRESSIVE.rindex(b"\xff\xda")
+# Every pixel is there, or was made up by the decoder; it only warns.
+DAMAGED |= {
+    "half of a JPEG with an end": JPEG[:MIDDLE] + b"\xff\xd9",
+    "a JPEG with zeros": JPEG[:MIDDLE] + bytes(4000) + JPEG[MIDDLE + 4000 :],
+    "a JPEG with a lie about its size": with_size(JPEG, 9000, 9000),
+    "a JPEG that is a little lower than its header says": with_size(JPEG, PICTURE.width, PICTURE.height + 16),
+    "a JPEG with 100 flipped bits": with_noise(JPEG, 100),
+    "a progressive JPEG with 100 flipped bits": with_noise(PROGRESSIVE, 100),
+    "a JPEG without some bytes": JPEG[:MIDDLE] + JPEG[MIDDLE + 100 :],
+    "a JPEG that lost one of its strips": WITH_RESTARTS[: RESTARTS[0]] + WITH_RESTARTS[RESTARTS[1] :],
+    "half of the last scan": PROGRESSIVE[: (LAST_SCAN + len(PROGRESSIVE)) // 2] + b"\xff\xd9",
+}
+
+
 @pytest.mark.parametrize("name", DAMAGED)
 def test_damage_that_leaves_all_or_most_pixels_is_seen(name: str) -> None:
     facts = inspect_image(DAMAGED[name])
@@ -115,6 +147,13 @@ NO_RADIOGRAPHS = {
     "small": (encoded(PICTURE.resize((MIN_SIDE - 1, 300)), "PNG"), "too_small"),
     "animated PNG": (encoded(PICTURE, "PNG", save_all=True, append_images=[PICTURE.rotate(90)]), "multiple_frames"),
     "animated WebP": (encoded(PICTURE, "WEBP", save_all=True, append_images=[PICTURE.rotate(90)]), "multiple_frames"),
+    "a strip": (encoded(PICTURE.resize((64, 28_700)), "JPEG"), "impossible_shape"),
+    "a strip across": (encoded(PICTURE.resize((MIN_SIDE * MAX_RATIO + 1, MIN_SIDE)), "PNG"), "impossible_shape"),
+    "100 scans": (PROGRESSIVE[:LAST_SCAN] + PROGRESSIVE[LAST_SCAN:-2] * 91 + b"\xff\xd9", "too_many_scans"),
+    "scans behind what looks like an end": (
+        PROGRESSIVE[:LAST_SCAN] + b"\xff\xfe\0\x04\xff\xd9" + PROGRESSIVE[LAST_SCAN:-2] * 12 + b"\xff\xd9",
+        "too_many_scans",
+    ),
 }
 
 
@@ -127,12 +166,40 @@ def test_what_cannot_be_one_radiograph(name: str) -> None:
     assert "phash" not in facts
 
 
-@pytest.mark.parametrize("size", [(10_001, 10_000), (20_000, 20_000)], ids=["large", "a bomb"])
-def test_what_is_too_large_to_be_one_radiograph(size: tuple[int, int]) -> None:
-    facts = inspect_image(encoded(Image.new("1", size), "PNG"))
+@pytest.mark.parametrize(
+    ("mode", "size"),
+    [("1", (10_001, 10_000)), ("1", (20_000, 20_000)), ("RGB", (5001, 5000)), ("I;16", (9400, 9400))],
+    ids=["large", "a bomb", "large in colour", "large and deep"],
+)
+def test_what_is_too_large_to_be_one_radiograph(mode: str, size: tuple[int, int]) -> None:
+    facts = inspect_image(encoded(Image.new(mode, size), "PNG", compress_level=1))
     assert facts["problem"] == "too_many_pixels"
     assert facts["detail"]
     assert "phash" not in facts
+
+
+def test_scans_of_what_is_no_part_of_the_image_do_not_count() -> None:
+    thumbnail = Image.Exif()
+    thumbnail[0x9286] = b"\xff\xda" * 100
+    assert "problem" not in inspect_image(encoded(PICTURE, "JPEG", exif=thumbnail) + b"\xff\xda" * 100)
+
+
+MEGABYTES = zlib.compress(bytes(3_000_000))
+LONG_TEXTS = {
+    "zTXt": [chunk(b"zTXt", b"Comment\0\0" + MEGABYTES)],
+    "iTXt": [chunk(b"iTXt", b"Comment\0\1\0\0\0" + MEGABYTES)],
+    "a colour profile": [chunk(b"iCCP", b"Profile\0\0" + MEGABYTES)],
+    "more than 64 MB in all": [chunk(b"tEXt", b"Comment\0" + b"x" * 900_000)] * 75,
+    "a colour profile that cannot be unpacked": [chunk(b"iCCP", b"Profile\0\0no zlib")],
+}
+
+
+@pytest.mark.parametrize("name", LONG_TEXTS)
+@pytest.mark.parametrize("after", [1, -1], ids=["before the pixels", "after them"])
+def test_what_a_png_says_of_itself_is_no_damage(name: str, after: int) -> None:
+    parts = chunks(PNG)
+    facts = inspect_image(PNG[:8] + b"".join([*parts[:after], *LONG_TEXTS[name], *parts[after:]]))
+    assert facts == inspect_image(PNG)
 
 
 def test_the_smallest_size_is_accepted() -> None:
@@ -167,13 +234,17 @@ def test_an_image_that_pillow_holds_in_several_pieces(mode: str) -> None:
 
 
 def test_size_is_part_of_the_pixel_hash() -> None:
-    one, other = (inspect_image(encoded(Image.new("L", size), "PNG")) for size in ((100, 200), (200, 100)))
+    tall = PICTURE.resize((100, 200))
+    wide = Image.frombytes("L", (200, 100), tall.tobytes())
+    one, other = (inspect_image(encoded(image, "PNG")) for image in (tall, wide))
     assert one["pixel_sha256"] != other["pixel_sha256"]
 
 
-@pytest.mark.parametrize(("colour", "expected"), [((10, 10, 10), 0.0), ((200, 100, 150), 100.0), ((0, 255, 0), 255.0)])
+@pytest.mark.parametrize(("colour", "expected"), [((10, 10, 10), 0.0), ((200, 100, 150), 50.0), ((0, 255, 0), 127.5)])
 def test_colour_is_the_mean_spread_of_the_channels(colour: tuple[int, int, int], expected: float) -> None:
-    assert inspect_image(encoded(Image.new("RGB", (100, 100), colour), "PNG"))["colour"] == expected
+    half_black = Image.new("RGB", (128, 128))
+    half_black.paste(colour, (0, 0, 64, 128))
+    assert inspect_image(encoded(half_black, "PNG"))["colour"] == expected
 
 
 def test_deep_images_keep_their_contrast() -> None:
@@ -188,16 +259,10 @@ def test_deep_images_keep_their_contrast() -> None:
     assert deep[0]["pixel_sha256"] != inspect_image(PNG)["pixel_sha256"]
 
 
-def test_a_blank_deep_image() -> None:
-    assert "problem" not in inspect_image(encoded(Image.fromarray(np.full((80, 80), 9, np.uint16)), "PNG"))
-
-
 FINGERPRINTED = {
     "phantom": PICTURE.resize((64, 64)),
     "colour": Image.merge("RGB", [phantom(number).resize((64, 64)) for number in range(3)]),
     "noise": Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)),
-    "black": Image.new("L", (64, 64)),
-    "white": Image.new("L", (64, 64), 255),
     "half": Image.fromarray(np.repeat(np.uint8([0, 200]), 32 * 64).reshape(64, 64)),
     "squares": Image.fromarray(np.kron(np.uint8([[0, 255], [255, 0]]), np.ones((32, 32), np.uint8))),
 }
@@ -254,9 +319,8 @@ def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: St
     class Shared(Store):
         def fetch(self, name: str) -> Fetched:
             found = super().fetch(name)
-            if theirs and name.endswith(
-                "/0.parquet"
-            ):  # first after we looked what is missing, then between our reading of the table and our writing
+            # First after we looked what is missing, then between our reading of the table and our writing.
+            if theirs and name.endswith("/0.parquet"):
                 inspect_blobs(store, "0", [theirs.pop()])
             return found
 

@@ -43,7 +43,7 @@ def named(number: int) -> str:
 
 def text_of(found: dict[str, list[dict[str, Any]]]) -> str:
     previous = {"version": "2026-11-22", "revisions": {"covid": "0"}}
-    return changes_markdown(changes_report(found, previous, {"covid": "1"}))
+    return changes_markdown(changes_report(found, previous, {"covid": "1"}), [])
 
 
 def test_in_the_first_snapshot_every_image_is_added():

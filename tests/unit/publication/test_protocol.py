@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import pytest
 
-from cxr_snapshot.errors import PublishConflictError, StorageError, VerificationError
+from cxr_snapshot.errors import LostBlobError, PublishConflictError, StorageError, VerificationError
 from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS
 from cxr_snapshot.publication.draft import SCHEMA_VERSION
 from cxr_snapshot.publication.parts import Copy, Draft
 from cxr_snapshot.publication.protocol import CLAIM_LIFETIME, publish
 from cxr_snapshot.publication.verification import SAMPLE, draw_sample, verify
-from cxr_snapshot.publication.versions import move_latest, read_latest, read_pointer
+from cxr_snapshot.publication.versions import move_latest, newest_version, read_latest, read_pointer
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.encoding import csv_bytes, json_bytes, parquet_bytes
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, conform
+from support.damage import DAMAGES, flip
 from support.ledgers import AUDIT
 from support.s3_proxy import S3Proxy
 from support.stores import client_of
@@ -143,6 +146,83 @@ class TestClaims:
         targets = {f"{DAY}/{copy.target}" for copy in draft.copies[:2]}
         assert written == targets | {f"{DAY}/manifest.csv", f"{DAY}/_SUCCESS"}
         assert {name: item.etag for name, item in store.list(f"{DAY}/").items()} == wanted
+
+    def test_of_which_nothing_can_be_read_counts_as_that_of_other_content(self, store, draft):
+        release(store, draft, DAY, CREATED, None)
+        for version, content in (("2026-11-23.1", "second"), ("2026-11-23.2", "third")):
+            flip(store, f"_work/claims/{DAY}.json")
+            previous = newest_version(store, DAY)
+            assert release(store, make_draft(store, content), DAY, CREATED, previous)["version"] == version
+        verify(store, DAY, all_images=True)
+
+    def test_that_are_gone_give_no_name_away(self, store, draft, caplog):
+        release(store, draft, DAY, CREATED, None)
+        store.delete([f"_work/claims/{DAY}.json"])
+        with caplog.at_level(logging.WARNING):
+            second = release(store, make_draft(store, "second"), DAY, CREATED, DAY)
+        assert second["version"] == "2026-11-23.1"
+        assert f"{DAY}/ holds objects, but nobody reserved this name" in caplog.text
+        assert store.get_json(f"{DAY}/snapshot.json")["content_digest"] == "first"
+
+    def test_leave_a_folder_with_a_stray_object_alone(self, store, draft):
+        store.put(f"{DAY}/stray.txt", b"of somebody")
+        assert release(store, draft, DAY, CREATED, None)["version"] == "2026-11-23.1"
+        verify(store, "2026-11-23.1", all_images=True)
+
+
+class Interfered(Store):
+    """A store in which somebody does something as soon as an object is written."""
+
+    def __init__(self, store: Store, when: str, harm: Callable[[], None]) -> None:
+        super().__init__(store.client, store.bucket, store.prefix)
+        self.when, self.harm = when, [harm]
+
+    def put(self, name: str, body: bytes, **others: Any) -> None:
+        super().put(name, body, **others)
+        if name == self.when and self.harm:
+            self.harm.pop()()
+
+
+class TestReadingBack:
+    """Before ``_SUCCESS``."""
+
+    LAST = f"{DAY}/{SUMS}"  # of the small files
+
+    @pytest.mark.parametrize("damage", ["flipped", "truncated"])
+    @pytest.mark.parametrize("name", ["images/COVID/0003.png", "manifest.csv", "snapshot.json"])
+    def test_what_is_wrong_is_written_again(self, store, draft, damage, name, caplog):
+        shown = Interfered(store, self.LAST, lambda: DAMAGES[damage](store, f"{DAY}/{name}"))
+        with caplog.at_level(logging.WARNING):
+            publish(shown, draft, DAY, CREATED, None)
+        assert not shown.harm
+        assert f"{name} is not what was to be written; it is written again" in caplog.text
+        verify(store, DAY, all_images=True)
+
+    def test_a_damaged_blob_is_named_and_once_it_is_mended_the_work_goes_on(self, store, draft):
+        image = draft.copies[2]
+        body = store.get(image.source)
+        flip(store, image.source)
+        with pytest.raises(LostBlobError, match=f"{image.sha256} is missing or damaged"):
+            publish(store, draft, DAY, CREATED, None)
+        assert not store.exists(f"{DAY}/{SUCCESS}")
+        store.put(image.source, body)
+        release(store, draft, DAY, CREATED, None)
+        verify(store, DAY, all_images=True)
+
+    def test_trusted_images_are_not_read_but_where_an_earlier_try_is_continued(self, store, draft):
+        image = draft.copies[2]
+        flip(store, image.source)
+        publish(store, draft, DAY, CREATED, None, trusted={image.sha256})
+        store.delete([f"{DAY}/{SUCCESS}"])
+        with pytest.raises(LostBlobError, match=f"{image.sha256} is missing or damaged"):
+            publish(store, draft, DAY, CREATED, None, trusted={image.sha256})
+
+    def test_a_stray_object_stops_it(self, store, draft):
+        shown = Interfered(store, self.LAST, lambda: store.put(f"{DAY}/stray.txt", b""))
+        with pytest.raises(VerificationError, match=r"1 objects of \S+ belong to no snapshot, such as .*stray\.txt"):
+            publish(shown, draft, DAY, CREATED, None)
+        store.delete([f"{DAY}/stray.txt"])  # as the error says
+        release(store, draft, DAY, CREATED, None)
 
 
 @pytest.mark.parametrize("name", ["_work/claims/2026-11-23.json", "2026-11-23/_SUCCESS", "latest.json"])

@@ -1,0 +1,168 @@
+"""Damaged snapshots, pointers and unlucky endings: what the next run does, and that what errors advise works."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from cxr_snapshot.catalog import reading as catalog
+from cxr_snapshot.errors import GuardError, VerificationError
+from cxr_snapshot.publication.verification import verify
+from cxr_snapshot.publication.versions import read_pointer
+from cxr_snapshot.store.objects import Store
+from support.damage import DAMAGES, flip
+from support.stages import Outcome, run_stages
+from support.upstreams import ServedUpstream
+
+DAYS = [f"2026-11-{day:02d}" for day in range(20, 27)]
+
+
+@pytest.fixture
+def first(sample: ServedUpstream, store: Store, tmp_path: Path) -> Outcome:
+    """The outcome of a first night, after which upstream has something new."""
+    outcome = night(sample, store, tmp_path, 0)
+    assert outcome.snapshot is not None
+    sample.move_to_step(2)
+    return outcome
+
+
+def night(sample: ServedUpstream, store: Store, folder: Path, number: int, **options: bool) -> Outcome:
+    pipeline = sample.pipeline(store, folder, max_per_class=4)
+    return run_stages(pipeline, f"night-{number}-{len(options)}", f"{DAYS[number]}T03:00:00+00:00", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("manifest.parquet", "truncated"),
+        ("manifest.parquet", "flipped"),
+        ("excluded.csv", "deleted"),
+        ("snapshot.json", "truncated"),
+        ("SHA256SUMS", "flipped"),
+        ("_SUCCESS", "truncated"),
+    ],
+)
+def test_the_advice_about_a_damaged_snapshot_works(
+    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path, name: str, damage: str
+) -> None:
+    DAMAGES[damage](store, f"{DAYS[0]}/{name}")
+    with pytest.raises(VerificationError, match=r"Delete its _SUCCESS, .* run the DAG with force"):
+        night(sample, store, tmp_path, 1)
+    with pytest.raises(VerificationError, match=r"Delete its _SUCCESS, .* run the DAG with force"):
+        verify(store, DAYS[0])
+    store.delete([f"{DAYS[0]}/_SUCCESS"])
+    again = night(sample, store, tmp_path, 1, force=True).snapshot
+    assert again is not None
+    assert again["previous"] is None
+    verify(store, again["version"], all_images=True)
+    assert read_pointer(store)[0] == again["version"] == DAYS[1]
+    assert catalog.versions(store) == [DAYS[1]]
+    assert night(sample, store, tmp_path, 2).plan is None
+
+
+def test_on_the_same_day_the_advice_makes_the_same_snapshot_whole(
+    sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    calm = night(sample, store, tmp_path, 0).snapshot
+    before = {name: store.get(name) for name in store.list(f"{DAYS[0]}/")}
+    for name in ("manifest.parquet", "preview.jpg", *(n for n in before if "/images/" in n or "/data/" in n)):
+        flip(store, name if "/" in name else f"{DAYS[0]}/{name}")
+    store.delete([f"{DAYS[0]}/_SUCCESS"])
+    assert night(sample, store, tmp_path, 0, force=True).snapshot == calm
+    assert {name: store.get(name) for name in store.list(f"{DAYS[0]}/")} == before
+
+
+@pytest.mark.parametrize("going_on", ["the same run", "the next night"])
+@pytest.mark.parametrize("kind", ["images/", "data/", "README.md"])
+def test_what_fails_its_verification_never_becomes_the_latest(
+    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path, kind: str, going_on: str
+) -> None:
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    publish = pipeline.publish
+
+    def damaged_afterwards(plan):
+        snapshot = publish(plan)
+        flip(store, next(name for name in store.list(f"{snapshot['version']}/{kind}")))
+        return snapshot
+
+    pipeline.publish = damaged_afterwards
+    with pytest.raises(VerificationError, match=r"not what SHA256SUMS says.*It was taken back.*Clear the task publish"):
+        run_stages(pipeline, "unlucky", f"{DAYS[1]}T03:00:00+00:00")
+    assert read_pointer(store)[0] == DAYS[0]
+    assert catalog.versions(store) == [DAYS[0]]
+    if going_on == "the same run":
+        pipeline.publish = publish
+        snapshot = run_stages(pipeline, "unlucky", f"{DAYS[1]}T03:00:00+00:00").snapshot
+    else:
+        snapshot = night(sample, store, tmp_path, 2).snapshot
+    assert snapshot is not None
+    assert snapshot["previous"] == DAYS[0]
+    assert snapshot["version"] == (DAYS[1] if going_on == "the same run" else DAYS[2])
+    verify(store, snapshot["version"], all_images=True)
+    assert read_pointer(store)[0] == snapshot["version"]
+
+
+def test_a_snapshot_that_is_the_latest_is_not_taken_back(
+    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    flip(store, f"{DAYS[0]}/README.md")
+    with pytest.raises(VerificationError) as caught:
+        sample.pipeline(store, tmp_path).verify(DAYS[0])
+    assert "taken back" not in str(caught.value)
+    assert catalog.versions(store) == [DAYS[0]]
+
+
+def test_a_run_that_died_before_it_verified_is_made_good_by_the_next(
+    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    verified = pipeline.verify
+    pipeline.verify = lambda version: {}
+    published = run_stages(pipeline, "died", f"{DAYS[1]}T03:00:00+00:00").snapshot
+    assert published is not None
+    assert read_pointer(store)[0] == DAYS[0]
+    pipeline.verify = verified
+    with caplog.at_level(logging.WARNING, "cxr_snapshot"):
+        assert night(sample, store, tmp_path, 2).snapshot == published
+    assert f"latest.json does not name {DAYS[1]}, the newest complete snapshot" in caplog.text
+    assert read_pointer(store)[0] == DAYS[1]
+    assert night(sample, store, tmp_path, 3).plan is None
+
+
+@pytest.mark.parametrize("pointer", [None, b"garbage", b'{"version": "2099-01-01"}'])
+def test_a_lost_pointer_is_mended_and_no_guard_is_passed_by(
+    sample: ServedUpstream, store: Store, tmp_path: Path, pointer: bytes | None
+) -> None:
+    sample.move_to_step(5)
+    first = night(sample, store, tmp_path, 0).snapshot
+    store.put("latest.json", pointer) if pointer else store.delete(["latest.json"])
+    sample.move_to_step(1)
+    with pytest.raises(GuardError, match="shrink_COVID"):
+        night(sample, store, tmp_path, 1)
+    sample.move_to_step(5)
+    assert night(sample, store, tmp_path, 2).snapshot == first
+    assert read_pointer(store)[0] == DAYS[0]
+    before = store.list("")
+    assert night(sample, store, tmp_path, 3).plan is None
+    assert store.list("") == before
+
+
+def test_a_stray_object_in_the_folder_of_tomorrow(
+    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    store.put(f"{DAYS[1]}/stray.txt", b"of somebody")
+    snapshot = night(sample, store, tmp_path, 1).snapshot
+    assert snapshot is not None
+    assert (snapshot["version"], snapshot["previous"]) == (f"{DAYS[1]}.1", DAYS[0])
+    assert read_pointer(store)[0] == f"{DAYS[1]}.1"
+    verify(store, f"{DAYS[1]}.1", all_images=True)
+
+
+def test_runs_whose_ids_read_alike_do_not_share_tables(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    one = sample.pipeline(store, tmp_path, max_per_class=4)
+    other = sample.pipeline(store, tmp_path, max_per_class=4, salt="another")
+    plans = [one.poll("x:1", f"{DAYS[0]}T03:00:00+00:00"), other.poll("x+1", f"{DAYS[0]}T03:00:00+00:00")]
+    assert None not in plans
+    assert plans[0]["folder"] != plans[1]["folder"]
