@@ -12,6 +12,7 @@ import pytest
 
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention
+from cxr_snapshot.catalog.download import download
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
@@ -80,7 +81,7 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
         catalog.list_snapshots(shown)
         catalog.show(shown, "latest")
         catalog.diff(shown, "2026-11-01", "2026-11-02")
-        catalog.download(shown, "latest", tmp_path / "copy")
+        download(shown, "latest", tmp_path / "copy")
         verify(shown, "2026-11-02", all_images=True)
         found["reader"] = list(proxy.requests)
         proxy.start_again()

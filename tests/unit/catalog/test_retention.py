@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +26,7 @@ from support.damage import flip
 from support.stages import run_stages
 from support.stores import copied_bucket, new_store
 from support.upstreams import ServedUpstream, served_sample
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -165,11 +165,13 @@ def aged(store: Store) -> Aged:
     found = Aged(store.client, store.bucket, store.prefix)
     found.put("_work/clock", b"")
     found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
-    deadline = time.monotonic() + 60  # listings may count in whole seconds
-    while found.since >= next(item.modified for _, item in Store.scan(found, "_work/clock")):
-        assert time.monotonic() < deadline
+
+    def later() -> datetime | None:  # listings may count in whole seconds
         found.put("_work/clock", b"")
-    found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
+        now = next(item.modified for _, item in Store.scan(found, "_work/clock"))
+        return now if now > found.since else None
+
+    found.since = eventually(later, "another second")
     return found
 
 
