@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import subprocess
@@ -15,13 +16,14 @@ import pandas as pd
 import pytest
 import requests
 
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.older_names import schema_version_1
 from support.paths import ROOT
 from support.stages import run_stages
-from support.stores import new_store
+from support.stores import copied_bucket, new_store
 from support.upstreams import FEW, served_sample
 from support.waiting import PATIENCE
 
@@ -249,10 +251,9 @@ class TestPages:
         old, new = (read_json(published, f"{version}/snapshot.json") for version in (OLD, NEW))
         text = Elements(page).text
         for name in CLASSES:
-            assert (
-                f"{name} {old['counts'][name]} {new['counts'][name]} +{new['counts'][name] - old['counts'][name]}"
-                in text
-            )
+            before, after = old["counts"][name], new["counts"][name]
+            change = f"+{after - before}" if after > before else "0"
+            assert f"{name} {before} {after} {change}" in text
         changes = read_json(published, f"{NEW}/changes.json")["counts"]
         assert f"Added: {changes['added']}" in text
 
@@ -330,6 +331,10 @@ class TestHostileContent:
             changed = excluded.map(lambda text: text + HOSTILE)
             changed["sha256"] = excluded["sha256"]
             store.put(f"{version}/excluded.csv", changed.to_csv(index=False).encode())
+            names = sorted(store.list(f"{version}/").keys() - {f"{version}/{name}" for name in (SUMS, SUCCESS)})
+            sums = sums_bytes({name.partition("/")[2]: store.sha256(name) for name in names})
+            store.put(f"{version}/{SUMS}", sums)
+            store.put(f"{version}/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode())
         return store
 
     def test_is_shown_and_does_nothing(self, pages, hostile):
@@ -392,7 +397,8 @@ class TestEmptyAndErrors:
         text = Elements(pages.get("/", 502)).text
         assert "bucket no-such-bucket does not exist. Create it or set CXR_BUCKET." in text
 
-    def test_pointer_that_is_damaged(self, pages, store):
+    def test_pointer_that_is_damaged(self, pages, published):
+        store = copied_bucket(published)
         pages.use(store)
         store.put("latest.json", b"<b>not JSON</b>")
         assert NEW in Elements(pages.get("/")).text

@@ -17,7 +17,6 @@ from collections.abc import Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 from typing import Any
 from urllib.parse import quote
 
@@ -117,8 +116,8 @@ class GithubRepository:
             if not is_usable(blob.path)
         ]
         if any(blob.sha in known for blob in wanted):
-            return Listing(len(every), chain(odd, self._singly(revision.id, wanted, known)))
-        return Listing(len(every), chain(odd, self._from_archive(revision.id, wanted)))
+            return Listing(len(every), _both(odd, self._singly(revision.id, wanted, known)))
+        return Listing(len(every), _both(odd, self._from_archive(revision.id, wanted)))
 
     def _commit(self, ref: str, last_seen: str | None) -> str:
         url = f"{self._api}/commits/{quote(ref)}"
@@ -272,6 +271,12 @@ def _checked_sha(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", text):
         raise BadAnswerError(f"{text[:60]!r} is no SHA-1")
     return text
+
+
+def _both(first: list[UpstreamFile], rest: Iterator[UpstreamFile]) -> Iterator[UpstreamFile]:
+    """Yield all; unlike ``itertools.chain`` this can be closed, which ends the threads that fetch ahead."""
+    yield from first
+    yield from rest
 
 
 def _result(item: UpstreamFile | Future[UpstreamFile]) -> UpstreamFile:

@@ -35,7 +35,9 @@ _DAMAGE = re.compile(
 
 def visible(text: str) -> str:
     """Return what can be seen of ``text``: accents written in one way, without invisible characters, single spaces."""
-    spaced = " ".join(unicodedata.normalize("NFC", text).split())
+    # To sort many accents on one letter takes time that grows with the square of their number.
+    composed = unicodedata.normalize("NFC", text) if len(text) <= MAX_PATH else text
+    spaced = " ".join(composed.split())
     if spaced.isascii() and spaced.isprintable():
         return spaced
     seen = (sign for sign in _BLANK.sub("", spaced) if unicodedata.category(sign) not in _UNSEEN)
@@ -48,7 +50,7 @@ def patient(text: str) -> str:
     A whole number is the same in every way in which a spreadsheet writes it: ``5``, ``5.0``, ``05``, ``1,005``,
     ``1.5E+03``. Other names differ in what is seen of them: ``311a`` and ``311b`` are two people, ``311A`` is ``311a``.
     """
-    name = visible(unicodedata.normalize("NFKC", text)).casefold()
+    name = visible(unicodedata.normalize("NFKC", text) if len(text) <= MAX_PATH else text).casefold()
     if quoted := _AS_TEXT.fullmatch(name):
         name = (quoted[1] or quoted[2]).strip()
     if _THOUSANDS.fullmatch(name):
