@@ -131,22 +131,24 @@ class BreaksOff(Store):
         super().delete(names)
 
 
-def test_a_broken_off_pruning_leaves_no_half_snapshot(three_nights: Store) -> None:
-    for number in range(8):
-        nights = copied_bucket(three_nights)
-        weak = BreaksOff(nights.client, nights.bucket, nights.prefix)
-        weak.left = number
-        plan = plan_prune(weak, 1, LATER)
-        with pytest.raises(StorageError, match="no more"):
-            prune(weak, plan)
-        for version in catalog.versions(nights):
-            verify(nights, version)
-        blobs = nights.list("_work/blobs/")
-        for name in [name for name in nights.list("_work/sources/") if not name.endswith("/known.parquet")]:
-            assert {blob_name(sha256) for sha256 in nights.get_table(name)["sha256"].dropna()} <= blobs.keys(), name
-        prune(nights, plan_prune(nights, 1, LATER))
-        assert catalog.versions(nights) == ["2026-11-03"]
-        assert not nights.list("2026-11-01/")
+@pytest.mark.parametrize(
+    "number", [0, 2, 5, *(pytest.param(other, marks=pytest.mark.long) for other in (1, 3, 4, 6, 7))]
+)
+def test_a_broken_off_pruning_leaves_no_half_snapshot(three_nights: Store, number: int) -> None:
+    nights = copied_bucket(three_nights)
+    weak = BreaksOff(nights.client, nights.bucket, nights.prefix)
+    weak.left = number
+    plan = plan_prune(weak, 1, LATER)
+    with pytest.raises(StorageError, match="no more"):
+        prune(weak, plan)
+    for version in catalog.versions(nights):
+        verify(nights, version)
+    blobs = nights.list("_work/blobs/")
+    for name in [name for name in nights.list("_work/sources/") if not name.endswith("/known.parquet")]:
+        assert {blob_name(sha256) for sha256 in nights.get_table(name)["sha256"].dropna()} <= blobs.keys(), name
+    prune(nights, plan_prune(nights, 1, LATER))
+    assert catalog.versions(nights) == ["2026-11-03"]
+    assert not nights.list("2026-11-01/")
 
 
 class Aged(Store):
