@@ -45,7 +45,8 @@ def test_the_first_build_takes_all_and_the_refresh_publishes_again(size: report.
     assert [answer["fetched"] for answer in refresh.returned[1:3]] == [2, 0]  # the new image and metadata.csv
     assert sum(answer["new"] for answer in refresh.returned[3:7]) == 1
     assert refresh.costs["publish"].requests["CopyObject"] == 60 + 3
-    assert refresh.costs["publish"].requests["GetObject"] < 60, "the pictures came out of the earlier shards"
+    # Every object is read back once before it counts; the pictures came out of the earlier shards.
+    assert refresh.costs["publish"].requests["GetObject"] - refresh.returned[-1]["objects"] < 60
 
 
 def test_a_night_without_news_polls_and_writes_nothing(size: report.Size) -> None:
