@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.stages import balanced_plan
 from support.stores import copied_bucket
-from support.upstreams import ServedUpstream
+from support.upstreams import ServedUpstream, served_sample
 from support.waiting import PATIENCE
 
 AUDIT = """
@@ -33,6 +34,13 @@ settings = Settings.load(json.loads(text), environ={})
 pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
 pipeline.audit(json.loads(plan))
 """
+
+
+@pytest.fixture
+def whole(sample_folder: Path, tmp_path: Path) -> Iterator[ServedUpstream]:
+    """The sample with all its images, enough for the probes."""
+    with served_sample(sample_folder, tmp_path / "sample") as served:
+        yield served
 
 
 def files(store: Store, plan: Plan) -> list[bytes]:
@@ -52,16 +60,16 @@ def audit_apart(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, 
     assert [process.wait(PATIENCE) for process in processes] == [0] * count
 
 
-def test_every_worker_finds_the_same_to_the_byte(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    pipeline = sample.pipeline(store, tmp_path, max_per_class=None)
+def test_every_worker_finds_the_same_to_the_byte(whole: ServedUpstream, store: Store, tmp_path: Path) -> None:
+    pipeline = whole.pipeline(store, tmp_path, max_per_class=10)
     plan = balanced_plan(pipeline)
     twin = copied_bucket(store)
     with threadpool_limits(1):
         pipeline.audit(plan)
     here = files(store, plan)
-    audit_apart(sample, twin, plan, tmp_path, threads=2, count=2)
+    audit_apart(whole, twin, plan, tmp_path, threads=2, count=2)
     assert files(twin, plan) == here
-    sample.pipeline(twin, tmp_path, max_per_class=None).audit(plan)
+    whole.pipeline(twin, tmp_path, max_per_class=10).audit(plan)
     assert files(twin, plan) == here, "with looks that were kept"
 
 

@@ -77,9 +77,9 @@ def write_zipped_images(folder: Path, images: Mapping[str, bytes]) -> None:
 
 
 def write_small_sample(whole: Path, folder: Path) -> None:
-    """Write the generated sample ``whole`` to ``folder``, with a quarter of Kaggle's images."""
+    """Write the generated sample ``whole`` to ``folder``, with an eighth of Kaggle's images."""
     shutil.copytree(whole / GIT_NAME, folder / GIT_NAME)
-    write_zipped_images(folder, dict(list(zipped_images(whole).items())[::4]))
+    write_zipped_images(folder, dict(list(zipped_images(whole).items())[::8]))
 
 
 @contextmanager
