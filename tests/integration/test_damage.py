@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,10 +24,9 @@ from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from support.damage import DAMAGES, Damage, flip
 from support.stages import run_stages
 from support.stores import copied_bucket, new_store
-from support.upstreams import ServedUpstream
-from upstream_simulator import covid_sample, kaggle_sample
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_repository, write_zip
-from upstream_simulator.server import UpstreamSimulator
+from support.upstreams import ServedUpstream, commit_at, served_sample, write_zipped_images, zipped_images
+from upstream_simulator.covid_sample import Commit
+from upstream_simulator.sample import GIT_NAME, write_repository
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -60,33 +59,31 @@ class World:
         assert read_pointer(store)[0] == VERSION
 
 
-def write_small_sample(folder: Path) -> None:
-    """Write an upstream of few images, whose second commit has two more than its first."""
-    first, second = covid_sample.history(0)[:2]
+def write_tiny_sample(whole: Path, folder: Path) -> None:
+    """Write an upstream of few images of the sample ``whole``, whose second commit has two more than its first."""
+    folder.mkdir()
+    first, second = commit_at(whole, 1), commit_at(whole, 2)
     old = list(first.files)[2:5]
     new = [path for path in second.files if path not in first.files and path.startswith("images/covid")][:2]
     commits = [
-        covid_sample.Commit(commit.date, commit.subject, {path: commit.files[path] for path in ["metadata.csv", *kept]})
+        Commit(commit.date, commit.subject, {path: commit.files[path] for path in ["metadata.csv", *kept]})
         for commit, kept in ((first, old), (second, [*old, *new]))
     ]
     write_repository(folder / GIT_NAME, commits)
-    images = {
-        path.removeprefix("chest_xray/"): body
-        for path, body in kaggle_sample.members(0)
-        if re.fullmatch(r"chest_xray/train/\w+/(IM-01[123]\d|person[345]_b)[^/]*", path)
-    }
-    target = folder / KAGGLE_NAME / "paultimothymooney/chest-xray-pneumonia/1.zip"
-    target.parent.mkdir(parents=True)
-    write_zip(target, kaggle_sample.with_leftovers(images))
+    wanted = re.compile(r"chest_xray/train/\w+/(IM-01[123]\d|person[345]_b)[^/]*")
+    write_zipped_images(folder, {path: body for path, body in zipped_images(whole).items() if wanted.fullmatch(path)})
 
 
 @pytest.fixture(scope="module")
-def world(s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("upstream")
-    write_small_sample(folder)
-    with UpstreamSimulator(git_dir=folder / GIT_NAME, kaggle_dir=folder / KAGGLE_NAME) as simulator:
-        upstream = ServedUpstream(simulator, folder / GIT_NAME, folder / KAGGLE_NAME)
+    write_tiny_sample(sample_folder, folder / "tiny")
+    with served_sample(folder / "tiny", folder) as upstream:
         yield World(upstream, new_store(s3_client), folder / "scratch")
+
+
+def long_ones(*damages: str) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.long) for name in damages]
 
 
 def kind_of(name: str) -> str:
@@ -99,7 +96,7 @@ def kind_of(name: str) -> str:
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", ["flipped", *long_ones("truncated", "deleted")])
 def test_all_at_once(world: World, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
     store = copied_bucket(world.store)
@@ -122,7 +119,7 @@ class Rotten(Store):
             yield name, replace(item, etag=self.etag) if name == self.rotten else item
 
 
-@pytest.mark.parametrize("damage", ["rotten", *DAMAGES])
+@pytest.mark.parametrize("damage", ["rotten", "deleted", *long_ones("flipped", "truncated")])
 def test_one_image_that_was_published_before(world: World, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
     copy = copied_bucket(world.store)

@@ -20,7 +20,7 @@ from cxr_snapshot.publication.versions import read_seen
 from cxr_snapshot.selection.manifest import named_by_content
 from cxr_snapshot.store.objects import Store
 from support.older_names import schema_version_1
-from support.publishers import prepared_plans
+from support.publishers import prepared_plans, publish_and_verify
 from support.stores import copied_bucket, new_store
 from support.upstreams import served_sample
 
@@ -38,14 +38,11 @@ def nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.Tem
         pipeline = upstream.pipeline(store, folder / "scratch")
         same, other = prepared_plans(pipeline, 2)
         with schema_version_1():
-            assert pipeline.publish({**same, "date": OLDER})
-            pipeline.verify(OLDER)
+            assert publish_and_verify(pipeline, {**same, "date": OLDER})
             assert pipeline.publish({**same, "date": OLDER, "fingerprint": "still version 1"}) is None
-        assert pipeline.publish({**same, "date": RENAMED, "fingerprint": "version 2"})
-        pipeline.verify(RENAMED)
+        assert publish_and_verify(pipeline, {**same, "date": RENAMED, "fingerprint": "version 2"})
         assert pipeline.publish({**same, "date": NEXT, "fingerprint": "nothing new"}) is None
-        assert pipeline.publish({**other, "date": NEXT})
-        pipeline.verify(NEXT)
+        assert publish_and_verify(pipeline, {**other, "date": NEXT})
     return store
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,11 @@ from cxr_snapshot.selection.ledger import save_ledger
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
-from support.upstreams import ServedUpstream
+from support.stores import copy_objects, new_store
+from support.upstreams import ServedUpstream, served_sample
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 ANSWER: Any = {"user": "reviewer", "time": "2026-11-23T04:05:06+00:00"}
 SAYING_IT = ("README.md", "CHANGES.md", "audit.html")
@@ -34,14 +38,25 @@ def audited(pipeline: Pipeline, run_id: str, **options: Any) -> tuple[Plan, dict
     return plan, pipeline.audit(plan)
 
 
+@pytest.fixture(scope="module")
+def before(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a snapshot of the newest state; not to be changed."""
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        upstream.move_to_step(5)
+        pipeline = upstream.pipeline(store, folder / "scratch")
+        assert run_stages(pipeline, "before", "2026-11-22T03:00:00+00:00").snapshot is not None
+    return store
+
+
 @pytest.fixture
-def shrunken(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, Any]:
-    """Publish a snapshot, and let the upstream lose images of COVID; return its ``snapshot.json``."""
-    sample.move_to_step(5)
-    before = run_stages(sample.pipeline(store, tmp_path), "before", "2026-11-22T03:00:00+00:00").snapshot
-    assert before is not None
+def shrunken(before: Store, sample: ServedUpstream, store: Store) -> dict[str, Any]:
+    """Let the store have a snapshot, and the upstream fewer images of COVID; return its ``snapshot.json``."""
+    copy_objects(before, store)
     sample.move_to_step(1)
-    return before
+    snapshot, _ = read_latest(store)
+    assert snapshot is not None
+    return snapshot
 
 
 def text_of(store: Store, version: str, name: str) -> str:

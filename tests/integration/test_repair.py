@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,38 +15,55 @@ from cxr_snapshot.publication.versions import read_pointer
 from cxr_snapshot.store.objects import Store
 from support.damage import DAMAGES, flip
 from support.stages import Outcome, run_stages
-from support.upstreams import ServedUpstream
+from support.stores import copy_objects, new_store
+from support.upstreams import ServedUpstream, served_sample
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+def long(*values: object) -> Any:
+    """Return a parameter set of the long run."""
+    return pytest.param(*values, marks=pytest.mark.long)
+
 
 DAYS = [f"2026-11-{day:02d}" for day in range(20, 27)]
 
 
+@pytest.fixture(scope="module")
+def after_one_night(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a first snapshot; not to be changed."""
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        assert night(upstream, store, folder / "scratch", 0).snapshot is not None
+    return store
+
+
 @pytest.fixture
-def first(sample: ServedUpstream, store: Store, tmp_path: Path) -> Outcome:
-    """The outcome of a first night, after which upstream has something new."""
-    outcome = night(sample, store, tmp_path, 0)
-    assert outcome.snapshot is not None
+def first(after_one_night: Store, sample: ServedUpstream, store: Store) -> None:
+    """Let the store have what the first night left, and upstream something new."""
+    copy_objects(after_one_night, store)
     sample.move_to_step(2)
-    return outcome
 
 
 def night(sample: ServedUpstream, store: Store, folder: Path, number: int, **options: bool) -> Outcome:
-    pipeline = sample.pipeline(store, folder, max_per_class=4)
+    pipeline = sample.pipeline(store, folder)
     return run_stages(pipeline, f"night-{number}-{len(options)}", f"{DAYS[number]}T03:00:00+00:00", **options)
 
 
 @pytest.mark.parametrize(
     ("name", "damage"),
     [
-        ("manifest.parquet", "truncated"),
+        long("manifest.parquet", "truncated"),
         ("manifest.parquet", "flipped"),
-        ("excluded.csv", "deleted"),
-        ("snapshot.json", "truncated"),
-        ("SHA256SUMS", "flipped"),
+        long("excluded.csv", "deleted"),
+        long("snapshot.json", "truncated"),
+        long("SHA256SUMS", "flipped"),
         ("_SUCCESS", "truncated"),
     ],
 )
 def test_the_advice_about_a_damaged_snapshot_works(
-    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path, name: str, damage: str
+    first: None, sample: ServedUpstream, store: Store, tmp_path: Path, name: str, damage: str
 ) -> None:
     DAMAGES[damage](store, f"{DAYS[0]}/{name}")
     with pytest.raises(VerificationError, match=r"Delete its _SUCCESS, .* run the DAG with force"):
@@ -74,12 +92,21 @@ def test_on_the_same_day_the_advice_makes_the_same_snapshot_whole(
     assert {name: store.get(name) for name in store.list(f"{DAYS[0]}/")} == before
 
 
-@pytest.mark.parametrize("going_on", ["the same run", "the next night"])
-@pytest.mark.parametrize("kind", ["images/", "data/", "README.md"])
+@pytest.mark.parametrize(
+    ("kind", "going_on"),
+    [
+        ("images/", "the same run"),
+        ("data/", "the next night"),
+        long("images/", "the next night"),
+        long("data/", "the same run"),
+        long("README.md", "the same run"),
+        long("README.md", "the next night"),
+    ],
+)
 def test_what_fails_its_verification_never_becomes_the_latest(
-    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path, kind: str, going_on: str
+    first: None, sample: ServedUpstream, store: Store, tmp_path: Path, kind: str, going_on: str
 ) -> None:
-    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    pipeline = sample.pipeline(store, tmp_path)
     publish = pipeline.publish
 
     def damaged_afterwards(plan):
@@ -105,7 +132,7 @@ def test_what_fails_its_verification_never_becomes_the_latest(
 
 
 def test_a_snapshot_that_is_the_latest_is_not_taken_back(
-    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path
+    first: None, sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
     flip(store, f"{DAYS[0]}/README.md")
     with pytest.raises(VerificationError) as caught:
@@ -115,9 +142,9 @@ def test_a_snapshot_that_is_the_latest_is_not_taken_back(
 
 
 def test_a_run_that_died_before_it_verified_is_made_good_by_the_next(
-    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    first: None, sample: ServedUpstream, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pipeline = sample.pipeline(store, tmp_path, max_per_class=4)
+    pipeline = sample.pipeline(store, tmp_path)
     verified = pipeline.verify
     pipeline.verify = lambda version: {}
     published = run_stages(pipeline, "died", f"{DAYS[1]}T03:00:00+00:00").snapshot
@@ -131,7 +158,7 @@ def test_a_run_that_died_before_it_verified_is_made_good_by_the_next(
     assert night(sample, store, tmp_path, 3).plan is None
 
 
-@pytest.mark.parametrize("pointer", [None, b"garbage", b'{"version": "2099-01-01"}'])
+@pytest.mark.parametrize("pointer", [None, long(b"garbage"), long(b'{"version": "2099-01-01"}')])
 def test_a_lost_pointer_is_mended_and_no_guard_is_passed_by(
     sample: ServedUpstream, store: Store, tmp_path: Path, pointer: bytes | None
 ) -> None:
@@ -150,7 +177,7 @@ def test_a_lost_pointer_is_mended_and_no_guard_is_passed_by(
 
 
 def test_a_stray_object_in_the_folder_of_tomorrow(
-    first: Outcome, sample: ServedUpstream, store: Store, tmp_path: Path
+    first: None, sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
     store.put(f"{DAYS[1]}/stray.txt", b"of somebody")
     snapshot = night(sample, store, tmp_path, 1).snapshot
@@ -161,8 +188,8 @@ def test_a_stray_object_in_the_folder_of_tomorrow(
 
 
 def test_runs_whose_ids_read_alike_do_not_share_tables(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    one = sample.pipeline(store, tmp_path, max_per_class=4)
-    other = sample.pipeline(store, tmp_path, max_per_class=4, salt="another")
+    one = sample.pipeline(store, tmp_path)
+    other = sample.pipeline(store, tmp_path, salt="another")
     plans = [one.poll("x:1", f"{DAYS[0]}T03:00:00+00:00"), other.poll("x+1", f"{DAYS[0]}T03:00:00+00:00")]
     assert None not in plans
     assert plans[0]["folder"] != plans[1]["folder"]

@@ -24,7 +24,7 @@ from support.older_names import schema_version_1
 from support.paths import ROOT
 from support.stages import run_stages
 from support.stores import copied_bucket, new_store
-from support.upstreams import served_sample
+from support.upstreams import FEW, served_sample
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.
     """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
     with served_sample(small_sample, folder) as upstream:
-        pipeline = upstream.pipeline(store, folder / "scratch")
         with schema_version_1():
-            run_stages(pipeline, "first", f"{OLD}T03:00:00+00:00")
+            run_stages(upstream.pipeline(store, folder / "scratch"), "first", f"{OLD}T03:00:00+00:00")
         upstream.move_to_step(2)
-        run_stages(pipeline, "second", f"{NEW}T03:00:00+00:00")
+        more = upstream.pipeline(store, folder / "scratch", max_per_class=FEW + 1)
+        run_stages(more, "second", f"{NEW}T03:00:00+00:00")
     store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
     return store
 

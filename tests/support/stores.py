@@ -43,12 +43,17 @@ def new_store(client: S3Client, prefix: str = "covid-cxr") -> Store:
     return Store(client, bucket, prefix)
 
 
+def copy_objects(store: Store, target: Store) -> None:
+    """Copy all objects to another bucket of the same server."""
+    for name in store.list(""):
+        origin: Any = {"Bucket": store.bucket, "Key": store.key(name)}
+        store.client.copy_object(Bucket=target.bucket, Key=target.key(name), CopySource=origin)
+
+
 def copied_bucket(store: Store) -> Store:
     """Return a new bucket that holds the same objects."""
     copy = new_store(store.client, store.prefix)
-    for name in store.list(""):
-        origin: Any = {"Bucket": store.bucket, "Key": store.key(name)}
-        store.client.copy_object(Bucket=copy.bucket, Key=store.key(name), CopySource=origin)
+    copy_objects(store, copy)
     return copy
 
 

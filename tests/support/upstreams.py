@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 import subprocess
+import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +18,12 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
+from upstream_simulator.covid_sample import Commit
 from upstream_simulator.kaggle_sample import with_leftovers
 from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_zip
 from upstream_simulator.server import UpstreamSimulator
 
+ZIP_NAME = f"{KAGGLE_NAME}/paultimothymooney/chest-xray-pneumonia/1.zip"
 FEW = 4  # images of each class: enough for every stage, too few for the audit's probes, which take seconds
 
 
@@ -48,16 +52,34 @@ class ServedUpstream:
         return Pipeline(settings, store, build_sources(settings))
 
 
+def commit_at(sample: Path, step: int) -> Commit:
+    """Return the commit of a replay step of a generated sample."""
+    git, name = ["git", "--git-dir", str(sample / GIT_NAME)], f"refs/replay/step-{step}"
+    log = subprocess.run([*git, "log", "-1", "--format=%cI%n%s", name], check=True, capture_output=True, text=True)
+    date, subject = log.stdout.splitlines()
+    packed = subprocess.run([*git, "archive", name], check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
+        files = {item.name: tar.extractfile(item).read() for item in tar if item.isfile()}
+    return Commit(date, subject, files)
+
+
+def zipped_images(sample: Path) -> dict[str, bytes]:
+    """Return Kaggle's images of a generated sample by path."""
+    with zipfile.ZipFile(sample / ZIP_NAME) as archive:
+        names = [name for name in archive.namelist() if re.match("chest_xray/(train|test|val)/", name)]
+        return {name: archive.read(name) for name in names}
+
+
+def write_zipped_images(folder: Path, images: Mapping[str, bytes]) -> None:
+    """Write the zip of a sample that has these images of Kaggle's, with all that lies beside them."""
+    (folder / ZIP_NAME).parent.mkdir(parents=True)
+    write_zip(folder / ZIP_NAME, with_leftovers(images))
+
+
 def write_small_sample(whole: Path, folder: Path) -> None:
-    """Write the generated sample ``whole`` to ``folder``, with a quarter of Kaggle's images."""
+    """Write the generated sample ``whole`` to ``folder``, with an eighth of Kaggle's images."""
     shutil.copytree(whole / GIT_NAME, folder / GIT_NAME)
-    (zip_file,) = (whole / KAGGLE_NAME).rglob("*.zip")
-    with zipfile.ZipFile(zip_file) as archive:
-        images = [name for name in archive.namelist() if re.match("chest_xray/(train|test|val)/", name)]
-        bodies = {name: archive.read(name) for name in images[::4]}
-    copy = folder / zip_file.relative_to(whole)
-    copy.parent.mkdir(parents=True)
-    write_zip(copy, with_leftovers(bodies))
+    write_zipped_images(folder, dict(list(zipped_images(whole).items())[::8]))
 
 
 @contextmanager

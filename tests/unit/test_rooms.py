@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.airflow_environment import ROOT
+from support.paths import ROOT
 
 ORDER = "Rooms import only downward, in the order of the stages"
 SOURCES = "Sources know nothing of the store"

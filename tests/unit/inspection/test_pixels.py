@@ -192,7 +192,7 @@ def files(draw_from: st.DrawFn) -> tuple[bytes, bytes]:
     return encoded(image, file_format, **options), encoded(turned, file_format, exif=exif, **options)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(files())
 def test_what_passes_the_inspection_passes_every_later_stage(drawn: tuple[bytes, bytes]) -> None:
     facts = [inspect_image(body) for body in drawn]

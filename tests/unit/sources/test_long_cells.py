@@ -79,7 +79,7 @@ def test_long_text_takes_time_in_proportion(piece: str) -> None:
     assert time.process_time() - start < CPU_SECONDS
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=3))
 def test_any_short_text_again_and_again_takes_time_in_proportion(piece: str) -> None:
     start = time.process_time()

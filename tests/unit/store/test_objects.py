@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -169,11 +170,16 @@ class TestErrors:
             Settings.load({"bucket": store.bucket, "conditional_writes": "maybe"}, environ={})
 
 
-def test_every_fifth_request_fails(sample: ServedUpstream, store: Store, proxy: S3Proxy, tmp_path: Path) -> None:
+def test_every_fifth_request_fails(
+    sample: ServedUpstream, store: Store, proxy: S3Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calm_store = new_store(store.client)
     calm = run_stages(sample.pipeline(calm_store, tmp_path / "calm"), "run").snapshot
     assert calm is not None
 
+    # The pauses of boto3 and of the store between two tries add up to a minute.
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
     proxy.faults = RandomFaults(seed=5, share=0.2)
     shaky = Store(client_of(proxy.url), store.bucket, store.prefix)
     pipeline = sample.pipeline(shaky, tmp_path / "shaky", verify="all")
