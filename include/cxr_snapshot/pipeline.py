@@ -25,7 +25,7 @@ from cxr_snapshot.publication.versions import is_behind, move_latest, read_base,
 from cxr_snapshot.selection.balance import balance
 from cxr_snapshot.selection.duplicates import resolve_duplicates
 from cxr_snapshot.selection.ledger import in_order, load_ledger, save_ledger
-from cxr_snapshot.selection.lookalikes import find_lookalikes
+from cxr_snapshot.selection.lookalikes import find_copies, load_copies
 from cxr_snapshot.selection.rules import filter_records, warnings_of
 from cxr_snapshot.selection.splits import assign_splits
 from cxr_snapshot.settings import PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
@@ -122,7 +122,9 @@ class Pipeline:
         inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
         ledger = filter_records(records, inspections, **rules)
         del records, inspections  # as large as the ledger
-        ledger = resolve_duplicates(ledger, find_lookalikes(self.store, ledger["phash"].dropna()))
+        numbers = self._mending(plan, lambda: find_copies(self.store, ledger, delivered.searched()))
+        pictures = self._mending(plan, lambda: load_copies(self.store, ledger, numbers))
+        ledger = resolve_duplicates(ledger, numbers, pictures)
         ledger = in_order(assign_splits(ledger, settings["salt"]))
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)

@@ -27,6 +27,7 @@ class ThirdCollection:
         citation="@misc{third2026, title = {A Third Collection}}",
     )
     metadata_path = None
+    search_crops = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

@@ -17,7 +17,7 @@ from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.balance import candidate_counts, class_counts
 from cxr_snapshot.selection.ledger import load_ledger
-from cxr_snapshot.selection.lookalikes import find_lookalikes
+from cxr_snapshot.selection.lookalikes import find_copies
 from cxr_snapshot.selection.rules import REASONS, taken_by_class
 from cxr_snapshot.selection.splits import split_report
 from cxr_snapshot.settings import Settings
@@ -88,13 +88,13 @@ def run_checks(
     paths = set(zip(images["source"], images["path"], strict=True))
     del images
     ledger = load_ledger(store, plan["folder"], "balanced")
-    published, lookalikes = ledger[ledger["rule"].isna()], find_lookalikes(store, ledger["phash"].dropna())
+    published, copies = ledger[ledger["rule"].isna()], find_copies(store, ledger, delivered.searched())
     splits = split_report(published)
     candidates = candidate_counts(ledger)
     before = store.get_json(f"{base['version']}/{REPORT}") if base else None
     checks = [
         *check_ledger(ledger, records, paths),
-        *check_pictures(published, lookalikes, plan["settings"]["views"]),
+        *check_pictures(published, copies, plan["settings"]["views"]),
         check_patients(ledger),
         *check_splits(splits),
         *check_classes(candidates, class_counts(ledger), taken_by_class(ledger)),
@@ -126,19 +126,18 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
     ]
 
 
-def check_pictures(published: pd.DataFrame, lookalikes: Mapping[str, int], views: str) -> list[Check]:
+def check_pictures(published: pd.DataFrame, copies: Mapping[str, int], views: str) -> list[Check]:
     """Check once more, from the upstreams' own words and the pictures' hashes, what is about to be published.
 
     Args:
         published: the ledger's rows that are in, columns of ``LEDGER_SCHEMA``.
-        lookalikes: by fingerprint, a number that is the same for those that look alike.
+        copies: by ``pixel_sha256``, a number that is the same for those that are copies.
         views: setting of that name.
     """
     undecoded = published[published[["pixel_sha256", "phash", "width", "height"]].isna().any(axis=1)]
     in_several = published.groupby("pixel_sha256")["class"].transform("nunique") > 1
-    alike = published[
-        published["phash"].dropna().map(lookalikes).duplicated().reindex(published.index, fill_value=False)
-    ]
+    repeated = published["pixel_sha256"].dropna().map(copies).duplicated()
+    alike = published[repeated.reindex(published.index, fill_value=False)]
     unwanted = published[
         published["modality"].map(modality).ne("X-ray")
         | ~published["view"].map(view_kind).isin(views.split("+"))
@@ -148,7 +147,7 @@ def check_pictures(published: pd.DataFrame, lookalikes: Mapping[str, int], views
     return [
         _none("undecoded", "Every published file was decoded to its end.", _names(undecoded)),
         _none("duplicates_across_classes", "No picture is published in two classes.", _names(published[in_several])),
-        _none("unresolved_lookalikes", "No picture is published twice, not even resized.", _names(alike)),
+        _none("unresolved_lookalikes", "No picture is published twice, not even resized or cropped.", _names(alike)),
         _none("unwanted_pictures", "No CT, no CT volume and no view that was not asked for.", _names(unwanted)),
         _none("contradicted_labels", "The upstream's own words agree with the class.", _names(contradicted)),
     ]

@@ -26,6 +26,10 @@ class Delivered:
     def __init__(self, store: Store, sources: Mapping[str, Source], revisions: Mapping[str, str]) -> None:
         self.store, self.sources, self.revisions = store, sources, revisions
 
+    def searched(self) -> tuple[str, ...]:
+        """Return the names of the sources in which cropped copies are looked for."""
+        return tuple(name for name, source in self.sources.items() if source.search_crops)
+
     def inventory(self, source: str) -> pd.DataFrame:
         """Return the files of one source, columns of ``INVENTORY_SCHEMA``.
 

@@ -9,8 +9,8 @@ through it. Nothing here knows of classes or patients. What was measured: docs/d
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,9 +18,14 @@ import numpy.typing as npt
 
 from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, SIDE, Features, differing_bits
 
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
+
 Pair = tuple[int, int]
 Numbers = npt.NDArray[np.int64]
 Gray = npt.NDArray[np.float64]
+
+RULES = "1"  # a change of what proposes or decides must give a new one
 
 # What proposes.
 PROPOSED_BITS = 64  # of 256, at most
@@ -81,25 +86,6 @@ class _Fit(NamedTuple):
     matrix: npt.NDArray[np.float64]  # 2 x 3: from the one to the other
 
 
-def close_pairs(fingerprints: Sequence[str], new: Sequence[bool]) -> set[Pair]:
-    """Return the pairs that the perceptual hash proposes.
-
-    Args:
-        fingerprints: 64 hex digits each.
-        new: which of them were never compared with the others; pairs of two that are not new are left out.
-
-    Returns:
-        Positions in ``fingerprints``, the lower one first.
-    """
-    words = np.frombuffer(bytes.fromhex("".join(fingerprints)), dtype=np.uint64).reshape(-1, 4)
-    pairs = set()
-    for one in map(int, np.flatnonzero(new)):
-        bits = np.bitwise_count(words ^ words[one]).sum(axis=1, dtype=np.uint16)
-        close = np.flatnonzero(bits <= PROPOSED_BITS).tolist()
-        pairs |= {(min(one, other), max(one, other)) for other in close if other != one}
-    return pairs
-
-
 def similar_pairs(pictures: Sequence[Features], new: Sequence[bool]) -> set[Pair]:
     """Return the pairs that small places propose: those that share so many that one may be a crop of the other.
 
@@ -133,30 +119,22 @@ def similar_pairs(pictures: Sequence[Features], new: Sequence[bool]) -> set[Pair
     return {divmod(pair, len(pictures)) for pair in chosen}
 
 
-def confirm(pictures: Sequence[Picture], pairs: Collection[Pair], links: Collection[Pair] = ()) -> dict[Pair, Verdict]:
+def confirm(pictures: Mapping[int, Picture], pairs: Collection[Pair], linked: DisjointSet[int]) -> dict[Pair, Verdict]:
     """Decide on proposed pairs and return those that are copies.
 
     The closest hashes come first. Two pictures that copies link already are not compared any more: which pictures are
     linked is the same in any order, and a picture that is there a thousand times takes a thousand looks.
 
     Args:
-        pictures: all pictures that the pairs name.
+        pictures: by position, those that the pairs name and that are not linked yet.
         pairs: positions of what is to be compared.
-        links: pairs that were confirmed before.
+        linked: all positions; what is found to be copies is linked in it.
     """
-    head = list(range(len(pictures)))
-
-    def chain(position: int) -> int:
-        while head[position] != position:
-            head[position] = position = head[head[position]]
-        return position
-
-    for one, other in links:
-        head[chain(one)] = chain(other)
     copies = {}
-    for one, other in sorted(pairs, key=lambda pair: (_bits(*(pictures[each] for each in pair)), pair)):
-        if chain(one) != chain(other) and (verdict := decide(pictures[one], pictures[other])).copy:
-            head[chain(one)] = chain(other)
+    unlinked = [pair for pair in pairs if not linked.connected(*pair)]
+    for one, other in sorted(unlinked, key=lambda pair: (_bits(*(pictures[each] for each in pair)), pair)):
+        if not linked.connected(one, other) and (verdict := decide(pictures[one], pictures[other])).copy:
+            linked.merge(one, other)
             copies[one, other] = verdict
     return copies
 

@@ -1,8 +1,7 @@
-"""Finds pictures that are there more than once, and decides what becomes of them.
+"""Decides what becomes of pictures that are there more than once.
 
-Two pictures *look alike* when their 256-bit perceptual hashes differ in at most 50 bits. Alike is taken transitively:
-a *cluster* is all pictures that a chain of such pairs links. In the real collections, copies of one picture lie 0 to
-14 bits apart and the closest pictures of two chests 62. See docs/decisions/0007-lookalikes.md.
+A *cluster* is all pictures that a chain of copies links; what a copy is, :mod:`cxr_snapshot.selection.copies` decides
+by a look at the pixels. See docs/decisions/0007-lookalikes.md.
 """
 
 from __future__ import annotations
@@ -12,13 +11,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from cxr_snapshot.selection.linking import close_fingerprints, connected_rows, distance
+from cxr_snapshot.selection.copies import Picture, decide
 from cxr_snapshot.selection.rules import with_reasons
 from cxr_snapshot.sources.words import CLASS_OF_FINDING
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
-MAX_DISTANCE = 50  # bits of 256
-MAX_CLUSTER = 20  # different pictures; more are a blank or a template, which the hash cannot tell apart
+MAX_CLUSTER = 20  # different pictures; more are a blank or a template, not one film
 MAX_NAMED = 10  # partners that the evidence lists
 
 # What a finding that belongs to no class of the snapshot says of the picture; unknown words say nothing.
@@ -36,7 +34,9 @@ class _Verdict(NamedTuple):
     evidence: str
 
 
-def resolve_duplicates(ledger: pd.DataFrame, close: Mapping[str, int] | None = None) -> pd.DataFrame:
+def resolve_duplicates(
+    ledger: pd.DataFrame, numbers: Mapping[str, int], pictures: Mapping[str, Picture]
+) -> pd.DataFrame:
     """Let each picture be in at most once, and not at all where upstream contradicts itself about it.
 
     Every decoded picture takes part, also those excluded before, but only records that are still in change:
@@ -50,41 +50,33 @@ def resolve_duplicates(ledger: pd.DataFrame, close: Mapping[str, int] | None = N
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``, filtered.
-        close: a number for each fingerprint, equal ones for those that a chain of close ones links; is found out where
-            it is not given.
+        numbers: by ``pixel_sha256``, equal ones for pictures that a chain of copies links.
+        pictures: by ``pixel_sha256``, what is known of those that have copies.
 
     Returns:
-        The ledger with the same rows; ``cluster`` is filled, and evidence names partners and distances.
+        The ledger with the same rows; ``cluster`` is filled, and evidence names partners and what was measured.
     """
-    pictures = ledger[ledger["pixel_sha256"].notna()]
-    clusters = _clusters(pictures, close)
-    different = pictures["pixel_sha256"].groupby(clusters).transform("nunique")
-    lowest = pictures["pixel_sha256"].sort_values().groupby(clusters, sort=False).head(1)
+    shown = ledger[ledger["pixel_sha256"].notna()]
+    clusters = shown["pixel_sha256"].map(numbers)
+    different = shown["pixel_sha256"].groupby(clusters).transform("nunique")
+    lowest = shown["pixel_sha256"].sort_values().groupby(clusters, sort=False).head(1)
     names = clusters.map(dict(zip(clusters[lowest.index], lowest, strict=True))).astype("string")
     # A cluster that is too large must not tie all its patients to one split: there, only equal pixels are a link.
-    ledger = ledger.assign(cluster=names.where(different <= MAX_CLUSTER, pictures["pixel_sha256"]))
-    repeated = pictures[clusters.duplicated(keep=False)]
+    ledger = ledger.assign(cluster=names.where(different <= MAX_CLUSTER, shown["pixel_sha256"]))
+    repeated = shown[clusters.duplicated(keep=False)]
     repeated = repeated.assign(
         pixels=repeated["width"] * repeated["height"],
         label=repeated["class"].fillna(repeated["finding_kind"].map(_LABELS)),
     ).sort_values(list(_BEST_FIRST), ascending=list(_BEST_FIRST.values()))
-    verdicts = [verdict for _, cluster in repeated.groupby(clusters) for verdict in _judge(cluster)]
+    verdicts = [verdict for _, cluster in repeated.groupby(clusters) for verdict in _judge(cluster, pictures)]
     for name in ("rule", "evidence"):
         found = pd.Series({verdict.row: getattr(verdict, name) for verdict in verdicts}, dtype="string")
         ledger[name] = found.reindex(ledger.index).fillna(ledger[name])
     return conform(with_reasons(ledger), LEDGER_SCHEMA)
 
 
-def _clusters(pictures: pd.DataFrame, close: Mapping[str, int] | None) -> pd.Series:
-    """Return a number for each picture; equal ones for those that a chain of equal or close pictures links."""
-    if close is None:
-        known = pictures["phash"].drop_duplicates()
-        close = dict(zip(known, close_fingerprints(list(known), MAX_DISTANCE), strict=True))
-    return connected_rows(pd.DataFrame({"pixels": pictures["pixel_sha256"], "close": pictures["phash"].map(close)}))
-
-
-def _judge(cluster: pd.DataFrame) -> Iterator[_Verdict]:
-    """Yield which records leave. ``cluster`` holds all that look alike, the best first."""
+def _judge(cluster: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[_Verdict]:
+    """Yield which records leave. ``cluster`` holds all that are copies, the best first."""
     inside = cluster[cluster["rule"].isna()]
     different = cluster["pixel_sha256"].nunique()
     if different > MAX_CLUSTER:
@@ -95,14 +87,14 @@ def _judge(cluster: pd.DataFrame) -> Iterator[_Verdict]:
         more = [f"{len(cluster) - 1 - MAX_NAMED} more"] if len(cluster) - 1 > MAX_NAMED else []
         for index, row in inside.iterrows():
             partners = [partner for other, partner in first if other != index][:MAX_NAMED]
-            named = [_relation(row, partner) for partner in partners]
+            named = [_relation(row, partner, pictures) for partner in partners]
             yield _Verdict(index, "duplicate_across_classes", "; ".join(named + more))
     elif len(inside):
         best = inside.iloc[0]
         for index, row in inside.iloc[1:].iterrows():
             equal = row["pixel_sha256"] == best["pixel_sha256"]
             rule = "duplicate_image" if equal else "near_duplicate_image"
-            yield _Verdict(index, rule, _relation(row, best))
+            yield _Verdict(index, rule, _relation(row, best, pictures))
 
 
 def _contradictory(cluster: pd.DataFrame) -> bool:
@@ -111,10 +103,13 @@ def _contradictory(cluster: pd.DataFrame) -> bool:
     return bool(disputed or cluster["label"].nunique() > 1 or cluster["subtype"].nunique() > 1)
 
 
-def _relation(row: pd.Series, partner: pd.Series) -> str:
+def _relation(row: pd.Series, partner: pd.Series, pictures: Mapping[str, Picture]) -> str:
     """Say in which way ``row`` is the picture of ``partner``."""
-    equal = row["pixel_sha256"] == partner["pixel_sha256"]
-    how = "same pixels as" if equal else f"{distance(row['phash'], partner['phash'])} of 256 bits from"
     label = "no label" if pd.isna(partner["label"]) else partner["label"]
     excluded = "" if pd.isna(partner["rule"]) else f", {partner['rule']}"
-    return f"{how} {partner['source']}:{partner['path']} ({label}{excluded})"
+    named = f"{partner['source']}:{partner['path']} ({label}{excluded})"
+    if row["pixel_sha256"] == partner["pixel_sha256"]:
+        return f"same pixels as {named}"
+    verdict = decide(pictures[row["pixel_sha256"]], pictures[partner["pixel_sha256"]])
+    how = "copy of" if verdict.copy else "linked by another copy to"
+    return f"{how} {named}: {verdict.evidence()}"

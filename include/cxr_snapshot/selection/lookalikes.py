@@ -1,39 +1,142 @@
-"""Remembers which fingerprints are close, so that a night compares its new ones with all, and not all with all."""
+"""Finds out which pictures are copies, and remembers it, so that a night compares its new ones with all others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from cxr_snapshot.selection.duplicates import MAX_DISTANCE
-from cxr_snapshot.selection.linking import close_fingerprints
+from cxr_snapshot.inspection.descriptions import Descriptions
+from cxr_snapshot.inspection.features import RECIPE
+from cxr_snapshot.selection.copies import PROPOSED_BITS, RULES, Pair, Picture, confirm, similar_pairs
+from cxr_snapshot.selection.duplicates import MAX_CLUSTER
+from cxr_snapshot.selection.linking import close_pairs
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 
-# The distance is part of the name: numbers that were given for another one say nothing.
-_NAME = f"_work/lookalikes/{MAX_DISTANCE}.parquet"
-_SCHEMA = pa.schema([("phash", pa.string()), ("number", pa.int64())])
+if TYPE_CHECKING:
+    from scipy.cluster.hierarchy import DisjointSet
+
+# The rules are part of the name: what was found by others says nothing.
+_NAME = f"_work/lookalikes/{RECIPE}/numbers-{RULES}.parquet"
+_SCHEMA = pa.schema([("pixel_sha256", pa.string()), ("searched", pa.bool_()), ("number", pa.int64())])
+
+_AT_ONCE = 5_000  # pairs that are decided on together; their descriptions take 130 MB at most
 
 
-def find_lookalikes(store: Store, fingerprints: Iterable[str]) -> dict[str, int]:
-    """Return a number for each fingerprint; those that a chain of close ones links get the same.
+def find_copies(store: Store, ledger: pd.DataFrame, searched: Collection[str]) -> dict[str, int]:
+    """Return a number for each picture, by ``pixel_sha256``; those that a chain of copies links get the same.
+
+    All pictures whose hashes are close are compared. In collections that are *searched*, so are all that could be crops
+    of one another.
 
     What was found is kept in the store. If two runs do so at once, the last one's table stays; each is right for the
-    fingerprints that are in it.
+    pictures that are in it.
+
+    Args:
+        store: holds the files, and what earlier runs found.
+        ledger: columns of ``LEDGER_SCHEMA``; every row with a picture takes part, whatever its rule.
+        searched: names of the sources to search for crops.
+
+    Raises:
+        LostBlobError: a file is missing or damaged.
+        StorageError: the store refused or did not answer.
     """
-    every = sorted(set(fingerprints))
-    known = _load(store)
-    labels = [int(label) for label in close_fingerprints(every, MAX_DISTANCE, known)]
-    found = dict(zip(every, labels, strict=True))
-    if found.keys() != known.keys():
-        put_sealed_table(store, _NAME, pd.DataFrame({"phash": every, "number": labels}), _SCHEMA)
-    return found
+    pictures = _pictures(ledger, searched)
+    known = find_sealed_table(store, _NAME)
+    linked, new = _earlier(pictures, pd.DataFrame(columns=_SCHEMA.names) if known is None else known)
+    if not new.any() and known is not None:
+        return _numbers(pictures, linked)
+    descriptions = Descriptions(store, _blobs(pictures))
+    names = pictures.index
+    for pairs in _proposed(pictures, new, descriptions):
+        unlinked = [pair for pair in pairs if not linked.connected(*pair)]
+        places = sorted({place for pair in unlinked for place in pair})
+        found = descriptions.of([names[place] for place in places], keep=False)
+        described = {n: Picture(pictures["phash"].iloc[n], found[names[n]]) for n in places}
+        confirm(described, unlinked, linked)
+    numbers = _numbers(pictures, linked)
+    descriptions.of(several := _several(numbers), keep=True)
+    descriptions.save({*pictures.index[pictures["searched"]], *several})
+    table = pd.DataFrame({"pixel_sha256": names, "searched": pictures["searched"].array, "number": numbers.values()})
+    put_sealed_table(store, _NAME, table, _SCHEMA)
+    return numbers
 
 
-def _load(store: Store) -> dict[str, int]:
-    table = find_sealed_table(store, _NAME)
-    if table is None:
-        return {}
-    return dict(zip(table["phash"], table["number"].astype(int), strict=True))
+def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) -> dict[str, Picture]:
+    """Return what is known of the pictures that are copies of others, by ``pixel_sha256``.
+
+    Args:
+        store: as for :func:`find_copies`.
+        ledger: as for :func:`find_copies`.
+        numbers: from :func:`find_copies`.
+    """
+    pictures = _pictures(ledger[ledger["pixel_sha256"].isin(several := _several(numbers))], ())
+    descriptions = Descriptions(store, _blobs(pictures))
+    found = descriptions.of(several, keep=True)
+    return {name: Picture(pictures["phash"][name], found[name]) for name in several}
+
+
+def _pictures(ledger: pd.DataFrame, searched: Collection[str]) -> pd.DataFrame:
+    """Return each picture once: ``phash``, ``sha256`` of a file, and ``searched``; sorted by ``pixel_sha256``."""
+    rows = ledger.loc[ledger["phash"].notna(), ["pixel_sha256", "phash", "sha256", "source"]]
+    rows = rows.assign(searched=rows["source"].isin(list(searched))).sort_values(["pixel_sha256", "sha256"])
+    groups = rows.groupby("pixel_sha256")
+    return groups[["phash", "sha256"]].first().assign(searched=groups["searched"].any())
+
+
+def _blobs(pictures: pd.DataFrame) -> dict[str, str]:
+    return dict(zip(pictures.index, pictures["sha256"], strict=True))
+
+
+def _earlier(pictures: pd.DataFrame, known: pd.DataFrame) -> tuple[DisjointSet[int], npt.NDArray[np.bool_]]:
+    """Return the positions that earlier runs linked, and which pictures have yet to be compared.
+
+    Copies of which one is gone may have lost what linked the others, so that these are compared anew.
+    """
+    from scipy.cluster.hierarchy import DisjointSet  # takes 0.2 s
+
+    known = known.set_index("pixel_sha256")
+    number = known["number"].reindex(pictures.index)
+    sizes, left = known["number"].value_counts(), number.value_counts()
+    whole = number.map(left).eq(number.map(sizes)) & number.notna()
+    linked = DisjointSet(range(len(pictures)))
+    places = pd.Series(range(len(pictures)), index=pictures.index)[whole]
+    first = places.groupby(number[whole]).transform("first")
+    for one, other in zip(first[first != places], places[first != places], strict=True):
+        linked.merge(int(one), int(other))
+    was_searched = known["searched"].reindex(pictures.index).eq(other=True)
+    return linked, ~(whole & (was_searched | ~pictures["searched"])).to_numpy(dtype=bool)
+
+
+def _proposed(
+    pictures: pd.DataFrame, new: npt.NDArray[np.bool_], descriptions: Descriptions
+) -> Iterator[Collection[Pair]]:
+    """Yield pairs of positions that may be copies, so many at a time that their descriptions fit into memory."""
+    pairs: list[Pair] = []
+    for one, other in close_pairs(list(pictures["phash"]), PROPOSED_BITS, new.tolist()):
+        pairs += zip(one.tolist(), other.tolist(), strict=True)
+        while len(pairs) > _AT_ONCE:
+            yield pairs[:_AT_ONCE]
+            pairs = pairs[_AT_ONCE:]
+    yield pairs
+    searched = np.flatnonzero(pictures["searched"])
+    found = descriptions.of(list(pictures.index[searched]), keep=True)
+    similar = similar_pairs(list(found.values()), new[searched].tolist())
+    yield [(int(searched[one]), int(searched[other])) for one, other in sorted(similar)]
+
+
+def _numbers(pictures: pd.DataFrame, linked: DisjointSet[int]) -> dict[str, int]:
+    roots = [linked[place] for place in range(len(pictures))]
+    return dict(zip(pictures.index, pd.factorize(np.array(roots, dtype=np.int64))[0].tolist(), strict=True))
+
+
+def _several(numbers: Mapping[str, int]) -> list[str]:
+    """Return the pictures that have copies, but not too many to be copies."""
+    sizes = pd.Series(numbers, dtype=np.int64)
+    counts = sizes.map(sizes.value_counts())
+    return list(counts.index[(counts > 1) & (counts <= MAX_CLUSTER)])

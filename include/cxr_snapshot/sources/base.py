@@ -98,11 +98,14 @@ class Source(Protocol):
         name: short name; begins the names of its images and patients.
         about: what people must know of it.
         metadata_path: of the file that is no image but a table with a row for each, or ``None``.
+        search_crops: whether its images may be crops of one another. To look for them takes 13 KB and some 20 ms for
+            each image, once; copies that are not cropped are found in any case.
     """
 
     name: str
     about: About
     metadata_path: str | None
+    search_crops: bool
 
     def resolve(self, *, pin: str | None = None, last_seen: str | None = None) -> Revision:
         """Say which revision is current, in one request.

@@ -61,6 +61,7 @@ class PneumoniaCollection(KaggleDataset):
     name = "pneumonia"
     about = ABOUT
     metadata_path = None
+    search_crops = False
 
     def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
         super().__init__(settings, settings.kaggle_dataset, sleep=sleep)

@@ -11,15 +11,21 @@ import pytest
 from cxr_snapshot.audit.confounding import measure_confounding
 from cxr_snapshot.audit.gates import Check, check_pictures, check_splits
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, cross_validate, features, run_probes, score_of, split_folds
-from cxr_snapshot.selection.duplicates import MAX_DISTANCE
-from cxr_snapshot.selection.linking import close_fingerprints
+from cxr_snapshot.selection.linking import close_pairs
 from cxr_snapshot.selection.splits import split_report
 from support.planted import collection
 
 
 def checked(ledger: pd.DataFrame, views: str = "frontal") -> list[Check]:
-    numbers = close_fingerprints(known := list(ledger["phash"].dropna().unique()), MAX_DISTANCE)
-    return check_pictures(ledger, dict(zip(known, map(int, numbers), strict=True)), views)
+    """Check where pictures are copies whose hashes lie at most 50 bits apart."""
+    known = ledger.dropna(subset="phash").groupby("pixel_sha256")["phash"].first()
+    pairs = close_pairs(list(known), 50, [True] * len(known))
+    links = pd.concat([pd.DataFrame({"one": one, "other": other}) for one, other in pairs] or [pd.DataFrame()])
+    numbers = dict(zip(known.index, range(len(known)), strict=True))
+    for one, other in links.itertuples(index=False):
+        low, high = sorted((numbers[known.index[one]], numbers[known.index[other]]))
+        numbers = {name: low if number == high else number for name, number in numbers.items()}
+    return check_pictures(ledger, numbers, views)
 
 
 def failed_gates(ledger: pd.DataFrame) -> set[str]:

@@ -9,9 +9,8 @@ from itertools import combinations
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
+from scipy.cluster.hierarchy import DisjointSet
 
 from cxr_snapshot.inspection.features import Features, describe
 from cxr_snapshot.selection import copies
@@ -22,7 +21,6 @@ from cxr_snapshot.selection.copies import (
     MIN_SHARED,
     PROPOSED_BITS,
     Picture,
-    close_pairs,
     confirm,
     decide,
     similar_pairs,
@@ -160,18 +158,6 @@ def test_evidence_names_both_measures():
     )
 
 
-@given(st.lists(st.integers(0, 2**256 - 1), min_size=1, max_size=8), st.data())
-def test_close_pairs_are_those_at_most_so_many_bits_apart(numbers, data):
-    numbers += [number ^ ((1 << PROPOSED_BITS) - 1) for number in numbers] + [numbers[0] ^ (2 << PROPOSED_BITS) - 1]
-    new = data.draw(st.lists(st.booleans(), min_size=len(numbers), max_size=len(numbers)))
-    expected = {
-        (one, other)
-        for one, other in combinations(range(len(numbers)), 2)
-        if (numbers[one] ^ numbers[other]).bit_count() <= PROPOSED_BITS and (new[one] or new[other])
-    }
-    assert close_pairs([f"{number:064x}" for number in numbers], new) == expected
-
-
 @pytest.fixture(scope="module")
 def family() -> list[Features]:
     """Return descriptions of four chests, each with a crop and a letter copy."""
@@ -197,7 +183,7 @@ def test_pictures_without_places_are_proposed_to_nobody(family):
     blank = Features(bytes(4096), b"", b"")
     assert similar_pairs([blank, blank], [True, True]) == set()
     assert similar_pairs([blank, family[0], family[1], blank], [True] * 4) == {(1, 2)}
-    assert similar_pairs([], []) == close_pairs([], []) == set()
+    assert similar_pairs([], []) == set()
 
 
 def test_a_picture_that_is_there_many_times_is_linked_through_its_neighbours(family, monkeypatch):
@@ -209,16 +195,20 @@ def test_a_picture_that_is_there_many_times_is_linked_through_its_neighbours(fam
 
 
 def test_pictures_that_are_linked_already_are_not_compared(family):
-    pictures = [Picture(f"{number:064x}", family[0]) for number in range(30)]
-    found = confirm(pictures, set(combinations(range(30), 2)))
-    assert len(found) == 29
-    assert confirm(pictures, set(combinations(range(30), 2)), links=list(found)) == {}
-    assert len(confirm(pictures, set(combinations(range(30), 2)), links=list(found)[1:])) == 1
+    pictures = {number: Picture(f"{number:064x}", family[0]) for number in range(30)}
+    pairs = set(combinations(range(30), 2))
+    assert len(confirm(pictures, pairs, linked := DisjointSet(range(30)))) == 29
+    assert linked.n_subsets == 1
+    assert confirm({}, pairs, linked) == {}
+    linked = DisjointSet(range(30))
+    for number in range(1, 29):
+        linked.merge(0, number)
+    assert len(confirm(pictures, pairs, linked)) == 1
 
 
 def test_confirmed_pairs_carry_their_verdict_and_the_others_are_dropped(family):
-    pictures = [Picture(FAR[number % 2], each) for number, each in enumerate(family)]
-    found = confirm(pictures, {(0, 1), (0, 3), (1, 4)})
+    pictures = {number: Picture(FAR[number % 2], each) for number, each in enumerate(family)}
+    found = confirm(pictures, {(0, 1), (0, 3), (1, 4)}, DisjointSet(range(len(family))))
     assert found == {(0, 1): decide(pictures[0], pictures[1])}
 
 

@@ -1,39 +1,168 @@
-"""What is remembered of close fingerprints."""
+"""What is found to be a copy, and what is remembered of it."""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import io
+from collections.abc import Iterable
 
+import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
+from cxr_snapshot.errors import LostBlobError
+from cxr_snapshot.inspection import descriptions
+from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.selection import lookalikes
-from cxr_snapshot.selection.lookalikes import find_lookalikes
-from cxr_snapshot.store.objects import Store
+from cxr_snapshot.selection.duplicates import MAX_CLUSTER
+from cxr_snapshot.selection.lookalikes import find_copies, load_copies
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.tables import LEDGER_SCHEMA, conform
+from upstream_simulator.phantom import draw
 
-ONE, NEAR, FAR = f"{0:064x}", f"{1:064x}", "f" * 64
+SEARCHED = ("covid",)
+WORK = "_work/lookalikes/"
 
 
-def test_close_ones_get_the_same_number_with_and_without_memory(store: Store) -> None:
+def chest(number: int) -> Image.Image:
+    return Image.fromarray(draw(("covid", "normal")[number % 2], np.random.default_rng(number))).resize((400, 400))
+
+
+def cropped(image: Image.Image, pixels: int) -> Image.Image:
+    return image.crop((pixels, pixels, image.width - pixels, image.height - pixels))
+
+
+IMAGES = {
+    "a": chest(1),
+    "a, saved again": chest(1).resize((300, 300)),
+    "a, cropped": cropped(chest(1), 40),
+    "a, cropped more": cropped(chest(1), 70),  # too little of "a", but most of "a, cropped"
+    "b": chest(2),
+    "b, cropped": cropped(chest(2), 40),
+    "c": chest(3),
+}
+COPIES = [{"a", "a, saved again", "a, cropped", "a, cropped more"}, {"b", "b, cropped"}, {"c"}]
+
+
+def ledger(store: Store, names: Iterable[str], source: str = "covid") -> pd.DataFrame:
+    """Return a ledger of some images, and put their files into the store."""
+    rows = []
+    for name in names:
+        file = io.BytesIO()
+        IMAGES[name].save(file, "PNG")
+        sha256 = hashlib.sha256(file.getvalue()).hexdigest()
+        store.put(blob_name(sha256), file.getvalue())
+        rows.append({"source": source, "path": name, "sha256": sha256} | inspect_image(file.getvalue()))
+    return conform(pd.DataFrame(rows, columns=["path", "phash", "pixel_sha256", "sha256", "source"]), LEDGER_SCHEMA)
+
+
+def together(table: pd.DataFrame, numbers: dict[str, int]) -> list[set[str]]:
+    """Return the names of the images that have equal numbers, in order."""
+    groups = table["path"].groupby(table["pixel_sha256"].map(numbers))
+    return sorted((set(names) for _, names in groups), key=sorted)
+
+
+def decoding(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Return a list that grows with each file that is decoded."""
+    asked: list[bytes] = []
+    decoded = descriptions.decoded
+
+    def spy(body: bytes):
+        asked.append(body)
+        return decoded(body)
+
+    monkeypatch.setattr(descriptions, "decoded", spy)
+    return asked
+
+
+def test_copies_get_the_same_number_with_and_without_memory(store: Store) -> None:
+    table = ledger(store, IMAGES)
     for _ in range(2):
-        found = find_lookalikes(store, [ONE, FAR, NEAR, ONE])
-        assert found.keys() == {ONE, NEAR, FAR}
-        assert found[ONE] == found[NEAR] != found[FAR]
+        assert together(table, find_copies(store, table, SEARCHED)) == COPIES
 
 
-def test_only_new_ones_are_compared_and_the_same_ones_are_not_written_again(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[dict[str, int]] = []
-    search = lookalikes.close_fingerprints
+def test_crops_are_looked_for_in_searched_collections_only(store: Store) -> None:
+    table = ledger(store, IMAGES)
+    assert {"a", "a, saved again"} in together(table, find_copies(store, table, ()))
+    assert {"a", "a, cropped"} not in together(table, find_copies(store, table, ()))
+    assert together(table, find_copies(store, table, SEARCHED)) == COPIES, "the collection is searched from now on"
 
-    def spy(fingerprints: list[str], distance: int, known: dict[str, int]) -> Any:
-        asked.append(known)
-        return search(fingerprints, distance, known)
 
-    monkeypatch.setattr(lookalikes, "close_fingerprints", spy)
-    find_lookalikes(store, [ONE])
-    before = store.list("_work/lookalikes/")
-    find_lookalikes(store, [ONE])
-    assert store.list("_work/lookalikes/") == before
-    assert find_lookalikes(store, [ONE, NEAR])[NEAR] == find_lookalikes(store, [ONE, NEAR])[ONE]
-    assert [list(known) for known in asked] == [[], [ONE], [ONE], [ONE, NEAR]]
+@pytest.mark.parametrize(
+    "nights",
+    [
+        [["a", "b", "c"], list(IMAGES)],
+        [list(IMAGES), ["a", "a, cropped more", "b"]],  # what linked the first two is gone
+        [["a, cropped more", "c"], ["a, cropped more", "a"], ["a, cropped", "a", "b, cropped", "a, cropped more"]],
+        [list(IMAGES), [], ["c", "b"]],
+    ],
+)
+def test_what_earlier_nights_found_changes_nothing(store: Store, nights: list[list[str]]) -> None:
+    for names in nights:
+        table = ledger(store, names)
+        found = find_copies(store, table, SEARCHED)
+        pictures = load_copies(store, table, found)
+        for item in store.list(WORK):
+            store.delete([item])
+        assert found == find_copies(store, table, SEARCHED)
+        assert pictures == load_copies(store, table, found)
+
+
+def test_nothing_is_decoded_compared_or_written_twice(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, asked = ledger(store, IMAGES), decoding(monkeypatch)
+    numbers = find_copies(store, table, SEARCHED)
+    load_copies(store, table, numbers)
+    assert len(asked) == len(IMAGES)
+    before = store.list(WORK)
+    monkeypatch.setattr(lookalikes, "confirm", None)
+    assert find_copies(store, table, SEARCHED) == numbers
+    load_copies(store, table, numbers)
+    assert store.list(WORK) == before
+    assert len(asked) == len(IMAGES)
+
+
+def test_a_night_looks_at_what_is_new(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_copies(store, ledger(store, ["a", "b", "c"]), SEARCHED)
+    asked = decoding(monkeypatch)
+    find_copies(store, ledger(store, ["a", "b", "c", "b, cropped"]), SEARCHED)
+    assert len(asked) == 1
+
+
+def test_pairs_are_decided_on_in_portions(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookalikes, "_AT_ONCE", 1)
+    table = ledger(store, IMAGES)
+    assert together(table, find_copies(store, table, SEARCHED)) == COPIES
+
+
+@pytest.mark.parametrize("damage", ["numbers", "descriptions"])
+def test_what_was_remembered_and_is_damaged_is_found_out_again(store: Store, damage: str) -> None:
+    table = ledger(store, IMAGES)
+    numbers = find_copies(store, table, SEARCHED)
+    pictures = load_copies(store, table, numbers)
+    (name,) = (item for item in store.list(WORK) if damage in item)
+    store.put(name, b"no table")
+    assert find_copies(store, table, SEARCHED) == numbers
+    assert load_copies(store, table, numbers) == pictures
+    assert name in store.damaged
+
+
+def test_what_is_known_of_copies(store: Store) -> None:
+    table = ledger(store, IMAGES)
+    pictures = load_copies(store, table, find_copies(store, table, SEARCHED))
+    alone = set(table.loc[table["path"].eq("c"), "pixel_sha256"])
+    assert pictures.keys() == set(table["pixel_sha256"]) - alone
+    assert {each.phash for each in pictures.values()} == set(table.loc[table["path"].ne("c"), "phash"])
+
+
+def test_a_crowd_is_not_described(store: Store) -> None:
+    table = ledger(store, ["c"])
+    crowd = {f"{number:064x}": 0 for number in range(MAX_CLUSTER + 1)}
+    assert load_copies(store, table.assign(pixel_sha256="0" * 64), crowd) == {}
+
+
+def test_a_lost_file_is_named(store: Store) -> None:
+    table = ledger(store, ["a", "b"])
+    store.delete([blob_name(table["sha256"][1])])
+    with pytest.raises(LostBlobError, match=table["sha256"][1]):
+        find_copies(store, table, SEARCHED)
