@@ -22,9 +22,11 @@ import cv2
 import imagehash
 import numpy as np
 from PIL import Image, ImageOps
+from scipy.cluster.hierarchy import DisjointSet
 
 from cxr_snapshot.inspection.features import describe
-from cxr_snapshot.selection.copies import Pair, Picture, close_pairs, confirm, decide, similar_pairs
+from cxr_snapshot.selection.copies import PROPOSED_BITS, Pair, Picture, confirm, decide, similar_pairs
+from cxr_snapshot.selection.linking import close_pairs
 from upstream_simulator.phantom import draw
 
 SHARED = Path(__file__).parents[3] / "shared"
@@ -142,15 +144,19 @@ def unpack(folder: Path) -> None:
 
 
 def propose(pictures: Sequence[Picture], new: Sequence[bool]) -> set[Pair]:
-    close = close_pairs([each.phash for each in pictures], new)
-    return close | similar_pairs([each.features for each in pictures], new)
+    return close_hashes(pictures, new) | similar_pairs([each.features for each in pictures], new)
+
+
+def close_hashes(pictures: Sequence[Picture], new: Sequence[bool]) -> set[Pair]:
+    found = close_pairs([each.phash for each in pictures], PROPOSED_BITS, new)
+    return {pair for one, other in found for pair in zip(one.tolist(), other.tolist(), strict=True)}
 
 
 def measure(files: Sequence[bytes], originals: Sequence[Picture]) -> None:
     """Print how many copies are found, by change, and all wrong pairs."""
     count = len(originals)
     pairs = propose(originals, [True] * count)
-    same = confirm(originals, pairs)
+    same = confirm(dict(enumerate(originals)), pairs, DisjointSet(range(count)))
     group = grouped(count, same)
     others = [verdict for pair in pairs if not (verdict := decide(*(originals[each] for each in pair))).copy]
     print(
@@ -229,11 +235,11 @@ def different(files: Sequence[bytes]) -> Iterator[np.ndarray]:
 def spent(pictures: Sequence[Picture], new: int) -> list[str]:
     is_new = [False] * (len(pictures) - new) + [True] * new
     times = [time.process_time()]
-    close = close_pairs([each.phash for each in pictures], is_new)
+    close = close_hashes(pictures, is_new)
     times.append(time.process_time())
     similar = similar_pairs([each.features for each in pictures], is_new)
     times.append(time.process_time())
-    confirm(pictures, close | similar)
+    confirm(dict(enumerate(pictures)), close | similar, DisjointSet(range(len(pictures))))
     times.append(time.process_time())
     hashing, voting, deciding = (f"{after - before:.1f}" for before, after in pairwise(times))
     return [f"{len(close):,}", hashing, f"{len(similar):,}", voting, deciding]

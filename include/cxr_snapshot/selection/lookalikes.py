@@ -117,6 +117,8 @@ def _proposed(
     pictures: pd.DataFrame, new: npt.NDArray[np.bool_], descriptions: Descriptions
 ) -> Iterator[Collection[Pair]]:
     """Yield pairs of positions that may be copies, so many at a time that their descriptions fit into memory."""
+    searched = np.flatnonzero(pictures["searched"])
+    found = descriptions.of(list(pictures.index[searched]), keep=True)
     pairs: list[Pair] = []
     for one, other in close_pairs(list(pictures["phash"]), PROPOSED_BITS, new.tolist()):
         pairs += zip(one.tolist(), other.tolist(), strict=True)
@@ -124,8 +126,6 @@ def _proposed(
             yield pairs[:_AT_ONCE]
             pairs = pairs[_AT_ONCE:]
     yield pairs
-    searched = np.flatnonzero(pictures["searched"])
-    found = descriptions.of(list(pictures.index[searched]), keep=True)
     similar = similar_pairs(list(found.values()), new[searched].tolist())
     yield [(int(searched[one]), int(searched[other])) for one, other in sorted(similar)]
 

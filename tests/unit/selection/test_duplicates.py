@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import DisjointSet
 
-from cxr_snapshot.selection import duplicates
 from cxr_snapshot.inspection.features import SIDE, Features
+from cxr_snapshot.selection import duplicates
 from cxr_snapshot.selection.copies import Picture
 from cxr_snapshot.selection.duplicates import MAX_CLUSTER, MAX_NAMED, resolve_duplicates
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
