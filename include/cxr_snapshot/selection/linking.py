@@ -39,34 +39,23 @@ def close_pairs(
 
 
 def _close_pairs(words: npt.NDArray[np.uint64], rows: int, max_distance: int) -> Iterator[tuple[Positions, Positions]]:
-    """Yield the close pairs of one of the first ``rows`` fingerprints and one behind it.
-
-    One half of the bits is laid over the other by XOR. What is equal stays equal by that, so that two fingerprints
-    differ in no fewer bits than their folded forms; only where these are close, all bits are compared.
-    """
-    folded = (words[:, :2] ^ words[:, 2:]).T.copy()
+    """Yield the close pairs of one of the first ``rows`` fingerprints and one at or behind it."""
+    columns = words.T.copy()
     shape = (_TILE_ROWS, _TILE_COLUMNS)
-    differing, bits, total = np.empty(shape, np.uint64), np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    differing, bits, total = np.empty(shape, np.uint64), np.empty(shape, np.uint8), np.empty(shape, np.uint16)
     for top in range(0, rows, _TILE_ROWS):
-        high = folded[:, top : min(top + _TILE_ROWS, rows), None]
-        found = []
+        high = columns[:, top : min(top + _TILE_ROWS, rows), None]
         for left in range(top, len(words), _TILE_COLUMNS):
-            wide = folded[:, None, left : left + _TILE_COLUMNS]
+            wide = columns[:, None, left : left + _TILE_COLUMNS]
             tile = np.s_[: high.shape[1], : wide.shape[2]]
-            np.bitwise_xor(high[0], wide[0], out=differing[tile])
-            np.bitwise_count(differing[tile], out=total[tile])
-            np.bitwise_xor(high[1], wide[1], out=differing[tile])
-            np.bitwise_count(differing[tile], out=bits[tile])
-            np.add(total[tile], bits[tile], out=total[tile])
+            total[tile] = 0
+            for word, other in zip(high, wide, strict=True):
+                np.bitwise_xor(word, other, out=differing[tile])
+                np.bitwise_count(differing[tile], out=bits[tile])
+                np.add(total[tile], bits[tile], out=total[tile])
             row, column = divmod(np.flatnonzero(total[tile] <= max_distance), wide.shape[2])
-            found.append((row + top, column + left))
-        one, other = (np.concatenate(places) for places in zip(*found, strict=True))
-        close = (
-            np.bitwise_count(words.take(one, axis=0) ^ words.take(other, axis=0)).sum(axis=1, dtype=np.uint16)
-            <= max_distance
-        )
-        if close.any():
-            yield one[close], other[close]
+            if len(row):
+                yield row + top, column + left
 
 
 def connected_rows(keys: pd.DataFrame) -> pd.Series:

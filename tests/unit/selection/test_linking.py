@@ -89,10 +89,3 @@ def test_rows_are_connected_by_any_shared_value(rows: list[tuple[str | None, ...
         if any(one == other and one is not None for one, other in zip(rows[pair[0]], rows[pair[1]], strict=True))
     ]
     assert partition(connected_rows(keys)) == by_hand(len(rows), shared)
-
-
-def test_fingerprints_whose_folded_forms_are_close_are_compared_whole() -> None:
-    """Both halves differ in the same bits, so that these cancel out when one is laid over the other."""
-    one = fingerprint(np.random.default_rng(5))
-    other = flip(one, [*range(60), *range(128, 188)])
-    assert pairs_of([one, other], 50) == []
