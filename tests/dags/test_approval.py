@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -23,11 +24,13 @@ def answer(option: str) -> str:
     from airflow.api_fastapi.core_api.datamodels.hitl import UpdateHITLDetailPayload
     from airflow.api_fastapi.core_api.routes.public.hitl import update_hitl_detail
     from airflow.models.hitl import HITLDetail
+    from airflow.models.taskinstance import TaskInstance
     from airflow.utils.session import create_session
-    from sqlalchemy import select
+    from sqlalchemy import select, update
+    from sqlalchemy.exc import OperationalError
 
     def answered() -> str:
-        with create_session() as session:
+        with suppress(OperationalError), create_session() as session:  # the run holds SQLite's lock
             detail = session.scalar(select(HITLDetail).where(HITLDetail.responded_at.is_(None)))
             if detail is None or str(detail.task_instance.state) != "awaiting_input":
                 return ""
@@ -36,8 +39,15 @@ def answer(option: str) -> str:
             user = SimpleAuthManagerUser(username="reviewer", role="admin")
             update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
             return str(detail.body)
+        return ""
 
-    return str(eventually(answered, "a question"))
+    try:
+        return str(eventually(answered, "a question"))
+    except BaseException:  # the run would wait for ever
+        with create_session() as session:
+            waiting = TaskInstance.state == "awaiting_input"
+            session.execute(update(TaskInstance).where(waiting).values(state="failed"))
+        raise
 
 
 def test_shrunken_class_fails_the_run_or_a_person_decides(

@@ -227,7 +227,7 @@ RULES = (
         warn=True,
     ),
     Rule("duplicate_image", "Pixel by pixel the same picture as another one of the same class, which stays."),
-    Rule("near_duplicate_image", "A resized, cropped or otherwise changed copy of a picture of the same class, which stays."),
+    Rule("near_duplicate_image", "A resized, cropped or otherwise changed copy of another picture of the same class."),
     Rule("not_drawn", "Sound, but not drawn when the classes were cut to equal size."),
 )
 REASONS = {rule.name: rule.reason for rule in RULES}
