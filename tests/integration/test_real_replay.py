@@ -13,7 +13,7 @@ import pytest
 
 from cxr_snapshot.publication.versions import read_latest
 from support.nights import Nights, replay
-from support.paths import REAL_DATA
+from support.paths import REAL_DATA, ROOT
 from support.rules_doc import DOCUMENT, STEPS, UPDATE, counts_of, with_table
 from support.stores import new_store, read_csv
 from support.upstreams import served_real
@@ -72,7 +72,11 @@ def test_every_state_is_published_with_the_images_that_others_counted(nights: Ni
     audit = store.get_json("2026-11-08/audit.json")
     assert audit is not None
     assert [entry["version"] for entry in audit["trend"]] == versions[:-1]
-    assert {probe["level"] for probe in audit["probes"] if probe["question"] == "classes"} == {"strong", "some"}
+    probes = [probe for probe in audit["probes"] if probe["question"] == "classes"]
+    assert {probe["level"] for probe in probes} == {"strong", "some"}
+    originals = [probe["accuracy"] for probe in probes if probe["of"] == "originals"]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert f"{min(originals) * 100:.0f} to {max(originals) * 100:.0f} % of the images (guessing: 33 %)" in readme
     assert audit["verdict"]["level"] == "strong"
 
 
