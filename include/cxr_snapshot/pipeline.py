@@ -124,7 +124,7 @@ class Pipeline:
         del records, inspections  # as large as the ledger
         numbers = self._mending(plan, lambda: find_copies(self.store, ledger, delivered.searched()))
         pictures = self._mending(plan, lambda: load_copies(self.store, ledger, numbers))
-        ledger = resolve_duplicates(ledger, numbers, pictures)
+        ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
         ledger = in_order(assign_splits(ledger, settings["salt"]))
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)

@@ -28,6 +28,7 @@ class ThirdCollection:
     )
     metadata_path = None
     search_crops = False
+    republishes = ()
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings

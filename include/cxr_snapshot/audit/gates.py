@@ -16,6 +16,7 @@ from cxr_snapshot.errors import GuardError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.balance import candidate_counts, class_counts
+from cxr_snapshot.selection.duplicates import clusters_of
 from cxr_snapshot.selection.ledger import load_ledger
 from cxr_snapshot.selection.lookalikes import find_copies
 from cxr_snapshot.selection.rules import REASONS, taken_by_class
@@ -88,13 +89,14 @@ def run_checks(
     paths = set(zip(images["source"], images["path"], strict=True))
     del images
     ledger = load_ledger(store, plan["folder"], "balanced")
-    published, copies = ledger[ledger["rule"].isna()], find_copies(store, ledger, delivered.searched())
+    published, numbers = ledger[ledger["rule"].isna()], find_copies(store, ledger, delivered.searched())
+    clusters = clusters_of(published, numbers, delivered.republished())
     splits = split_report(published)
     candidates = candidate_counts(ledger)
     before = store.get_json(f"{base['version']}/{REPORT}") if base else None
     checks = [
         *check_ledger(ledger, records, paths),
-        *check_pictures(published, copies, plan["settings"]["views"]),
+        *check_pictures(published, clusters, plan["settings"]["views"]),
         check_patients(ledger),
         *check_splits(splits),
         *check_classes(candidates, class_counts(ledger), taken_by_class(ledger)),
@@ -126,18 +128,17 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
     ]
 
 
-def check_pictures(published: pd.DataFrame, copies: Mapping[str, int], views: str) -> list[Check]:
+def check_pictures(published: pd.DataFrame, clusters: pd.Series, views: str) -> list[Check]:
     """Check once more, from the upstreams' own words and the pictures' hashes, what is about to be published.
 
     Args:
         published: the ledger's rows that are in, columns of ``LEDGER_SCHEMA``.
-        copies: by ``pixel_sha256``, a number that is the same for those that are copies.
+        clusters: from :func:`cxr_snapshot.selection.duplicates.clusters_of`.
         views: setting of that name.
     """
     undecoded = published[published[["pixel_sha256", "phash", "width", "height"]].isna().any(axis=1)]
     in_several = published.groupby("pixel_sha256")["class"].transform("nunique") > 1
-    repeated = published["pixel_sha256"].dropna().map(copies).duplicated()
-    alike = published[repeated.reindex(published.index, fill_value=False)]
+    alike = published[clusters.duplicated().reindex(published.index, fill_value=False)]
     unwanted = published[
         published["modality"].map(modality).ne("X-ray")
         | ~published["view"].map(view_kind).isin(views.split("+"))

@@ -30,6 +30,13 @@ class Delivered:
         """Return the names of the sources in which cropped copies are looked for."""
         return tuple(name for name, source in self.sources.items() if source.search_crops)
 
+    def republished(self) -> dict[str, tuple[str, ...]]:
+        """Return, by source, the other sources whose files it has too; none that this run does not use."""
+        return {
+            name: tuple(origin for origin in source.republishes if origin in self.sources)
+            for name, source in self.sources.items()
+        }
+
     def inventory(self, source: str) -> pd.DataFrame:
         """Return the files of one source, columns of ``INVENTORY_SCHEMA``.
 

@@ -1,17 +1,21 @@
 """Decides what becomes of pictures that are there more than once.
 
-A *cluster* is all pictures that a chain of copies links; what a copy is, :mod:`cxr_snapshot.selection.copies` decides
-by a look at the pixels. See docs/decisions/0007-lookalikes.md.
+A *cluster* is all pictures that a chain of copies links. What a copy is, :mod:`cxr_snapshot.selection.copies` decides
+by a look at the pixels (docs/decisions/0007-lookalikes.md); where a collection republishes the files of another one
+under their names, the name says so too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
 
 from cxr_snapshot.selection.copies import Picture, decide
+from cxr_snapshot.selection.linking import connected_rows
 from cxr_snapshot.selection.rules import with_reasons
 from cxr_snapshot.sources.words import CLASS_OF_FINDING
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
@@ -34,8 +38,31 @@ class _Verdict(NamedTuple):
     evidence: str
 
 
+def clusters_of(
+    ledger: pd.DataFrame, numbers: Mapping[str, int], republished: Mapping[str, Collection[str]]
+) -> pd.Series:
+    """Return a number for each row that has a picture; equal ones for those that show the same film.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``.
+        numbers: by ``pixel_sha256``, equal ones for pictures that a chain of copies links.
+        republished: by source, the sources whose files it has too, under the same name without its ending.
+    """
+    shown = ledger[ledger["pixel_sha256"].notna()]
+    links = {"copy": shown["pixel_sha256"].map(numbers)}
+    stems = shown["path"].map(lambda path: PurePosixPath(path).stem)
+    for origin in sorted({origin for origins in republished.values() for origin in origins}):
+        among = [origin, *(source for source, origins in republished.items() if origin in origins)]
+        originals = stems[shown["source"].eq(origin)]
+        links[origin] = stems.where(shown["source"].isin(among) & stems.isin(originals))
+    return connected_rows(pd.DataFrame(links))
+
+
 def resolve_duplicates(
-    ledger: pd.DataFrame, numbers: Mapping[str, int], pictures: Mapping[str, Picture]
+    ledger: pd.DataFrame,
+    numbers: Mapping[str, int],
+    pictures: Mapping[str, Picture],
+    republished: Mapping[str, Collection[str]] = MappingProxyType({}),
 ) -> pd.DataFrame:
     """Let each picture be in at most once, and not at all where upstream contradicts itself about it.
 
@@ -52,12 +79,13 @@ def resolve_duplicates(
         ledger: columns of ``LEDGER_SCHEMA``, filtered.
         numbers: by ``pixel_sha256``, equal ones for pictures that a chain of copies links.
         pictures: by ``pixel_sha256``, what is known of those that have copies.
+        republished: as for :func:`clusters_of`.
 
     Returns:
         The ledger with the same rows; ``cluster`` is filled, and evidence names partners and what was measured.
     """
     shown = ledger[ledger["pixel_sha256"].notna()]
-    clusters = shown["pixel_sha256"].map(numbers)
+    clusters = clusters_of(ledger, numbers, republished)
     different = shown["pixel_sha256"].groupby(clusters).transform("nunique")
     lowest = shown["pixel_sha256"].sort_values().groupby(clusters, sort=False).head(1)
     names = clusters.map(dict(zip(clusters[lowest.index], lowest, strict=True))).astype("string")
@@ -65,6 +93,7 @@ def resolve_duplicates(
     ledger = ledger.assign(cluster=names.where(different <= MAX_CLUSTER, shown["pixel_sha256"]))
     repeated = shown[clusters.duplicated(keep=False)]
     repeated = repeated.assign(
+        copy=repeated["pixel_sha256"].map(numbers),
         pixels=repeated["width"] * repeated["height"],
         label=repeated["class"].fillna(repeated["finding_kind"].map(_LABELS)),
     ).sort_values(list(_BEST_FIRST), ascending=list(_BEST_FIRST.values()))
@@ -110,6 +139,8 @@ def _relation(row: pd.Series, partner: pd.Series, pictures: Mapping[str, Picture
     named = f"{partner['source']}:{partner['path']} ({label}{excluded})"
     if row["pixel_sha256"] == partner["pixel_sha256"]:
         return f"same pixels as {named}"
+    if row["copy"] != partner["copy"]:
+        return f"linked by a file name to {named}"
     verdict = decide(pictures[row["pixel_sha256"]], pictures[partner["pixel_sha256"]])
     how = "copy of" if verdict.copy else "linked by another copy to"
     return f"{how} {named}: {verdict.evidence()}"

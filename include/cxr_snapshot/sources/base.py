@@ -100,12 +100,15 @@ class Source(Protocol):
         metadata_path: of the file that is no image but a table with a row for each, or ``None``.
         search_crops: whether its images may be crops of one another. To look for them takes 13 KB and some 20 ms for
             each image, once; copies that are not cropped are found in any case.
+        republishes: names of other collections whose files it has too, under the same name but for the ending; such
+            files are one film, whatever was done to the picture.
     """
 
     name: str
     about: About
     metadata_path: str | None
     search_crops: bool
+    republishes: tuple[str, ...]
 
     def resolve(self, *, pin: str | None = None, last_seen: str | None = None) -> Revision:
         """Say which revision is current, in one request.

@@ -163,6 +163,7 @@ class CovidCollection(GithubRepository):
     about = ABOUT
     metadata_path = METADATA
     search_crops = True  # people send the same films from different papers
+    republishes = ()
 
     def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
         super().__init__(settings, settings.github_repo, settings.github_branch, sleep=sleep)

@@ -62,6 +62,7 @@ class PneumoniaCollection(KaggleDataset):
     about = ABOUT
     metadata_path = None
     search_crops = False
+    republishes = ()
 
     def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
         super().__init__(settings, settings.kaggle_dataset, sleep=sleep)

@@ -11,6 +11,7 @@ import pytest
 from cxr_snapshot.audit.confounding import measure_confounding
 from cxr_snapshot.audit.gates import Check, check_pictures, check_splits
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, cross_validate, features, run_probes, score_of, split_folds
+from cxr_snapshot.selection.duplicates import clusters_of
 from cxr_snapshot.selection.linking import close_pairs
 from cxr_snapshot.selection.splits import split_report
 from support.planted import collection
@@ -25,7 +26,7 @@ def checked(ledger: pd.DataFrame, views: str = "frontal") -> list[Check]:
     for one, other in links.itertuples(index=False):
         low, high = sorted((numbers[known.index[one]], numbers[known.index[other]]))
         numbers = {name: low if number == high else number for name, number in numbers.items()}
-    return check_pictures(ledger, numbers, views)
+    return check_pictures(ledger, clusters_of(ledger, numbers, {}), views)
 
 
 def failed_gates(ledger: pd.DataFrame) -> set[str]:

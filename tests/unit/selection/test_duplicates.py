@@ -59,7 +59,7 @@ def distance(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
-def resolve(rows: pd.DataFrame) -> pd.DataFrame:
+def resolve(rows: pd.DataFrame, **republished: list[str]) -> pd.DataFrame:
     """Resolve duplicates where a copy is what lies at most 50 bits apart."""
     known = rows.dropna(subset="phash").groupby("pixel_sha256")["phash"].first()
     links = DisjointSet(known.index)
@@ -68,7 +68,8 @@ def resolve(rows: pd.DataFrame) -> pd.DataFrame:
             links.merge(one, other)
     numbers = {name: list(known.index).index(links[name]) for name in known.index}
     blank = Features(bytes(SIDE * SIDE), b"", b"")
-    return resolve_duplicates(rows, numbers, {name: Picture(known[name], blank) for name in known.index})
+    pictures = {name: Picture(known[name], blank) for name in known.index}
+    return resolve_duplicates(rows, numbers, pictures, republished)
 
 
 def rules(resolved: pd.DataFrame) -> dict[str, str | None]:
@@ -165,6 +166,21 @@ def test_records_that_are_out_take_part(partner: dict[str, Any], expected: str |
     assert evidence(resolved, "out.jpg") == "as it was"
     if expected:
         assert f", {partner['rule']})" in evidence(resolved, "a.jpg")
+
+
+def test_a_file_that_another_collection_republishes_is_one_film() -> None:
+    other = {"source": "hannover", "width": 200}
+    pictures = ledger(record("images/1a.jpg"), record("png/1a.png", **other), record("png/1b.png", **other))
+    assert set(rules(resolve(pictures)).values()) == {None}
+    resolved = resolve(pictures, covid=["hannover"])
+    assert rules(resolved) == {"images/1a.jpg": "near_duplicate_image", "png/1a.png": None, "png/1b.png": None}
+    assert evidence(resolved, "images/1a.jpg") == "linked by a file name to hannover:png/1a.png (COVID)"
+    assert resolved["cluster"].nunique() == 2, "so that they are in one split"
+
+
+def test_equal_names_within_a_collection_say_nothing() -> None:
+    pictures = ledger(record("images/1a.jpg"), record("more/1a.jpg"), record("png/1b.png", source="hannover"))
+    assert set(rules(resolve(pictures, covid=["hannover"])).values()) == {None}
 
 
 def test_contradictory_subtypes() -> None:
