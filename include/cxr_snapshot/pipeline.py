@@ -21,7 +21,7 @@ from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.release import release
 from cxr_snapshot.publication.verification import take_back, verify
-from cxr_snapshot.publication.versions import is_behind, move_latest, read_base, read_pointer, read_seen
+from cxr_snapshot.publication.versions import is_behind, move_latest, read_audit, read_base, read_pointer, read_seen
 from cxr_snapshot.selection.balance import balance
 from cxr_snapshot.selection.duplicates import resolve_duplicates
 from cxr_snapshot.selection.ledger import in_order, load_ledger, save_ledger
@@ -157,7 +157,10 @@ class Pipeline:
                 published.
         """
         base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
-        checks, splits = self._mending(plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, base))
+        before = read_audit(self.store, base["version"]) if base else None
+        checks, splits = self._mending(
+            plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, base, before)
+        )
         accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
         failed = gates.require(
             checks, accepted={each["check"] for each in accepted}, approval=self.settings.approval == "on"
@@ -174,6 +177,7 @@ class Pipeline:
                 plan=plan,
                 splits=splits,
                 previous=base,
+                before=before,
                 overrides=accepted,
             )
 

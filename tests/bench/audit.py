@@ -40,8 +40,8 @@ endpoint, bucket, folder = sys.argv[1:]
 store = Store(client_of(endpoint), bucket, "bench")
 ledger = store.get_table(f"{folder}/balanced.parquet")
 wall, cpu = time.perf_counter(), time.process_time()
-facts = {"revisions": {"covid": "1", "pneumonia": "2"}, "settings": {}, "splits": {}}
-write_report(store, ledger, [], facts=facts, previous=None, folder=folder)
+plan = {"revisions": {"covid": "1", "pneumonia": "2"}, "settings": {}, "folder": folder}
+write_report(store, ledger, [], plan=plan, splits={})
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, peak_mb()]))
 """
 

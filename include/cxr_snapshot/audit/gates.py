@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.audit import REPORT
 from cxr_snapshot.audit.history import REMEMBERED, Entry, best, comparable
 from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
@@ -70,7 +69,12 @@ class Check:
 
 
 def run_checks(
-    store: Store, settings: Settings, plan: Plan, delivered: Delivered, base: Mapping[str, Any] | None
+    store: Store,
+    settings: Settings,
+    plan: Plan,
+    delivered: Delivered,
+    base: Mapping[str, Any] | None,
+    before: Mapping[str, Any] | None,
 ) -> tuple[list[Check], dict[str, Any]]:
     """Run all checks on a balanced ledger.
 
@@ -80,6 +84,7 @@ def run_checks(
         plan: of the run.
         delivered: what the sources delivered.
         base: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+        before: its ``audit.json``, or ``None``.
 
     Returns:
         The results, and how the images fall into the splits; see :func:`cxr_snapshot.selection.splits.split_report`.
@@ -93,7 +98,6 @@ def run_checks(
     clusters = clusters_of(published, numbers, delivered.republished())
     splits = split_report(published)
     candidates = candidate_counts(ledger)
-    before = store.get_json(f"{base['version']}/{REPORT}") if base else None
     checks = [
         *check_ledger(ledger, records, paths),
         *check_pictures(published, clusters, plan["settings"]["views"]),

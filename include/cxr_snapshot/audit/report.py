@@ -43,7 +43,8 @@ def write_report(
     *,
     plan: Plan,
     splits: Mapping[str, Any],
-    previous: Mapping[str, Any] | None,
+    previous: Mapping[str, Any] | None = None,
+    before: Mapping[str, Any] | None = None,
     overrides: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Measure, and write ``audit.json`` and ``audit.html`` into the run's folder.
@@ -55,12 +56,12 @@ def write_report(
         plan: of the run.
         splits: from :func:`cxr_snapshot.selection.splits.split_report`.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None``.
+        before: its ``audit.json``, or ``None``.
         overrides: what the run's setting accepts, from :func:`cxr_snapshot.audit.overrides.by_setting`.
 
     Returns:
         The main results; see :func:`cxr_snapshot.audit.summary`.
     """
-    before = store.get_json(f"{previous['version']}/{REPORT}") if previous else None
     manifest, control, duplicates = build_manifest(ledger), control_images(ledger), examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     del ledger, manifest  # the probes need the memory

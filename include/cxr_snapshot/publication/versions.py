@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from cxr_snapshot.audit import REPORT
 from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError
 from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums
 from cxr_snapshot.store.encoding import json_bytes, parse_json
@@ -70,6 +71,13 @@ def read_snapshot(store: Store, version: str) -> dict[str, Any]:
     """Return the ``snapshot.json`` of a complete snapshot; errors as :func:`read_base`."""
     body = read_file(store, version, "snapshot.json", read_sums(store, version))
     return parse_json(body, store.uri(f"{version}/snapshot.json"))
+
+
+def read_audit(store: Store, version: str) -> dict[str, Any] | None:
+    """Return the ``audit.json`` of a complete snapshot, ``None`` where it has none; errors as :func:`read_base`."""
+    if REPORT not in (sums := read_sums(store, version)):
+        return None
+    return parse_json(read_file(store, version, REPORT, sums), store.uri(f"{version}/{REPORT}"))
 
 
 def read_pointer(store: Store) -> tuple[str | None, str | None]:

@@ -35,7 +35,7 @@ def plan(**more: Any) -> Plan:
 
 def audited(store: Store, checks: list[Check], run: Plan) -> None:
     overrides = by_setting([check.as_dict() for check in checks if not check.passed], run)
-    write_report(store, small_ledger(store), checks, plan=run, splits={}, previous=None, overrides=overrides)
+    write_report(store, small_ledger(store), checks, plan=run, splits={}, overrides=overrides)
 
 
 def test_the_setting_accepts_lost_candidates_and_nothing_else() -> None:

@@ -17,7 +17,7 @@ PLAN = make_plan("one", "2026-11-23", "2026-11-23", {"covid": "1" * 40, "pneumon
 def test_a_column_that_is_empty_is_no_fault(store: Store, missing: str) -> None:
     ledger = small_ledger(store)
     ledger[missing] = ledger[missing].where(ledger[missing].isna())
-    found = write_report(store, ledger, [], plan=PLAN, splits={}, previous=None)
+    found = write_report(store, ledger, [], plan=PLAN, splits={})
     assert found["figures"]["images"] == 6
     report, page = store.get_json(f"{PLAN['folder']}/{REPORT}"), store.get(f"{PLAN['folder']}/{PAGE}").decode()
     assert report is not None

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from cxr_snapshot.audit import REPORT
 from cxr_snapshot.errors import VerificationError
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.versions import (
@@ -13,6 +14,7 @@ from cxr_snapshot.publication.versions import (
     is_version,
     move_latest,
     newest_version,
+    read_audit,
     read_base,
     read_latest,
     read_pointer,
@@ -45,11 +47,13 @@ def test_versions_are_sorted_by_day_and_number() -> None:
     ]
 
 
-def put_snapshot(store: Store, version: str) -> None:
+def put_snapshot(store: Store, version: str, **others: bytes) -> None:
     """Write as much of a snapshot as is looked at here."""
     facts = json_bytes({"version": version, "uri": store.uri(f"{version}/"), "manifest_sha256": "0" * 64})
-    sums = sums_bytes({"snapshot.json": hashlib.sha256(facts).hexdigest()})
-    store.put(f"{version}/snapshot.json", facts)
+    files = {"snapshot.json": facts} | others
+    sums = sums_bytes({name: hashlib.sha256(body).hexdigest() for name, body in files.items()})
+    for name, body in files.items():
+        store.put(f"{version}/{name}", body)
     store.put(f"{version}/{SUMS}", sums)
     store.put(f"{version}/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode() + b"\n")
 
@@ -57,8 +61,9 @@ def put_snapshot(store: Store, version: str) -> None:
 @pytest.fixture
 def three(store: Store) -> Store:
     """Three snapshots; one that was begun; and a stray object in a folder of tomorrow."""
-    for version in ("2026-11-22", "2026-11-23", "2026-11-23.1"):
+    for version in ("2026-11-22", "2026-11-23"):
         put_snapshot(store, version)
+    put_snapshot(store, "2026-11-23.1", **{REPORT: b'{"trend": []}'})
     store.put("2026-11-23.2/manifest.csv", b"begun")
     store.put("2026-11-24/stray.txt", b"")
     return store
@@ -131,6 +136,21 @@ def test_a_damaged_base_is_never_compared_with(three: Store, name: str, damage: 
     else:
         with pytest.raises(VerificationError, match=r"2026-11-23\.1/\S+ .* Delete its _SUCCESS"):
             read_base(three, "2026-11-24")
+
+
+def test_the_audit_of_the_base_is_read_as_it_was_published(three: Store) -> None:
+    name = f"2026-11-23.1/{REPORT}"
+    published = three.get(name)
+    assert read_audit(three, "2026-11-23.1") == {"trend": []}
+    for damage in DAMAGES.values():
+        damage(three, name)
+        with pytest.raises(VerificationError, match=r"audit\.json .* Delete its _SUCCESS"):
+            read_audit(three, "2026-11-23.1")
+        three.put(name, published)
+
+
+def test_a_snapshot_from_before_there_were_audits_has_none(three: Store) -> None:
+    assert read_audit(three, "2026-11-22") is None
 
 
 def test_a_damaged_note_of_what_was_seen_says_nothing(three: Store) -> None:
