@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from cxr_snapshot.audit import PAGE, gates
+from cxr_snapshot.audit.history import comparable
 from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.catalog.retention import clear_old_runs
 from cxr_snapshot.errors import LostBlobError, VerificationError
@@ -158,8 +159,9 @@ class Pipeline:
         """
         base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
         before = read_audit(self.store, base["version"]) if base else None
+        earlier = comparable(base, before, plan["settings"])
         checks, splits = self._mending(
-            plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, base, before)
+            plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, earlier)
         )
         accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
         failed = gates.require(

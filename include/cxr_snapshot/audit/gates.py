@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.audit.history import REMEMBERED, Entry, best, comparable
+from cxr_snapshot.audit.history import REMEMBERED, Entry, best
 from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.ingestion.delivered import Delivered
@@ -69,12 +69,7 @@ class Check:
 
 
 def run_checks(
-    store: Store,
-    settings: Settings,
-    plan: Plan,
-    delivered: Delivered,
-    base: Mapping[str, Any] | None,
-    before: Mapping[str, Any] | None,
+    store: Store, settings: Settings, plan: Plan, delivered: Delivered, earlier: Sequence[Entry]
 ) -> tuple[list[Check], dict[str, Any]]:
     """Run all checks on a balanced ledger.
 
@@ -83,8 +78,7 @@ def run_checks(
         settings: of the run.
         plan: of the run.
         delivered: what the sources delivered.
-        base: ``snapshot.json`` of the snapshot to compare with, or ``None``.
-        before: its ``audit.json``, or ``None``.
+        earlier: snapshots with the same settings, from :func:`cxr_snapshot.audit.history.comparable`.
 
     Returns:
         The results, and how the images fall into the splits; see :func:`cxr_snapshot.selection.splits.split_report`.
@@ -104,7 +98,7 @@ def run_checks(
         check_patients(ledger),
         *check_splits(splits),
         *check_classes(candidates, class_counts(ledger), taken_by_class(ledger)),
-        *check_losses(candidates, comparable(base, before, plan["settings"]), settings.max_shrink),
+        *check_losses(candidates, earlier, settings.max_shrink),
         check_labels(ledger, settings.max_unknown),
     ]
     return checks, splits
