@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,10 @@ from cxr_snapshot.selection.duplicates import MAX_CLUSTER
 from cxr_snapshot.selection.lookalikes import find_copies, load_copies
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
+from support.paths import REAL_DATA
 from upstream_simulator.phantom import draw
 
+LOOKALIKES = REAL_DATA.parent / "lookalikes"
 SEARCHED = ("covid",)
 WORK = "_work/lookalikes/"
 
@@ -45,15 +48,22 @@ IMAGES = {
 COPIES = [{"a", "a, saved again", "a, cropped", "a, cropped more"}, {"b", "b, cropped"}, {"c"}]
 
 
-def ledger(store: Store, names: Iterable[str], source: str = "covid") -> pd.DataFrame:
+def ledger(store: Store, names: Iterable[str]) -> pd.DataFrame:
     """Return a ledger of some images, and put their files into the store."""
-    rows = []
+    files = {}
     for name in names:
-        file = io.BytesIO()
-        IMAGES[name].save(file, "PNG")
-        sha256 = hashlib.sha256(file.getvalue()).hexdigest()
-        store.put(blob_name(sha256), file.getvalue())
-        rows.append({"source": source, "path": name, "sha256": sha256} | inspect_image(file.getvalue()))
+        IMAGES[name].save(file := io.BytesIO(), "PNG")
+        files["covid", name] = file.getvalue()
+    return ledger_of_files(store, files)
+
+
+def ledger_of_files(store: Store, files: Mapping[tuple[str, str], bytes]) -> pd.DataFrame:
+    """Return a ledger of image files by source and path, and put them into the store."""
+    rows = []
+    for (source, path), body in files.items():
+        sha256 = hashlib.sha256(body).hexdigest()
+        store.put(blob_name(sha256), body)
+        rows.append({"source": source, "path": path, "sha256": sha256} | inspect_image(body))
     return conform(pd.DataFrame(rows, columns=["path", "phash", "pixel_sha256", "sha256", "source"]), LEDGER_SCHEMA)
 
 
@@ -166,3 +176,15 @@ def test_a_lost_file_is_named(store: Store) -> None:
     store.delete([blob_name(table["sha256"][1])])
     with pytest.raises(LostBlobError, match=table["sha256"][1]):
         find_copies(store, table, SEARCHED)
+
+
+@pytest.mark.skipif(not LOOKALIKES.exists(), reason="the real lookalikes are not at hand")
+def test_all_real_pairs_get_their_verdict_from_their_files_on(store: Store) -> None:
+    pairs = list(csv.DictReader((LOOKALIKES / "pairs.csv").read_text(encoding="utf-8").splitlines()))
+    names = {pair[side] for pair in pairs for side in "ab"}
+    files = {(name.split("__")[0], name): (LOOKALIKES / "images" / name).read_bytes() for name in sorted(names)}
+    table = ledger_of_files(store, files)
+    numbers = table.set_index("path")["pixel_sha256"].map(find_copies(store, table, SEARCHED))
+    found = {(pair["a"], pair["b"]): numbers[pair["a"]] == numbers[pair["b"]] for pair in pairs}
+    assert found == {(pair["a"], pair["b"]): pair["verdict"] == "copy" for pair in pairs}
+    assert len(found) == 22
