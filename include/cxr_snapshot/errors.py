@@ -33,7 +33,13 @@ class UpstreamUnavailableError(SourceError, ConnectionError):
 
 
 class RateLimitedError(UpstreamUnavailableError):
-    """The upstream's rate limit lasts longer than a task should sleep."""
+    """The upstream's rate limit lasts longer than a task should sleep.
+
+    Attributes:
+        seconds: for how long the upstream asks to stay away, as far as it says so.
+    """
+
+    seconds: float | None = None
 
 
 class UpstreamRefusedError(SourceError):

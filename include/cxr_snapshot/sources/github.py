@@ -12,37 +12,62 @@ import logging
 import re
 import tarfile
 import time
+import zlib
 from collections import deque
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import IO, Any, cast
 from urllib.parse import quote
 
 import requests
 
-from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError
+from cxr_snapshot.errors import RateLimitedError, UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
-from cxr_snapshot.sources.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
-from cxr_snapshot.sources.identities import is_usable, spelt_out
+from cxr_snapshot.sources.http import (
+    BadAnswerError,
+    Meter,
+    Retrier,
+    Sleep,
+    TokenAuth,
+    check_status,
+    new_session,
+    read_body,
+)
+from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
+
+FEW = 20  # unknown files that are fetched singly; more come faster, and with one request, from the archive
+MAX_LISTING = 64 * 1024**2  # bytes; GitHub cuts a tree off at 7 MB or 100,000 entries
+MAX_ARCHIVE = 20 * 1024**3  # bytes, unpacked
+MAX_HEADERS = 1024**2  # bytes between two files of the archive
+_CHUNK = 64 * 1024  # bytes
+_MAX_SHA = 1000  # bytes of the answer that holds a commit's name
 
 THREADS = 8
 LOOK_AHEAD = 2 * THREADS  # bodies that may wait in memory for their turn
 
-_SHA_ONLY = "application/vnd.github.sha"
-_JSON = "application/vnd.github+json"
+# https://docs.github.com/en/rest/about-the-rest-api/api-versions
+_VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
+_SHA_ONLY = _VERSION | {"Accept": "application/vnd.github.sha"}
+_JSON = _VERSION | {"Accept": "application/vnd.github+json"}
 _PIN_HELP = "Give a commit SHA-1 (at least 7 hexadecimal digits) or a date such as 2020-03-28."
 _REMEDIES = {
     401: "The token is wrong or has expired: renew GITHUB_TOKEN or the Airflow connection cxr_github.",
-    403: "Give a token that may read this repository, in GITHUB_TOKEN or the Airflow connection cxr_github.",
-    404: "Check CXR_GITHUB_REPO, CXR_GITHUB_BRANCH and the commit; a private repository also needs GITHUB_TOKEN "
-    "or the Airflow connection cxr_github.",
+    403: "Try another token, or none, in GITHUB_TOKEN or the Airflow connection cxr_github.",
+    404: "Check CXR_GITHUB_REPO and the commit, which a forced push may have removed; the repository must be public.",
     409: "The repository seems to be empty: check CXR_GITHUB_REPO.",
-    422: f"There is no such commit or branch: check CXR_GITHUB_BRANCH and the commit. {_PIN_HELP}",
+    422: "There is no such commit or branch: check CXR_GITHUB_BRANCH, which may have been renamed (as from master to "
+    f"main), and the commit, which a forced push may have removed. {_PIN_HELP}",
     429: "Wait, or set GITHUB_TOKEN or the Airflow connection cxr_github: a token allows 5,000 requests an hour, "
     "no token 60.",
+}
+# Files and archives are asked for without a token, so that none helps.
+_REMEDIES_OF_FILES = {
+    404: "Run again: the commit may have vanished between two requests. A private repository cannot be read.",
+    429: "Wait an hour: GitHub counts what this address downloads, with or without a token. What came is kept, so the "
+    "next try needs less.",
 }
 
 _log = logging.getLogger(__name__)
@@ -66,6 +91,7 @@ class GithubRepository:
     """
 
     name: str
+    metadata_path: str | None
 
     def __init__(self, settings: Settings, repo: str, branch: str, *, sleep: Sleep = time.sleep) -> None:
         self.repo, self._branch = repo, branch
@@ -74,7 +100,10 @@ class GithubRepository:
         self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{repo}"
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
+        # Each service counts by itself, and a pause of one says nothing of the others.
         self._http = Retrier(self.name, settings, _REMEDIES, sleep=sleep)
+        self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
+        self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
 
     def is_wanted(self, path: str) -> bool:
         """Say whether a file of the repository belongs to the collection."""
@@ -102,33 +131,40 @@ class GithubRepository:
     def files(self, revision: Revision, known: Container[str]) -> Listing:
         """List the wanted files as of ``revision``.
 
-        Where none of the files is known, they come from one archive, in its order; else each unknown one is fetched
-        by itself, and all come in order of path. Before them come those whose path is not usable, without a body.
+        Up to ``FEW`` unknown files beside known ones are fetched singly, and all come in order of path. More, and what is left when
+        single files are refused by a rate limit, come from one archive, in its order, after those that are known.
+        Before them come those whose path or size is not usable, without a body.
 
         Raises:
             SourceError: the tree is cut off, or bytes cannot be had or do not match git's hash.
         """
         every = self._tree(revision.id)
-        wanted = [blob for blob in every if is_usable(blob.path)]
+        rules = {blob.path: rule_of_file(blob.path, blob.size) for blob in every}
+        if self.metadata_path and rules.get(self.metadata_path):
+            problem = f"{self.metadata_path} is larger than {MAX_FILE:,} bytes"
+            raise UpstreamCorruptError(self.name, self._api, problem, "Look at what it has become.")
+        wanted = [blob for blob in every if rules[blob.path] is None]
         odd = [
-            UpstreamFile(spelt_out(blob.path), blob.size, blob.sha, ignored="unusable_name")
+            UpstreamFile(spelt_out(blob.path), blob.size, blob.sha, ignored=rules[blob.path])
             for blob in every
-            if not is_usable(blob.path)
+            if rules[blob.path]
         ]
-        if any(blob.sha in known for blob in wanted):
+        unknown = [blob for blob in wanted if blob.sha not in known]
+        if len(unknown) < len(wanted) and len(unknown) <= FEW:
             return Listing(len(every), _both(odd, self._singly(revision.id, wanted, known)))
-        return Listing(len(every), _both(odd, self._from_archive(revision.id, wanted)))
+        there = [UpstreamFile(blob.path, blob.size, blob.sha) for blob in wanted if blob.sha in known]
+        return Listing(len(every), _both(odd + there, self._from_archive(revision.id, unknown)))
 
     def _commit(self, ref: str, last_seen: str | None) -> str:
         url = f"{self._api}/commits/{quote(ref)}"
         # For this media type the commit's SHA-1 is also the ETag, so that no ETag has to be stored.
-        headers = {"Accept": _SHA_ONLY} | ({"If-None-Match": f'"{last_seen}"'} if last_seen else {})
+        headers = _SHA_ONLY | ({"If-None-Match": f'"{last_seen}"'} if last_seen else {})
 
         def fetch() -> str:
-            response = self._get(url, headers=headers)
-            if response.status_code == 304 and last_seen:
+            body = self._get(url, _MAX_SHA, headers=headers)
+            if body is None and last_seen:
                 return last_seen
-            return _checked_sha(response.text.strip())
+            return _checked_sha((body or b"").decode(errors="replace").strip())
 
         return self._http.call(url, fetch)
 
@@ -172,37 +208,50 @@ class GithubRepository:
         """Yield all files with their bodies, from one streamed archive; what is not right in it is fetched singly."""
         url = f"{self._codeload}/tar.gz/{sha}"
         missing = {blob.path: blob for blob in wanted}
-        with self._http.explained(url):
-            for attempt in self._http.attempts(url):
+        with self._archive_http.explained(url):
+            for attempt in self._archive_http.attempts(url):
                 with attempt:
                     yield from self._read_archive(url, missing)
         if missing:
             _log.warning(
                 "%s: %d files are not, or not rightly, in the archive; fetching them singly", url, len(missing)
             )
-        yield from self._singly(sha, list(missing.values()), known=())
+        yield from self._fetch_all(sha, list(missing.values()), known=())
 
     def _read_archive(self, url: str, missing: dict[str, _Blob]) -> Iterator[UpstreamFile]:
         """Yield what is right in the archive, and take it out of ``missing`` (so that no later try yields it again)."""
         if not missing:
             return
         with self._session.get(url, stream=True) as response:
-            response.raise_for_status()
+            check_status(response)
             try:
-                with tarfile.open(fileobj=response.raw, mode="r|gz") as archive:
-                    for member in archive:
-                        blob = missing.get(member.name.partition("/")[2])
-                        if blob is None or not member.isfile() or member.size != blob.size:
-                            continue
-                        stream = archive.extractfile(member)
-                        body = stream.read() if stream else b""
-                        if git_blob_sha1(body) == blob.sha:
-                            del missing[blob.path]
-                            yield UpstreamFile(blob.path, blob.size, blob.sha, body)
-            except (tarfile.TarError, EOFError) as error:
+                for path, size, read in archive_members(response):
+                    blob = missing.get(path.partition("/")[2])
+                    if blob is None or size != blob.size:
+                        continue
+                    if git_blob_sha1(body := read()) == blob.sha:
+                        del missing[blob.path]
+                        yield UpstreamFile(blob.path, blob.size, blob.sha, body)
+                    if not missing:
+                        return
+            except (tarfile.TarError, EOFError, zlib.error) as error:
                 raise BadAnswerError("the archive is damaged or cut off") from error
 
     def _singly(self, sha: str, wanted: list[_Blob], known: Container[str]) -> Iterator[UpstreamFile]:
+        """Yield all files, the unknown ones fetched singly as long as GitHub allows it."""
+        left = {blob.path: blob for blob in wanted}
+        try:
+            for file in self._fetch_all(sha, wanted, known):
+                del left[file.path]
+                yield file
+        except RateLimitedError as error:
+            _log.warning("%s The archive is taken for the rest", error)
+        else:
+            return
+        yield from (UpstreamFile(blob.path, blob.size, blob.sha) for blob in left.values() if blob.sha in known)
+        yield from self._from_archive(sha, [blob for blob in left.values() if blob.sha not in known])
+
+    def _fetch_all(self, sha: str, wanted: list[_Blob], known: Container[str]) -> Iterator[UpstreamFile]:
         """Yield files in the order of ``wanted``; unknown ones are fetched by threads that run a little ahead."""
         waiting: deque[UpstreamFile | Future[UpstreamFile]] = deque()
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="github")
@@ -223,24 +272,76 @@ class GithubRepository:
         url = f"{self._raw}/{sha}/{quote(blob.path)}"
 
         def fetch() -> bytes:
-            body = self._get(url).content
+            body = self._get(url, blob.size) or b""
             if git_blob_sha1(body) != blob.sha:
                 raise BadAnswerError(f"{len(body)} bytes came that do not match git's hash {blob.sha}")
             return body
 
-        return UpstreamFile(blob.path, blob.size, blob.sha, self._http.call(url, fetch))
+        return UpstreamFile(blob.path, blob.size, blob.sha, self._raw_http.call(url, fetch))
 
     def _get_json(self, url: str, params: dict[str, str]) -> Any:
-        body = self._get(url, headers={"Accept": _JSON}, params=params).content
+        body = self._get(url, MAX_LISTING, headers=_JSON, params=params)
         try:
-            return json.loads(body)  # the bytes, because requests' own json() overlooks what is not UTF-8
-        except ValueError as error:
+            return json.loads(body or b"")  # the bytes, because requests' own json() overlooks what is not UTF-8
+        except (ValueError, RecursionError) as error:
             raise BadAnswerError("the answer is no JSON") from error
 
-    def _get(self, url: str, **kwargs: Any) -> requests.Response:
-        response = self._session.get(url, **kwargs)
-        response.raise_for_status()
-        return response
+    def _get(self, url: str, limit: int, **kwargs: Any) -> bytes | None:
+        """Return the body of an answer, of ``limit`` bytes at most; ``None`` where nothing changed (304)."""
+        with self._session.get(url, stream=True, **kwargs) as response:
+            check_status(response)
+            return None if response.status_code == 304 else read_body(response, limit)
+
+
+def archive_members(response: requests.Response) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+    """Yield path, size in bytes and a function that reads it, of each file in a streamed tar.gz.
+
+    Raises:
+        BadAnswerError: it unpacks to more than ``MAX_ARCHIVE`` bytes, or comes too slowly.
+        tarfile.TarError: it is damaged, or has more than ``MAX_HEADERS`` bytes of something else between two files.
+    """
+    stream = _Unpacked(response)
+    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
+        stream.allowance = MAX_HEADERS
+        for member in archive:
+            archive.members = []  # type: ignore[attr-defined]  # else each one is kept
+            stream.allowance = MAX_HEADERS + member.size
+            if member.isfile():
+                yield member.name, member.size, lambda member=member: _content(archive, member)  # type: ignore[misc]
+
+
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member)
+    return stream.read() if stream else b""
+
+
+class _Unpacked:
+    """The unpacked bytes of a gzip answer. No more of them can be read than is allowed, so that no header is giant."""
+
+    def __init__(self, response: requests.Response) -> None:
+        self.allowance = MAX_HEADERS
+        self._packed = response.raw
+        self._gzip = zlib.decompressobj(wbits=31)
+        self._meter = Meter(MAX_ARCHIVE)
+        self._unused = b""
+
+    def read(self, size: int) -> bytes:
+        """Return so many bytes, fewer at the end."""
+        parts, left = [], size
+        while left:
+            packed = self._gzip.unconsumed_tail or self._packed.read(_CHUNK)
+            part = self._gzip.decompress(packed, left)
+            if not packed and not part:
+                if not self._gzip.eof:
+                    raise EOFError("the archive is cut off")
+                break
+            parts.append(part)
+            left -= len(part)
+        self._meter.add(size - left)
+        self.allowance -= size - left
+        if self.allowance < 0:
+            raise tarfile.ReadError("headers are too long")
+        return b"".join(parts)
 
 
 def git_blob_sha1(body: bytes) -> str:

@@ -7,6 +7,8 @@ download links carry credentials), never a header, and never the text of a libra
 from __future__ import annotations
 
 import logging
+import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -38,8 +40,21 @@ _log = logging.getLogger(__name__)
 
 _YEAR = 365 * 86400.0  # seconds
 
+# GitHub asks to stay away for a minute at least where a rate limit names no time:
+# https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api#exceeding-the-rate-limit
+UNNAMED_PAUSE = 60.0  # seconds
+
+MIN_SPEED = 1000  # bytes a second, on average over an answer that takes longer than a minute
+_START = 60.0  # seconds in which an answer may be slower
+_CHUNK = 64 * 1024  # bytes
+_MESSAGE = 4096  # bytes of a refusal that are read
+
 _UNAVAILABLE_REMEDY = "Try again later; if it lasts, check the network, the proxy and the upstream's status page."
 _CORRUPT_REMEDY = "Run again; if it lasts, the upstream is damaged or something on the way to it alters the data."
+_CERTIFICATE_REMEDY = (
+    "Check the address and this machine's clock; behind a proxy that opens TLS, name its certificate in "
+    "REQUESTS_CA_BUNDLE."
+)
 _REFUSED_REMEDY = "Check the settings that name this upstream."
 
 # What requests raises where the connection fails or the body is cut or garbled, and what urllib3 itself raises where
@@ -64,6 +79,64 @@ class BadAnswerError(Exception):
     def __init__(self, problem: str, final: type[SourceError] = UpstreamCorruptError) -> None:
         super().__init__(problem)
         self.problem, self.final = problem, final
+
+
+class StatusError(requests.HTTPError):
+    """The answer has a status of 400 or more.
+
+    Attributes:
+        message: the beginning of its body.
+    """
+
+    def __init__(self, response: requests.Response, message: str) -> None:
+        super().__init__(response=response)
+        self.message = message
+
+
+def check_status(response: requests.Response) -> None:
+    """Raise ``StatusError`` for an answer that is a refusal; no more than its beginning is read."""
+    if response.status_code >= 400:
+        raise StatusError(response, next(response.iter_content(_MESSAGE), b"").decode(errors="replace"))
+
+
+class Meter:
+    """Counts the bytes of one answer, and gives it up where there are too many or they come too slowly.
+
+    Args:
+        limit: bytes at most.
+        clock: seconds, from any start.
+    """
+
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limit, self._clock = limit, clock
+        self._bytes, self._started = 0, clock()
+
+    def add(self, size: int) -> None:
+        """Count so many more.
+
+        Raises:
+            BadAnswerError: it is time to give up.
+        """
+        self._bytes += size
+        if self._bytes > self._limit:
+            raise BadAnswerError(f"more than {self._limit:,} bytes came")
+        seconds = self._clock() - self._started
+        if seconds > _START and self._bytes < seconds * MIN_SPEED:
+            problem = f"{self._bytes:,} bytes came in {seconds:.0f} s, less than {MIN_SPEED:,} a second"
+            raise BadAnswerError(problem, UpstreamUnavailableError)
+
+
+def read_body(response: requests.Response, limit: int) -> bytes:
+    """Return the body of an answer that was asked for with ``stream=True``, unpacked.
+
+    Raises:
+        BadAnswerError: it has more than ``limit`` bytes, or comes too slowly.
+    """
+    meter, parts = Meter(limit), []
+    for part in response.iter_content(_CHUNK):
+        meter.add(len(part))
+        parts.append(part)
+    return b"".join(parts)
 
 
 class TokenAuth(AuthBase):
@@ -95,6 +168,23 @@ class _TimeoutAdapter(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
+class _Session(requests.Session):
+    """Takes no password from the user's ``.netrc``: its ``auth`` prevents that at first, this on the way elsewhere."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:
+        """Call the session's hooks also for requests that were prepared without it, as Kaggle's SDK does."""
+        for hook in self.hooks["response"]:
+            if hook not in request.hooks["response"]:
+                request.register_hook("response", hook)
+        return super().send(request, **kwargs)
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Leave credentials behind where a redirect leads to another host."""
+        was, becomes = response.request.url, prepared_request.url
+        if "Authorization" in prepared_request.headers and self.should_strip_auth(was, becomes):  # type: ignore[no-untyped-call]
+            del prepared_request.headers["Authorization"]
+
+
 def new_session(settings: Settings, auth: AuthBase, connections: int = 8) -> requests.Session:
     """Return a session whose requests wait at most ``settings.http_timeout`` seconds to connect and between two bytes.
 
@@ -103,7 +193,7 @@ def new_session(settings: Settings, auth: AuthBase, connections: int = 8) -> req
         auth: adds credentials to requests.
         connections: how many connections to one host are kept open.
     """
-    session = requests.Session()
+    session = _Session()
     adapter = _TimeoutAdapter(settings.http_timeout, connections)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
@@ -124,7 +214,8 @@ class _Verdict:
 class Retrier:
     """Runs operations against one upstream until they succeed, are refused, or have failed too often.
 
-    An operation includes reading and checking the whole body, so that a cut or corrupt body is fetched again.
+    An operation includes reading and checking the whole body, so that a cut or corrupt body is fetched again. Where a
+    rate limit asks for a pause, all threads make it.
     """
 
     def __init__(
@@ -147,6 +238,7 @@ class Retrier:
         """
         self._source, self._remedies, self._sleep, self._now = source, remedies, sleep, now
         self._attempts, self._max_wait = settings.http_attempts, settings.http_max_wait
+        self._lock, self._resume = threading.Lock(), 0.0  # seconds since 1970, before which nothing is asked for
         self._backoff = wait_exponential_jitter(initial=1, max=self._max_wait, jitter=1)
 
     def call(self, url: str, operation: Callable[[], T]) -> T:
@@ -183,8 +275,21 @@ class Retrier:
             judged = verdict(state)
             return self._backoff(state) if judged is None or judged.wait is None else judged.wait
 
+        own = 0.0  # the end of this operation's last pause
+
+        def join_pause(_: RetryCallState) -> None:
+            with self._lock:
+                left = self._resume - max(self._now(), own)
+            if left > 0:
+                self._sleep(left)
+
         def log(state: RetryCallState) -> None:
+            nonlocal own
             judged, pause = verdict(state), state.next_action.sleep if state.next_action else 0
+            own = self._now() + pause
+            if judged and isinstance(judged.error, RateLimitedError):
+                with self._lock:
+                    self._resume = max(self._resume, own)
             if judged:
                 tries = f"try {state.attempt_number} of {self._attempts}"
                 _log.warning("%s Next after %s: in %.1f s.", judged.error, tries, pause)
@@ -197,6 +302,7 @@ class Retrier:
             stop=stop_after_attempt(self._attempts),
             wait=wait,
             retry=retry_if_exception(worth_it),
+            before=join_pause,
             before_sleep=log,
             sleep=self._sleep,
             reraise=True,
@@ -208,27 +314,37 @@ class Retrier:
             remedy = _CORRUPT_REMEDY if error.final is UpstreamCorruptError else _UNAVAILABLE_REMEDY
             return _Verdict(error.final(self._source, url, error.problem, remedy), again=True)
         if isinstance(error, requests.HTTPError) and error.response is not None:
-            return self._judge_status(url, error.response)
+            return self._judge_status(url, error.response, error.message if isinstance(error, StatusError) else "")
         if isinstance(error, requests.JSONDecodeError):
             problem = "the answer is no JSON"
             return _Verdict(UpstreamCorruptError(self._source, url, problem, _CORRUPT_REMEDY), again=True)
         if isinstance(error, _BROKEN_TRANSFER):
-            problem = f"no complete answer ({_reason(error)})"
-            return _Verdict(UpstreamUnavailableError(self._source, url, problem, _UNAVAILABLE_REMEDY), again=True)
+            return self._judge_transfer(url, error)
         if isinstance(error, requests.RequestException):  # such as a malformed URL or redirects in a circle
             problem = f"the request cannot be made ({type(error).__name__})"
             return _Verdict(UpstreamRefusedError(self._source, url, problem, _REFUSED_REMEDY), again=False)
         return None
 
-    def _judge_status(self, url: str, response: requests.Response) -> _Verdict:
+    def _judge_transfer(self, url: str, error: BaseException) -> _Verdict:
+        if isinstance(_root(error), ssl.SSLCertVerificationError):
+            problem = f"the server's certificate is refused ({_reason(error)})"
+            return _Verdict(UpstreamRefusedError(self._source, url, problem, _CERTIFICATE_REMEDY), again=False)
+        problem = f"no complete answer ({_reason(error)})"
+        return _Verdict(UpstreamUnavailableError(self._source, url, problem, _UNAVAILABLE_REMEDY), again=True)
+
+    def _judge_status(self, url: str, response: requests.Response, message: str) -> _Verdict:
         status = response.status_code
         wait = pause_asked_for(response.headers, self._now())
+        limited = status == 429 or (status == 403 and (wait is not None or "rate limit" in message.lower()))
+        if limited and wait is None:
+            wait = UNNAMED_PAUSE
         bearable = wait is None or wait <= self._max_wait
         until = _until(self._now(), wait)
-        if status == 429 or (status == 403 and wait is not None):
+        if limited:
             problem = f"rate limit reached (HTTP {status}){until}"
-            remedy = self._remedies.get(429, _UNAVAILABLE_REMEDY)
-            return _Verdict(RateLimitedError(self._source, url, problem, remedy), bearable, wait)
+            error = RateLimitedError(self._source, url, problem, self._remedies.get(429, _UNAVAILABLE_REMEDY))
+            error.seconds = wait
+            return _Verdict(error, bearable, wait)
         if status >= 500 or status == 408:
             problem = f"the server failed (HTTP {status}){until}"
             return _Verdict(UpstreamUnavailableError(self._source, url, problem, _UNAVAILABLE_REMEDY), bearable, wait)
@@ -264,8 +380,12 @@ def _until(now: float, wait: float | None) -> str:
 
 def _reason(error: BaseException) -> str:
     """Name what broke the connection in the first place, without quoting libraries, whose text holds the whole URL."""
-    root = error
-    while (deeper := root.__cause__ or root.__context__) is not None:
-        root = deeper
+    root = _root(error)
     detail = root.strerror if isinstance(root, OSError) else None
     return f"{type(root).__name__}: {detail}" if detail else type(root).__name__
+
+
+def _root(error: BaseException) -> BaseException:
+    while (deeper := error.__cause__ or error.__context__) is not None:
+        error = deeper
+    return error

@@ -11,6 +11,7 @@ import hashlib
 import re
 import unicodedata
 
+MAX_FILE = 64 * 1024**2  # bytes; the largest image of the real collections has 9 million
 MAX_PATH = 1024  # bytes of a path; what is longer is no name that anybody gave
 _SHOWN = 200  # characters of one that is longer
 
@@ -78,8 +79,22 @@ def is_usable(path: str) -> bool:
     return len(path.encode()) <= MAX_PATH
 
 
+def rule_of_file(path: str, size: int) -> str | None:
+    """Return the rule by which a file is left out without a look at its bytes, if any.
+
+    Args:
+        path: within the upstream.
+        size: bytes.
+    """
+    if not is_usable(path):
+        return "unusable_name"
+    return "too_large" if size > MAX_FILE else None
+
+
 def spelt_out(path: str) -> str:
-    """Return a path that is not usable in letters that are; no two paths give the same, nor one that is usable."""
+    """Return a usable path as it is, another one in letters that are; no two paths give the same."""
+    if is_usable(path):
+        return path
     text = path.encode("unicode_escape").decode("ascii")
     if len(text) <= MAX_PATH:
         return text

@@ -30,9 +30,19 @@ from cxr_snapshot.errors import SettingsError, UpstreamCorruptError, UpstreamRef
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import zips
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
-from cxr_snapshot.sources.http import BadAnswerError, Retrier, Sleep, TokenAuth, new_session
+from cxr_snapshot.sources.http import (
+    BadAnswerError,
+    Meter,
+    Retrier,
+    Sleep,
+    TokenAuth,
+    check_status,
+    new_session,
+    read_body,
+)
 
 CHUNK = 1024 * 1024  # bytes
+MAX_DESCRIPTION = 8 * CHUNK  # bytes of the description of a dataset
 PROGRESS_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
@@ -115,6 +125,10 @@ class Target:
         self.sidecar.unlink(missing_ok=True)
 
 
+def _refuse(response: requests.Response, **_: object) -> None:
+    check_status(response)
+
+
 class KaggleDataset:
     """All files of one dataset's zip; a collection is a subclass.
 
@@ -156,17 +170,12 @@ class KaggleDataset:
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
 
         def fetch() -> tuple[int, str | None]:
-            with self._api(check=_refuse_other_than_utf8) as api:
+            with self._api(check=_take) as api:
                 try:
-                    answer = api.get_dataset(request)
-                except requests.RequestException:
-                    raise
-                except (ValueError, TypeError, KeyError, AttributeError) as error:  # the SDK takes any JSON as right
-                    raise BadAnswerError("the description of the dataset has an unknown form") from error
-            newest, license_name = answer.current_version_number, answer.license_name
-            if not isinstance(newest, int) or newest < 1:
-                raise BadAnswerError(f"the dataset's current version is {newest!r}")
-            return newest, license_name or None
+                    api.get_dataset(request)
+                except _TakenError as taken:
+                    return described_dataset(taken.body)
+            raise BadAnswerError("Kaggle's SDK gave no answer")
 
         newest, license_name = self._http.call(url, fetch)
         if pin is not None and (not re.fullmatch(r"[1-9][0-9]{0,8}", pin) or int(pin) > newest):
@@ -230,6 +239,8 @@ class KaggleDataset:
                 expected = f"bytes {done}-{about.size - 1}/{about.size}"
                 if response.headers.get("Content-Range") != expected:
                     raise BadAnswerError(f"another range came than the one that was asked for ({expected})")
+                if response.headers.get("ETag", about.etag) != about.etag:
+                    raise BadAnswerError("a range of another file came")
             else:
                 about, done = Download.of_headers(response.headers), 0
                 about.save(target.sidecar)
@@ -249,7 +260,10 @@ class KaggleDataset:
             response = api.download_dataset(request)
         except requests.HTTPError as error:
             with error.response as answer:
-                if answer.history and 400 <= answer.status_code < 500 and answer.status_code != 429:
+                if answer.status_code == 416:  # the storage has another file now
+                    raise BadAnswerError("the rest of the zip is not to be had; the download starts anew") from None
+                elsewhere = not answer.url.startswith(f"{self._base}/")
+                if elsewhere and 400 <= answer.status_code < 500 and answer.status_code != 429:
                     # Not Kaggle refuses but the storage behind it: the link has expired. The next try gets a new one.
                     problem = f"the signed download link was refused (HTTP {answer.status_code})"
                     raise BadAnswerError(problem, UpstreamUnavailableError) from None
@@ -261,9 +275,10 @@ class KaggleDataset:
     def _write(self, url: str, response: requests.Response, out: IO[bytes], size: int | None) -> None:
         total = f"{size / 1e6:.0f} MB" if size else "an unknown total"
         _log.info("%s: downloading from %.0f of %s on", self._dataset, out.tell() / 1e6, total)
-        logged = time.monotonic()
+        logged, meter = time.monotonic(), Meter(zips.MAX_TOTAL)
         for chunk in response.iter_content(CHUNK):
             out.write(chunk)
+            meter.add(len(chunk))
             self._refuse_giant(url, out.tell())
             if time.monotonic() - logged >= PROGRESS_SECONDS:
                 logged = time.monotonic()
@@ -275,9 +290,7 @@ class KaggleDataset:
             raise UpstreamCorruptError(self.name, url, problem, "Check what the dataset has become.")
 
     @contextmanager
-    def _api(
-        self, headers: Mapping[str, str] | None = None, check: Callable[[requests.Response], None] | None = None
-    ) -> Iterator[Any]:
+    def _api(self, headers: Mapping[str, str] | None = None, check: Callable[..., None] = _refuse) -> Iterator[Any]:
         """Yield the SDK's client for datasets, on a session of our own.
 
         The SDK's session would have no timeout and would look for credentials in the user's home; and the SDK has no
@@ -286,9 +299,10 @@ class KaggleDataset:
         from kagglesdk.kaggle_client import KaggleClient
         from kagglesdk.kaggle_env import KaggleEnv
 
-        client = KaggleClient(env=KaggleEnv.PROD, response_processor=check)
+        client = KaggleClient(env=KaggleEnv.PROD)
         with new_session(self._settings, self._auth()) as session:
             session.headers.update({"Content-Type": "application/json", **(headers or {})})
+            session.hooks["response"].append(check)  # before the SDK reads the answer
             client.http_client()._session = session
             client.http_client()._endpoint = self._base
             yield client.datasets.dataset_api_client
@@ -356,9 +370,34 @@ def check_download(part: Path, about: Download) -> Download:
     return replace(about, size=size, md5=md5)
 
 
-def _refuse_other_than_utf8(response: requests.Response) -> None:
-    """Raise ``UnicodeDecodeError`` for garbled text; the SDK puts question marks into it and goes on."""
-    response.content.decode("utf-8")
+def described_dataset(body: bytes) -> tuple[int, str | None]:
+    """Return the newest version and the licence from Kaggle's description of a dataset; nothing else in it is read.
+
+    Raises:
+        BadAnswerError: they are not there.
+    """
+    try:
+        answer = json.loads(body)
+        newest, license_name = answer["currentVersionNumber"], answer.get("licenseName")
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadAnswerError("the description of the dataset has an unknown form") from error
+    if not isinstance(newest, int) or isinstance(newest, bool) or newest < 1:
+        raise BadAnswerError(f"the dataset's current version is {str(newest)[:40]!r}")
+    return newest, license_name[:200] if isinstance(license_name, str) and license_name else None
+
+
+class _TakenError(Exception):
+    """Takes an answer out of the SDK before it reads more of it than is needed here, in ways that fail on odd ones."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__()
+        self.body = body
+
+
+def _take(response: requests.Response, **_: object) -> None:
+    check_status(response)
+    if not response.is_redirect:
+        raise _TakenError(read_body(response, MAX_DESCRIPTION))
 
 
 def _md5(file: Path) -> str:

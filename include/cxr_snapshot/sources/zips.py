@@ -12,10 +12,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cxr_snapshot.sources.base import UpstreamFile
 from cxr_snapshot.sources.http import BadAnswerError
-from cxr_snapshot.sources.identities import is_usable, spelt_out
+from cxr_snapshot.sources.identities import rule_of_file, spelt_out
 
 MAX_MEMBERS = 100_000
-MAX_MEMBER = 64 * 1024**2  # bytes, of one file
 MAX_TOTAL = 20 * 1024**3  # bytes, of the zip and of all files together
 MAX_RATIO = 200  # bytes of all files together to one byte of the zip
 
@@ -37,7 +36,7 @@ def list_members(file: Path) -> list[Member]:
         BadAnswerError: it is no zip, or one that must not be unpacked.
     """
     with _opened(file) as archive:
-        return classify(archive.infolist())
+        return classify(archive.infolist(), file.stat().st_size)
 
 
 def read_members(file: Path, members: Iterable[Member]) -> Iterator[UpstreamFile]:
@@ -51,8 +50,7 @@ def read_members(file: Path, members: Iterable[Member]) -> Iterator[UpstreamFile
             info = member.info
             body = None if member.ignored else _body(archive, info)
             name = f"crc32:{info.CRC:08x}:{info.file_size}"
-            path = info.filename if is_usable(info.filename) else spelt_out(info.filename)
-            yield UpstreamFile(path, info.file_size, name, body, member.ignored)
+            yield UpstreamFile(spelt_out(info.filename), info.file_size, name, body, member.ignored)
 
 
 def check_every_byte(file: Path) -> None:
@@ -62,12 +60,13 @@ def check_every_byte(file: Path) -> None:
         BadAnswerError: something in it does not match its CRC-32.
     """
     with _opened(file) as archive:
-        for member in classify(archive.infolist()):
-            _body(archive, member.info)
+        for member in classify(archive.infolist(), file.stat().st_size):
+            if member.ignored != "too_large":
+                _body(archive, member.info)
 
 
-def classify(infos: Iterable[zipfile.ZipInfo]) -> list[Member]:
-    """Check the zip's table of contents, and say which files to ignore, by the names of rules.
+def classify(infos: Iterable[zipfile.ZipInfo], size: int) -> list[Member]:
+    """Check the table of contents of a zip of ``size`` bytes, and say which files to ignore, by the names of rules.
 
     Kaggle's zips often hold a second copy of everything, one folder deeper: ``a/a/b.jpg`` beside ``a/b.jpg``, at the
     top or in a folder. Such a file is a nested copy where the other one has the same size and CRC-32; else it is a file
@@ -79,7 +78,7 @@ def classify(infos: Iterable[zipfile.ZipInfo]) -> list[Member]:
     """
     files = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.filename)
     by_path = {info.filename: info for info in files}
-    _check_limits(files)
+    _check_limits(files, size)
     for info in files:
         _check_member(info)
     if len(by_path) < len(files):
@@ -87,13 +86,13 @@ def classify(infos: Iterable[zipfile.ZipInfo]) -> list[Member]:
     return [Member(info, _rule(info, by_path)) for info in files]
 
 
-def _check_limits(files: list[zipfile.ZipInfo]) -> None:
-    unpacked, packed = sum(info.file_size for info in files), sum(info.compress_size for info in files)
+def _check_limits(files: list[zipfile.ZipInfo], size: int) -> None:
+    unpacked = sum(info.file_size for info in files)
     if len(files) > MAX_MEMBERS:
         raise BadAnswerError(f"the zip holds {len(files)} files; the limit is {MAX_MEMBERS}")
     if unpacked > MAX_TOTAL:
         raise BadAnswerError(f"the zip unpacks to {unpacked} bytes; the limit is {MAX_TOTAL}")
-    if unpacked > MAX_RATIO * packed:
+    if unpacked > MAX_RATIO * size:  # of the zip itself: what its table says of packed sizes may be false
         raise BadAnswerError(f"the zip unpacks to more than {MAX_RATIO} times its size")
 
 
@@ -105,16 +104,14 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         raise BadAnswerError(f"{info.filename!r} in the zip is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise BadAnswerError(f"{info.filename!r} in the zip is compressed by method {info.compress_type}")
-    if info.file_size > MAX_MEMBER:
-        raise BadAnswerError(f"{info.filename!r} in the zip has {info.file_size} bytes; the limit is {MAX_MEMBER}")
 
 
 def _rule(info: zipfile.ZipInfo, by_path: dict[str, zipfile.ZipInfo]) -> str | None:
     *folders, name = info.filename.split("/")
     if "__MACOSX" in folders or name == ".DS_Store" or name.startswith("._"):
         return "mac_metadata"
-    if not is_usable(info.filename):
-        return "unusable_name"
+    if rule := rule_of_file(info.filename, info.file_size):
+        return rule
     for place, (one, other) in enumerate(pairwise(folders)):
         twin = by_path.get("/".join([*folders[:place], *folders[place + 1 :], name])) if one == other else None
         if twin and (twin.CRC, twin.file_size) == (info.CRC, info.file_size):
