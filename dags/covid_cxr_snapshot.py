@@ -56,7 +56,7 @@ from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_con
 
 from airflow_approval import ApprovalIfNeeded
 from airflow_notify import SnapshotNotifier
-from airflow_runtime import pipeline, time_travel
+from airflow_runtime import WaitAsAsked, pipeline, time_travel
 from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, SUBTYPE_CHOICES, VIEW_CHOICES
 from cxr_snapshot.sources import SOURCES
 
@@ -150,6 +150,7 @@ def _overrides() -> dict[str, Any]:
         "retry_delay": timedelta(minutes=1),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=30),
+        "retry_policy": WaitAsAsked(),
         "execution_timeout": timedelta(hours=1),
         "on_failure_callback": SnapshotNotifier("failed"),
     },

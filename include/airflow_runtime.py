@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import RetryDecision, RetryPolicy
+
+from cxr_snapshot.progress import duration
+
 if TYPE_CHECKING:
-    from airflow.sdk import Connection
+    from airflow.sdk import Connection, Context
     from botocore.config import Config
 
     from cxr_snapshot.pipeline import Pipeline
@@ -19,6 +23,8 @@ S3_CONNECTION = "cxr_s3"
 GITHUB_CONNECTION = "cxr_github"
 KAGGLE_CONNECTION = "cxr_kaggle"
 SETTINGS_VARIABLE = "cxr_snapshot"
+
+LONGEST_PAUSE = 6 * 3600.0  # seconds between two tries; no rate limit of the upstreams lasts longer than one hour
 
 
 @contextmanager
@@ -49,6 +55,20 @@ def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
         if error.transient:
             raise
         raise AirflowFailException(str(error)) from error
+
+
+class WaitAsAsked(RetryPolicy):
+    """Tries a task again when the upstream's rate limit says that it may, and else as Airflow does by itself."""
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+    ) -> RetryDecision:
+        """Decide on a task that failed; see Airflow's ``RetryPolicy``."""
+        seconds = getattr(exception, "seconds", None)
+        if seconds is None:
+            return RetryDecision.default()
+        pause = timedelta(seconds=min(seconds, LONGEST_PAUSE) + 1)
+        return RetryDecision.retry(pause, f"The rate limit asks for a pause of {duration(seconds)}.")
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -85,24 +85,27 @@ class Pipeline:
         behind = base is not None and as_of is None and is_behind(self.store, base["version"])
         seen = read_seen(self.store, base["version"]) if base else None
         last = (seen or base or {}).get("revisions", {})
-        revisions = {
-            name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name)).id
+        found = {
+            name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name))
             for name, source in self.sources.items()
         }
         plan = make_plan(
             run_id,
             created,
             date,
-            revisions,
+            found,
             self.settings.selection(),
             accept_shrink=accept_shrink,
             triggered_by=triggered_by,
         )
+        for name, before in ((base or {}).get("licences") or {}).items():
+            if name in found and (now := found[name].license) != before:
+                log.warning("%s: the upstream states another licence for the whole: %r, before %r", name, now, before)
         known = {state["fingerprint"] for state in (base, seen) if state}
         if base and not force and not behind and plan["fingerprint"] in known:
-            log.info("Nothing new since %s: %s", base["version"], listed(revisions))
+            log.info("Nothing new since %s: %s", base["version"], listed(plan["revisions"]))
             return None
-        log.info("To be built: %s; tables in %s", listed(revisions), self.store.uri(plan["folder"]))
+        log.info("To be built: %s; tables in %s", listed(plan["revisions"]), self.store.uri(plan["folder"]))
         return plan
 
     def ingest(self, plan: Plan, source: str) -> dict[str, Any]:

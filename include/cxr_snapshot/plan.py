@@ -9,6 +9,7 @@ from typing import Any, TypedDict
 
 from cxr_snapshot import __version__
 from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.store.encoding import json_sha256
 
 RUNS = "_work/runs/"
@@ -19,7 +20,8 @@ _READABLE = 80  # characters of a run's id in the name of its folder
 class Plan(TypedDict):
     """What a run is to build.
 
-    ``run``: the run's name. ``folder``: where its tables are. ``date``: the day in the snapshot's name; the snapshot is
+    ``run``: the run's name. ``folder``: where its tables are. ``licences``: what each upstream states for the whole of its
+    collection, by source; ``None`` where it states none. ``date``: the day in the snapshot's name; the snapshot is
     compared with the newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
     fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
@@ -31,6 +33,7 @@ class Plan(TypedDict):
     date: str
     created: str
     revisions: dict[str, str]
+    licences: dict[str, str | None]
     settings: dict[str, Any]
     fingerprint: str
     accept_shrink: bool
@@ -41,19 +44,21 @@ def make_plan(
     run_id: str,
     created: str,
     date: str,
-    revisions: Mapping[str, str],
+    found: Mapping[str, Revision],
     settings: Mapping[str, Any],
     *,
     accept_shrink: bool,
     triggered_by: str | None = None,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
+    revisions = {name: revision.id for name, revision in found.items()}
     return Plan(
         run=run_id,
         folder=run_folder(run_id),
         date=date,
         created=created,
-        revisions=dict(revisions),
+        revisions=revisions,
+        licences={name: revision.license for name, revision in found.items()},
         settings=dict(settings),
         fingerprint=fingerprint(revisions, settings),
         accept_shrink=accept_shrink,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,18 +11,19 @@ import pandas as pd
 
 from cxr_snapshot.audit import REPORT
 from cxr_snapshot.catalog.reading import resolve
-from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
 from cxr_snapshot.publication.cards import limits
-from cxr_snapshot.publication.checksums import SUCCESS, read_table
-from cxr_snapshot.publication.versions import is_version, read_pointer, version_key
+from cxr_snapshot.publication.checksums import read_table
+from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.store.encoding import parse_json
-from cxr_snapshot.store.objects import Store, StoredObject
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from snapshot_pages_app.charts import Chart, draw_charts
 
-PER_PAGE = 30  # snapshots on a page of the list
+PER_PAGE = 15  # snapshots on a page of the list; each takes two requests, however many images it has
 EXAMPLES = 3  # shown of each rule
+_NEEDED = {"created": str, "counts": dict, "revisions": dict}  # of ``snapshot.json``, in the list
 
 
 @dataclass(frozen=True)
@@ -33,16 +33,14 @@ class Row:
     Attributes:
         version: its name.
         latest: whether ``latest.json`` names it.
-        facts: its ``snapshot.json``; ``None`` for one that is not complete.
-        files: number of its objects.
-        bytes: their size.
+        facts: its ``snapshot.json``; ``None`` for one that is not complete, or is damaged.
+        damaged: whether it is complete, and ``snapshot.json`` is not what it should be.
     """
 
     version: str
     latest: bool
     facts: dict[str, Any] | None
-    files: int
-    bytes: int
+    damaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def list_snapshots(store: Store, page: int) -> Listing:
     found = sorted(filter(is_version, store.folders()), key=version_key, reverse=True)
     latest, _ = read_pointer(store)
     here = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-    rows = tuple(_row(store, version, version == latest, files) for version, files in _listings(store, here))
+    rows = tuple(row for _, row in bounded_map(lambda version: _row(store, version, version == latest), here))
     return Listing(rows, len(found), page)
 
 
@@ -179,13 +177,15 @@ def download_address(store: Store, version: str, name: str, *, seconds: int) -> 
     )
 
 
-def _listings(store: Store, here: list[str]) -> list[tuple[str, dict[str, StoredObject]]]:
-    return list(bounded_map(lambda version: store.list(f"{version}/"), here))
-
-
-def _row(store: Store, version: str, latest: bool, files: Mapping[str, StoredObject]) -> Row:
-    facts = load_facts(store, version) if f"{version}/{SUCCESS}" in files else None
-    return Row(version, latest, facts, len(files), sum(item.size for item in files.values()))
+def _row(store: Store, version: str, latest: bool) -> Row:
+    if not is_complete(store, version):
+        return Row(version, latest, None)
+    try:
+        facts = load_facts(store, version)
+    except (DamagedObjectError, MissingObjectError):
+        facts = {}
+    sound = all(isinstance(facts.get(name), kind) for name, kind in _NEEDED.items())
+    return Row(version, latest, facts if sound else None, damaged=not sound)
 
 
 def _json(store: Store, name: str) -> dict[str, Any]:

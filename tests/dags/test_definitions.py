@@ -49,6 +49,20 @@ def test_only_network_and_store_errors_are_worth_a_retry() -> None:
     }
 
 
+@pytest.mark.parametrize(("asked", "waited"), [(1800.0, 1801), (10.0**9, 6 * 3600 + 1), (None, None)])
+def test_a_task_is_tried_again_when_the_rate_limit_says_so(asked: float | None, waited: int | None) -> None:
+    from airflow.sdk.definitions.retry_policy import RetryAction
+
+    from airflow_runtime import WaitAsAsked
+    from cxr_snapshot.errors import RateLimitedError
+
+    error = RateLimitedError("covid", "https://example.invalid", "rate limit reached", "Wait.")
+    error.seconds = asked
+    decision = WaitAsAsked().evaluate(error, 1, 3)
+    assert decision.action is (RetryAction.DEFAULT if asked is None else RetryAction.RETRY)
+    assert decision.retry_delay == (None if waited is None else timedelta(seconds=waited))
+
+
 def test_schedule_and_its_time_zone_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.dag_processing.dagbag import DagBag
 

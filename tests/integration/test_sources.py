@@ -26,7 +26,7 @@ from cxr_snapshot.errors import (
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import UpstreamFile
 from cxr_snapshot.sources.covid import CovidCollection
-from cxr_snapshot.sources.github import LOOK_AHEAD, THREADS
+from cxr_snapshot.sources.github import FEW, LOOK_AHEAD, THREADS
 from cxr_snapshot.sources.kaggle import CHUNK
 from cxr_snapshot.sources.pneumonia import PneumoniaCollection
 from support.waiting import PATIENCE
@@ -242,13 +242,27 @@ def test_the_token_goes_to_the_api_only_and_into_no_text(world: World, caplog: p
     assert "SECRET-TOKEN" not in caplog.text + str(caught.value)
 
 
+def test_many_unknown_files_come_in_one_archive(tmp_path: Path) -> None:
+    images = {f"images/{number:03}.jpg": b"%d" % number for number in range(100)}
+    write_commits(tmp_path / "covid.git", (images | {"metadata.csv": b"x"},))
+    (tmp_path / "kaggle").mkdir()
+    with start(tmp_path) as sim:
+        source = CovidCollection(Settings(bucket="abc", **sim.settings()))
+        known = {file.upstream_hash for file in everything(source) if file.path not in list(images)[: FEW + 1]}
+        sim.requests.clear()
+        files = list(source.files(source.resolve(), known).files)
+        assert {path for path, body in bodies(files).items() if body is not None} == set(list(images)[: FEW + 1])
+        assert len(files) == 101
+        assert [request.path.split("/")[1] for request in sim.requests] == ["github-api", "github-api", "github-codeload"]
+
+
 def test_few_bodies_are_fetched_ahead(tmp_path: Path) -> None:
     images = {f"images/{number:03}.jpg": b"%d" % number for number in range(100)}
     write_commits(tmp_path / "covid.git", (images | {"metadata.csv": b"x"},))
     (tmp_path / "kaggle").mkdir()
     with start(tmp_path) as sim:
         source = CovidCollection(Settings(bucket="abc", **sim.settings()))
-        known = {file.upstream_hash for file in everything(source) if file.path == "metadata.csv"}
+        known = {file.upstream_hash for file in everything(source) if file.path not in list(images)[:FEW]}
         sim.requests.clear()
         files = source.files(source.resolve(), known).files
         assert next(files).path == "images/000.jpg"
@@ -279,20 +293,24 @@ def _hash_of(world: World, path: str) -> set[str]:
 @pytest.mark.parametrize(
     ("kind", "error", "remedy"),
     [
-        ("429", RateLimitedError, "GITHUB_TOKEN or the Airflow connection cxr_github"),
-        ("403-rate-limit", RateLimitedError, "GITHUB_TOKEN or the Airflow connection cxr_github"),
+        ("429", RateLimitedError, "GITHUB_TOKEN or the Airflow connection cxr_github|Wait an hour"),
+        ("403-rate-limit", RateLimitedError, "GITHUB_TOKEN or the Airflow connection cxr_github|Wait an hour"),
         ("500", UpstreamUnavailableError, "Try again later"),
         ("cut", UpstreamUnavailableError, "Try again later"),
         ("corrupt", UpstreamCorruptError, "Run again"),
-        ("401", UpstreamRefusedError, "renew GITHUB_TOKEN"),
-        ("403", UpstreamRefusedError, "Give a token"),
-        ("404", UpstreamRefusedError, "CXR_GITHUB_REPO"),
+        ("401", UpstreamRefusedError, "renew GITHUB_TOKEN|Check the settings"),
+        ("403", UpstreamRefusedError, "Try another token|Check the settings"),
+        ("404", UpstreamRefusedError, "CXR_GITHUB_REPO|Run again"),
     ],
 )
 def test_github_faults_that_last_end_in_a_clear_error(
     world: World, kind: str, error: type[SourceError], remedy: str, place: str
 ) -> None:
+    """A remedy is for the API, or, after a bar, for files and archives."""
     source = world.github(http_attempts=2)
+    remedy = remedy.split("|")[-1 if place in (ARCHIVE, RAW) else 0]
+    if place == RAW and error is RateLimitedError:
+        world.sim.faults.add(Fault(kind, ARCHIVE, times=99, seconds=1))  # which is asked instead
     known = _hash_of(world, "metadata.csv") if place == RAW else set()
     world.sim.faults.add(Fault(kind, place, times=99, seconds=1))
     if (kind, place) == ("corrupt", ARCHIVE):
@@ -301,6 +319,18 @@ def test_github_faults_that_last_end_in_a_clear_error(
         list(source.files(source.resolve(), known).files)
     assert type(caught.value) is error
     _assert_helpful(caught.value, "covid", world.sim.url, remedy)
+
+
+@pytest.mark.parametrize("kind", ["429", "403-rate-limit"])
+def test_where_single_files_are_limited_the_archive_gives_the_rest(world: World, kind: str) -> None:
+    source = world.github()
+    known = _hash_of(world, "images/a.jpg")
+    world.sim.faults.add(Fault(kind, RAW, times=99, seconds=3600))
+    files = list(source.files(source.resolve(), known).files)
+    assert bodies(files) == wanted(THIRD) | {"images/a.jpg": None}
+    assert len(files) == len(bodies(files))
+    assert len(world.asked(ARCHIVE)) == 1
+    assert world.sleeps == []
 
 
 def _assert_helpful(error: SourceError, source: str, url: str, remedy: str) -> None:
@@ -452,7 +482,9 @@ def test_kaggle_faults_that_pass_are_survived(world: World, kind: str, place: st
     assert {file.path: file.body for file in files if not file.ignored} == {
         path: ZIPPED[path] for path in ("chest_xray/test/NORMAL/b.jpeg", "chest_xray/train/PNEUMONIA/a.jpeg")
     }
-    assert len(world.sleeps) == 2
+    pauses = [seconds for seconds in world.sleeps if seconds > 0.01]
+    # Where a rate limit asks for a pause, the next request of the same service makes it too.
+    assert len(pauses) == 2 or (len(pauses) == 3 and kind in ("429", "403-rate-limit"))
 
 
 @pytest.mark.parametrize(

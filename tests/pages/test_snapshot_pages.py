@@ -178,6 +178,34 @@ class TestPages:
         assert f"{PREFIX}/snapshots/{NEW}" in links
         assert f"{PREFIX}/snapshots/2026-11-24" not in links
 
+    @pytest.mark.parametrize("count", [100, pytest.param(1000, marks=pytest.mark.long)])
+    def test_list_takes_few_requests_however_many_snapshots_there_are(self, anonymous, published, count):
+        from snapshot_pages_app.reading import PER_PAGE
+
+        store = copied_bucket(published)
+        facts = store.get(f"{NEW}/snapshot.json")
+        for number in range(count):
+            version = f"{2020 + number // 300}-{number % 300 // 28 + 1:02}-{number % 28 + 1:02}"
+            for name, body in (("snapshot.json", facts), (SUCCESS, b"")):
+                store.put(f"{version}/{name}", body)
+        anonymous.sign_in("VIEWER")
+        anonymous.use(store)
+        asked: list[str] = []
+        store.client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
+        page = Elements(anonymous.get("/?page=3"))
+        assert len([link for link in page.named("a") if "/snapshots/" in str(link["href"])]) == PER_PAGE
+        assert len(asked) <= 40
+
+    @pytest.mark.parametrize("body", [b"no JSON", b"[]", b"{}", b'{"created": 5, "counts": [], "revisions": null}'])
+    def test_list_shows_a_bad_snapshot_as_bad(self, anonymous, published, body):
+        store = copied_bucket(published)
+        store.put(f"{OLD}/snapshot.json", body)
+        anonymous.sign_in("VIEWER")
+        anonymous.use(store)
+        text = Elements(anonymous.get("/")).text
+        assert f"{OLD} damaged Damaged: its snapshot.json is missing or makes no sense." in text
+        assert f"{NEW} latest" in text
+
     def test_page_after_the_last_leads_back(self, pages):
         assert "There are only 1 pages" in pages.get("/?page=2")
 

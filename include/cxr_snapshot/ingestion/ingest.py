@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot.errors import SourceError
 from cxr_snapshot.ingestion.mending import fetch_again, missing_blobs
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.sources.base import Revision, Source, UpstreamFile
@@ -41,7 +42,7 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
 
     Files whose upstream hash was seen in an earlier revision are neither fetched nor stored again, unless the store's
     listing says that it lost them. The inventory is written after the blobs: a killed call leaves blobs, and the next
-    one finds them.
+    one finds them. Where the upstream fails, what came is noted, so that the next call need not fetch it again.
 
     Returns:
         Small facts for the XCom: ``source``, ``revision``, address of the ``inventory``, number of ``files`` and their
@@ -83,20 +84,28 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
     rows: list[dict[str, object]] = []
     fetched = 0
     progress = Progress(f"{source.name}: files ingested", listing.total)
-    for file, sha256 in bounded_map(uploader.upload, listing.files):
-        fetched += file.body is not None
-        rows.append(
-            {
-                "path": file.path,
-                "bytes": file.size,
-                "upstream_hash": file.upstream_hash,
-                "sha256": sha256 or (None if file.ignored else sha256_of[file.upstream_hash]),
-                "ignored": file.ignored,
-            }
-        )
-        progress.advance()
+    try:
+        for file, sha256 in bounded_map(uploader.upload, listing.files):
+            fetched += file.body is not None
+            rows.append(
+                {
+                    "path": file.path,
+                    "bytes": file.size,
+                    "upstream_hash": file.upstream_hash,
+                    "sha256": sha256 or (None if file.ignored else sha256_of[file.upstream_hash]),
+                    "ignored": file.ignored,
+                }
+            )
+            progress.advance()
+    except SourceError:  # so that the next try need not fetch again what came
+        _save_known(store, source.name, known, _inventory(rows))
+        raise
+    return _inventory(rows), fetched, uploader.new
+
+
+def _inventory(rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = conform(pd.DataFrame(rows, columns=INVENTORY_SCHEMA.names), INVENTORY_SCHEMA)
-    return frame.sort_values("path", ignore_index=True), fetched, uploader.new
+    return frame.sort_values("path", ignore_index=True)
 
 
 class _Uploader:

@@ -83,7 +83,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## How to load it",
         _loading(manifest, list(splits), facts["version"], facts["uri"]),
         "## Licences",
-        _licences(manifest),
+        _licences(manifest, facts.get("licences") or {}),
         "## Please cite",
         "```bibtex\n" + citations(facts["revisions"]) + "\n```",
         "## How it was made",
@@ -264,12 +264,15 @@ torchvision and Keras read `images/` whole; use the column `split` of the manife
 images of one patient end up on both sides.{note}"""
 
 
-def _licences(manifest: pd.DataFrame) -> str:
+def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None]) -> str:
     stated = manifest["license"].fillna("(none stated)").value_counts().sort_index()
     rows = "\n".join(f"| {_cell(str(name))} | {count} |" for name, count in stated.items())
     flags = _no_derivatives(manifest).value_counts()
+    claims = "".join(
+        f" For the whole of `{source}`, its host states: {markdown(text)}." for source, text in whole.items() if text
+    )
     return f"""\
-There is no licence of the whole. As stated by the upstreams, by number of images:
+There is no licence of the whole.{claims} As stated by the upstreams, by number of images:
 
 | licence | images |
 |---|---|

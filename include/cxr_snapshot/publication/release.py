@@ -57,6 +57,7 @@ def release(
     unread, trusted = divide(store, manifest, today)
     facts = {
         "revisions": plan["revisions"],
+        "licences": plan["licences"],
         "settings": plan["settings"],
         "fingerprint": plan["fingerprint"],
         "code_version": __version__,

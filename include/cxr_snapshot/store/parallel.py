@@ -19,9 +19,10 @@ def bounded_map(
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, work(item))`` in order, working ahead in threads by at most ``2 * threads`` items.
 
-    Unlike ``Executor.map`` it does not take all items at once, so memory stays flat however many there are.
+    Unlike ``Executor.map`` it does not take all items at once, so memory stays flat however many there are. Where
+    ``items`` fails, the results of those that came before are yielded first.
     """
-    iterator = iter(items)
+    iterator, failure = iter(items), None
     with ThreadPoolExecutor(threads) as pool:
         try:
             pending: deque[tuple[Item, Future[Result]]] = deque(
@@ -31,6 +32,11 @@ def bounded_map(
                 item, future = pending.popleft()
                 yield item, future.result()
                 del future
-                pending.extend((item, pool.submit(work, item)) for item in itertools.islice(iterator, 1))
+                try:
+                    pending.extend((item, pool.submit(work, item)) for item in itertools.islice(iterator, 1))
+                except Exception as error:  # of the iterator, which has ended by it
+                    failure = error
+            if failure:
+                raise failure
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 
 import pandas as pd
 import pytest
 
-from cxr_snapshot.errors import StorageError
+from cxr_snapshot.errors import RateLimitedError, StorageError
 from cxr_snapshot.ingestion.ingest import ingest, load_inventory
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
 from cxr_snapshot.store.objects import Store, blob_name
@@ -90,6 +90,25 @@ def test_source_that_breaks_off_leaves_no_inventory(store: Store) -> None:
         ingest(store, Broken({}), Revision("covid", "1"))
     assert load_inventory(store, Revision("covid", "1")) is None
     assert store.get(blob_name(hashlib.sha256(b"one").hexdigest())) == b"one"
+
+
+def test_what_came_before_the_upstream_failed_is_not_fetched_again(store: Store) -> None:
+    class Limited(ListSource):
+        def files(self, revision: Revision, known: Container[str]) -> Listing:
+            def some() -> Iterator[UpstreamFile]:
+                for number, (path, body) in enumerate(self.contents.items()):
+                    if number == 50 and not known:
+                        raise RateLimitedError("covid", "https://example.invalid", "rate limit reached", "Wait.")
+                    yield self._file(path, body, known)
+
+            return Listing(len(self.contents), some())
+
+    source = Limited({f"{number:02}": b"%d" % number for number in range(60)})
+    with pytest.raises(RateLimitedError):
+        ingest(store, source, Revision("covid", "1"))
+    assert len(source.fetched) == 50
+    assert ingest(store, source, Revision("covid", "1"))["fetched"] == 10
+    assert source.fetched == sorted(source.contents)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "deleted"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import ssl
+from pathlib import Path
 
 import pytest
 import requests
@@ -16,7 +18,16 @@ from cxr_snapshot.errors import (
     UpstreamUnavailableError,
 )
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources.http import BadAnswerError, Retrier, TokenAuth, pause_asked_for
+from cxr_snapshot.sources.http import (
+    MIN_SPEED,
+    BadAnswerError,
+    Meter,
+    Retrier,
+    StatusError,
+    TokenAuth,
+    new_session,
+    pause_asked_for,
+)
 
 NOW = 1_600_000_000.0  # 2020-09-13 12:26:40 UTC
 URL = "https://api.example.invalid/thing"
@@ -78,7 +89,6 @@ def test_pause_asked_for(headers: dict[str, str], seconds: float | None) -> None
     [
         http_error(500),
         http_error(503),
-        http_error(429),
         requests.ConnectionError(),
         requests.ReadTimeout(),
         requests.exceptions.ChunkedEncodingError(),
@@ -101,7 +111,7 @@ def test_passing_failures_are_tried_again_with_growing_pauses(
     [
         (http_error(502), UpstreamUnavailableError, "the server failed (HTTP 502)"),
         (requests.ConnectionError(), UpstreamUnavailableError, "no complete answer (ConnectionError)"),
-        (http_error(429), RateLimitedError, "rate limit reached (HTTP 429)"),
+        (http_error(429), RateLimitedError, "rate limit reached (HTTP 429) until 2020-09-13 12:27:40 UTC"),
         (BadAnswerError("wrong hash"), UpstreamCorruptError, "wrong hash"),
         (BadAnswerError("link expired", UpstreamUnavailableError), UpstreamUnavailableError, "link expired"),
     ],
@@ -146,6 +156,91 @@ def test_a_long_rate_limit_fails_at_once_and_tells_its_end(
     with pytest.raises(RateLimitedError, match=r"until 2020-09-13 13:26:40 UTC \(https.*\)\. Set a token\.") as caught:
         retrier.call(URL, Flaky(error))
     assert (sleeps, caught.value.transient) == ([], True)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        http_error(429),
+        StatusError(http_error(403).response, '{"message": "You have exceeded a secondary rate limit."}'),
+        StatusError(http_error(403).response, "API rate limit exceeded"),
+    ],
+)
+def test_a_rate_limit_that_names_no_time_is_waited_out_for_a_minute(
+    retrier: Retrier, sleeps: list[float], error: Exception
+) -> None:
+    assert retrier.call(URL, Flaky(error)) == "done"
+    assert sleeps == [60]
+
+
+def test_a_pause_that_one_is_asked_for_is_made_by_all() -> None:
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 1:  # while the first request waits, another one begins
+            assert limited.call(URL, Flaky()) == "done"
+
+    limited = Retrier("covid", Settings(bucket="abc"), REMEDIES, sleep=sleep, now=lambda: NOW)
+    assert limited.call(URL, Flaky(http_error(429, retry_after="30"))) == "done"
+    assert slept == [30, 30]
+
+
+def test_the_error_of_a_long_rate_limit_says_for_how_long(retrier: Retrier) -> None:
+    with pytest.raises(RateLimitedError) as caught:
+        retrier.call(URL, Flaky(http_error(429, retry_after="1800")))
+    assert caught.value.seconds == 1800
+
+
+def test_a_refused_certificate_is_final(retrier: Retrier, sleeps: list[float]) -> None:
+    refused = ssl.SSLCertVerificationError(1, "certificate verify failed: self-signed certificate")
+    error = requests.exceptions.SSLError("a library's text")
+    error.__cause__ = refused
+    with pytest.raises(UpstreamRefusedError, match=r"certificate is refused.*REQUESTS_CA_BUNDLE"):
+        retrier.call(URL, Flaky(error))
+    assert sleeps == []
+
+
+def test_too_many_bytes_are_given_up() -> None:
+    meter = Meter(limit=10, clock=lambda: 0.0)
+    meter.add(10)
+    with pytest.raises(BadAnswerError, match="more than 10 bytes came"):
+        meter.add(1)
+
+
+def test_an_answer_that_trickles_is_given_up_after_a_minute() -> None:
+    now = [0.0]
+    meter = Meter(limit=10**9, clock=lambda: now[0])
+    for _ in range(60):
+        now[0] += 1
+        meter.add(1)
+    now[0] += 1
+    with pytest.raises(BadAnswerError, match=r"61 bytes came in 61 s, less than 1,000 a second"):
+        meter.add(1)
+
+
+def test_an_answer_at_the_slowest_speed_is_taken() -> None:
+    now = [0.0]
+    meter = Meter(limit=10**9, clock=lambda: now[0])
+    for _ in range(600):
+        now[0] += 1
+        meter.add(MIN_SPEED)
+
+
+def test_no_password_is_taken_from_netrc_on_a_redirect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine other.example.invalid login ann password SECRET\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    session = new_session(Settings(bucket="abc"), TokenAuth("TOKEN", "https://api.example.invalid"))
+    first = session.prepare_request(requests.Request("GET", URL))
+    assert first.headers["Authorization"] == "Bearer TOKEN"
+    response = requests.Response()
+    response.request = first
+    for url, kept in ((f"{URL}/there", True), ("https://other.example.invalid/", False)):
+        following = first.copy()
+        following.url = url
+        session.rebuild_auth(following, response)
+        assert following.headers.get("Authorization") == ("Bearer TOKEN" if kept else None)
 
 
 def test_an_absurd_pause_is_still_a_rate_limit(retrier: Retrier) -> None:

@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 
 from cxr_snapshot.sources import zips
 from cxr_snapshot.sources.http import BadAnswerError
+from cxr_snapshot.sources.identities import MAX_FILE
+
+SIZE = 1_000_000  # bytes of a zip
 
 
 def info(path: str, size: int = 10, crc: int = 1, packed: int | None = None) -> zipfile.ZipInfo:
@@ -40,6 +43,7 @@ def write_zip(file: Path, members: dict[str, bytes], compression: int = zipfile.
         ("archive/chest_xray/chest_xray/train/b.jpeg", "nested_copy"),
         ("chest_xray/train/a\nb.jpeg", "unusable_name"),
         ("chest_xray/train/" + "a" * 1024, "unusable_name"),
+        ("chest_xray/train/giant.jpeg", "too_large"),
         ("chest_xray/__MACOSX/train/._a.jpeg", "mac_metadata"),
         ("__MACOSX/anything.jpeg", "mac_metadata"),
         ("chest_xray/val/._a.jpeg", "mac_metadata"),
@@ -55,12 +59,13 @@ def test_rule(path: str, rule: str | None) -> None:
         info("chest_xray/.DS_Store"),
         info("archive/chest_xray/train/b.jpeg"),
     ]
-    members = zips.classify([*(item for item in originals if item.filename != path), info(path)])
+    size = MAX_FILE + 1 if rule == "too_large" else 10
+    members = zips.classify([*(item for item in originals if item.filename != path), info(path, size=size)], SIZE)
     assert {member.info.filename: member.ignored for member in members}[path] == rule
 
 
 def test_folders_are_left_out_and_files_come_by_path() -> None:
-    members = zips.classify([info("b/"), info("b/z"), info("b/a"), info("a")])
+    members = zips.classify([info("b/"), info("b/z"), info("b/a"), info("a")], SIZE)
     assert [member.info.filename for member in members] == ["a", "b/a", "b/z"]
 
 
@@ -69,13 +74,13 @@ def test_folders_are_left_out_and_files_come_by_path() -> None:
 )
 def test_paths_that_lead_out_are_refused(path: str) -> None:
     with pytest.raises(BadAnswerError, match="leads out"):
-        zips.classify([info(path)])
+        zips.classify([info(path)], SIZE)
 
 
 @given(st.lists(st.sampled_from(["a", "..", ".", "b c", "é", ""]), min_size=1, max_size=5).map("/".join))
 def test_no_accepted_path_can_climb(path: str) -> None:
     try:
-        members = zips.classify([info(path or "x")])
+        members = zips.classify([info(path or "x")], SIZE)
     except BadAnswerError:
         assert ".." in path.split("/") or path.startswith("/")
     else:
@@ -103,17 +108,16 @@ def unusual_method() -> zipfile.ZipInfo:
         (lambda: [encrypted()], "encrypted"),
         (lambda: [unusual_method()], "compressed by method 14"),
         (lambda: [info("a"), info("a")], "two files of the same path"),
-        (lambda: [info("a", size=zips.MAX_MEMBER + 1)], "limit is 67108864"),
-        (lambda: [info(str(n), size=zips.MAX_MEMBER) for n in range(321)], "unpacks to"),
+        (lambda: [info(str(n), size=MAX_FILE) for n in range(321)], "unpacks to"),
         (lambda: [info(str(n)) for n in range(zips.MAX_MEMBERS + 1)], "holds 100001 files"),
-        (lambda: [info("a", size=201, packed=1)], "more than 200 times"),
+        (lambda: [info("a", size=200 * SIZE + 1, packed=SIZE)], "more than 200 times"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_zips_beyond_the_limits_are_refused(infos: Callable[[], list[zipfile.ZipInfo]], text: str) -> None:
     members = infos()
     with pytest.raises(BadAnswerError, match=text):
-        zips.classify(members)
+        zips.classify(members, SIZE)
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -165,3 +169,12 @@ def test_what_is_no_zip_is_refused(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with pytest.raises(BadAnswerError, match="damaged"):
         zips.list_members(file)
+
+
+def test_what_a_table_of_contents_says_of_packed_sizes_is_not_believed(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {f"{n}.jpeg": bytes(1_000_000) for n in range(30)})
+    infos = zipfile.ZipFile(file).infolist()
+    for item in infos:
+        item.compress_size = item.file_size  # as a false table would have it
+    with pytest.raises(BadAnswerError, match="more than 200 times its size"):
+        zips.classify(infos, file.stat().st_size)
