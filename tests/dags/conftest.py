@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -72,11 +70,8 @@ def configure(
 
 
 @pytest.fixture
-def run_dag(dag_bag: DagBag, configure: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> RunDag:
+def run_dag(dag_bag: DagBag, configure: Callable[..., None]) -> RunDag:
     """Return what runs the DAG once, with settings from an Airflow variable and the store from a connection."""
-    # Airflow sleeps a second for each task that cannot run.
-    shorter = {**vars(time), "sleep": lambda seconds: time.sleep(seconds / 20)}
-    monkeypatch.setattr("airflow.sdk.definitions.dag.time", SimpleNamespace(**shorter))
 
     def run(**conf: Any) -> DagRun:
         # Parsed anew, as Airflow does for each task: a run leaves its parameters behind in the DAG object.
