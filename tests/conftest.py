@@ -17,6 +17,7 @@ from local_stack.stack import ministack
 from support.airflow_environment import DATABASE, HOME, migrated_database  # before Airflow is imported
 from support.paths import ROOT
 from support.sharing import made_once
+from support.stages import EARLIER, run_stages
 from support.stores import client_of, new_store
 from support.upstreams import ServedUpstream, served_sample, write_small_sample
 from upstream_simulator.sample import write_sample
@@ -61,6 +62,27 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_sample(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The generated sample with fewer of Kaggle's images, whose ingestion takes time; copy it before changing it."""
     return made_once(tmp_path_factory, "small-sample", partial(write_small_sample, sample_folder))
+
+
+def snapshot_of(client: S3Client, sample: Path, folder: Path, step: int) -> Store:
+    """Return a store with a snapshot of a replay step of a generated sample."""
+    store = new_store(client)
+    with served_sample(sample, folder) as upstream:
+        upstream.move_to_step(step)
+        assert run_stages(upstream.pipeline(store, folder / "scratch"), *EARLIER).snapshot is not None
+    return store
+
+
+@pytest.fixture(scope="session")
+def first_state(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a snapshot of the small sample's first commit; copy it before changing it."""
+    return snapshot_of(s3_client, small_sample, tmp_path_factory.mktemp("upstream"), 1)
+
+
+@pytest.fixture(scope="session")
+def last_state(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with a snapshot of the small sample's last commit; copy it before changing it."""
+    return snapshot_of(s3_client, small_sample, tmp_path_factory.mktemp("upstream"), 5)
 
 
 @pytest.fixture(scope="session")

@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 def cheap_clients() -> Iterator[None]:
     """Let a client cost little, of which each task makes one: that was half of the time of a run.
 
-    boto3's descriptions are read once, and the name of the operator, which Airflow puts in a header of each request, is
-    not looked for in pytest's deep stack.
+    boto3's descriptions are looked for and read once, and the name of the operator, which Airflow puts in a header of
+    each request, is not looked for in pytest's deep stack.
     """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
-    from botocore.loaders import JSONFileLoader
+    from botocore.loaders import JSONFileLoader, Loader
 
     read = cache(JSONFileLoader().load_file)
+    services = cache(Loader().list_available_services)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(JSONFileLoader, "load_file", lambda _, path: read(path))
+        patch.setattr(Loader, "list_available_services", lambda _, type_name: services(type_name))
         patch.setattr(AwsGenericHook, "_get_caller", lambda *_: "Unknown")
         yield
 

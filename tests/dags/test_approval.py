@@ -6,14 +6,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pytest
 
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
 from support.dag_runs import RunDag, states, xcom
-from support.stages import run_stages
+from support.stores import copy_objects
 from support.upstreams import ServedUpstream
 from support.waiting import eventually
 
@@ -55,12 +54,14 @@ def test_shrunken_class_fails_the_run_or_a_person_decides(
     configure: Callable[..., None],
     sample: ServedUpstream,
     store: Store,
-    tmp_path: Path,
+    last_state: Store,
     hook_messages: list[dict[str, str]],
 ) -> None:
     smaller = sample.move_to_step(1)
     sample.move_to_step(5)
-    before = run_stages(sample.pipeline(store, tmp_path), "before").snapshot
+    copy_objects(last_state, store)
+    before, _ = read_latest(store)
+    assert before is not None
 
     configure(notify="hook")
     refused = run_dag(covid_commit=smaller)
@@ -120,11 +121,11 @@ def test_an_approval_names_the_user_as_far_as_airflow_does(user: dict[str, str] 
 
 
 def test_accepting_a_shrink_is_recorded_with_the_run_and_who_triggered_it(
-    run_dag: RunDag, configure: Callable[..., None], sample: ServedUpstream, store: Store, tmp_path: Path
+    run_dag: RunDag, configure: Callable[..., None], sample: ServedUpstream, store: Store, last_state: Store
 ) -> None:
     smaller = sample.move_to_step(1)
     sample.move_to_step(5)
-    run_stages(sample.pipeline(store, tmp_path), "before")
+    copy_objects(last_state, store)
     configure(approval="on")
     run = run_dag(covid_commit=smaller, accept_shrink=True)
     assert states(run)["approve"] == "skipped", "nobody is asked what the run's setting says"

@@ -60,14 +60,17 @@ def audit_apart(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, 
     assert [process.wait(PATIENCE) for process in processes] == [0] * count
 
 
-def test_every_worker_finds_the_same_to_the_byte(whole: ServedUpstream, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_every_worker_finds_the_same_to_the_byte(
+    whole: ServedUpstream, store: Store, tmp_path: Path, workers: int
+) -> None:
     pipeline = whole.pipeline(store, tmp_path, max_per_class=10)
     plan = balanced_plan(pipeline)
     twin = copied_bucket(store)
     with threadpool_limits(1):
         pipeline.audit(plan)
     here = files(store, plan)
-    audit_apart(whole, twin, plan, tmp_path, threads=2, count=2)
+    audit_apart(whole, twin, plan, tmp_path, threads=2, count=workers)
     assert files(twin, plan) == here
     whole.pipeline(twin, tmp_path, max_per_class=10).audit(plan)
     assert files(twin, plan) == here, "with looks that were kept"

@@ -273,10 +273,10 @@ def is_runs_own(stage: str, name: str) -> bool:
 
 def test_tables_between_stages(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
-    chosen: dict[tuple[str, str], str] = {}
+    chosen: dict[str, tuple[str, str]] = {}
 
     def wanted(stage: str, name: str) -> bool:  # one of each kind
-        return is_runs_own(stage, name) and chosen.setdefault((stage, kind_of(name)), name) == name
+        return is_runs_own(stage, name) and chosen.setdefault(kind_of(name), (stage, name)) == (stage, name)
 
     found = between_stages(world, caplog, wanted, {"flipped": flip})
     show(found)

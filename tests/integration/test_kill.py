@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
-from support.stages import run_stages
-from support.stores import client_of, new_store
+from support.stages import EARLIER, run_stages
+from support.stores import client_of
 from support.upstreams import ServedUpstream
 from support.waiting import PATIENCE
 
@@ -60,7 +61,7 @@ def run_and_die(settings: dict[str, Any], endpoint: str, death: tuple[str, int, 
                 os.kill(os.getpid(), signal.SIGKILL)
 
     client.meta.events.register("before-send.s3", count)
-    run_stages(pipeline, run_id)
+    run_stages(pipeline, run_id, EARLIER[1])
 
 
 @pytest.mark.parametrize(
@@ -68,10 +69,10 @@ def run_and_die(settings: dict[str, Any], endpoint: str, death: tuple[str, int, 
     [pytest.param(ONE_IN_EACH_STAGE, id="one-in-each-stage"), pytest.param(DEATHS, id="all", marks=pytest.mark.long)],
 )
 def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(
-    sample: ServedUpstream, store: Store, tmp_path: Path, deaths: list[tuple[str, int, str]]
+    first_state: Store, sample: ServedUpstream, store: Store, tmp_path: Path, deaths: list[tuple[str, int, str]]
 ) -> None:
-    calm_store = new_store(store.client)
-    calm = run_stages(sample.pipeline(calm_store, tmp_path / "calm"), "calm").snapshot
+    calm_store = first_state
+    calm, _ = read_latest(calm_store)
     assert calm is not None
 
     settings = sample.settings(tmp_path / "scratch", bucket=store.bucket)
@@ -85,7 +86,7 @@ def test_killed_runs_end_with_the_bytes_of_an_undisturbed_one(
         assert process.exitcode == -signal.SIGKILL, f"the try was to die in {death}"
         if (latest := store.get_json("latest.json")) is not None:
             assert f"{latest['version']}/_SUCCESS" in store.list(latest["version"])
-    run_stages(sample.pipeline(store, tmp_path / "scratch"), "last")
+    run_stages(sample.pipeline(store, tmp_path / "scratch"), "last", EARLIER[1])
 
     version = calm["version"]
     ours, theirs = store.list(f"{version}/"), calm_store.list(f"{version}/")

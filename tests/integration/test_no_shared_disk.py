@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
-from support.stages import run_stages
-from support.stores import client_of, new_store
+from support.stages import EARLIER
+from support.stores import client_of
 from support.upstreams import ServedUpstream
 from support.waiting import PATIENCE
 
@@ -48,10 +49,11 @@ def run_alone(
     answer.send_bytes(json.dumps(result).encode())
 
 
-def test_stages_share_nothing_but_the_object_store(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    other = new_store(store.client)
-    created = "2026-11-23T03:00:00+00:00"
-    expected = run_stages(sample.pipeline(other, tmp_path / "one-process"), "run", created).snapshot
+def test_stages_share_nothing_but_the_object_store(
+    first_state: Store, sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    other = first_state  # made in one process
+    expected, _ = read_latest(other)
     assert expected is not None
 
     settings = sample.settings(tmp_path / "unused", bucket=store.bucket)
@@ -71,7 +73,7 @@ def test_stages_share_nothing_but_the_object_store(sample: ServedUpstream, store
         shutil.rmtree(folder)
         return json.loads(receiver.recv_bytes())
 
-    plan = run("poll", "run", created)
+    plan = run("poll", *EARLIER)
     for source in ("covid", "pneumonia"):
         run("ingest", plan, source)
     for shard in range(INSPECT_SHARDS):

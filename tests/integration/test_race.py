@@ -4,22 +4,43 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.publication.versions import newest_version
 from cxr_snapshot.store.objects import Store
 from support.publishers import Task, prepared_plans, run_protocol, started
-from support.upstreams import ServedUpstream
+from support.stores import copy_objects, new_store
+from support.upstreams import served_sample
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 PROCESSES = 8
 LOST = re.compile(
     r"another run is publishing other content as s3://\S+/2026-10-\d\d(\.\d)?/ since \d+ s\. Run the task publish again"
     r"|2026-10-\d\d(\.\d)? was published since this run compared its content with \S+\. Run the task publish again"
 )
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Plans of different contents, and the store that they can be published in; read only."""
+
+    store: Store
+    plans: list[Plan]
+
+
+@pytest.fixture(scope="module")
+def prepared(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        return Prepared(store, prepared_plans(upstream.pipeline(store, folder / "scratch"), PROCESSES))
 
 
 def race(orders: list[Any], date: str, previous: str | None) -> list[tuple[str, str]]:
@@ -30,8 +51,9 @@ def race(orders: list[Any], date: str, previous: str | None) -> list[tuple[str, 
 
 
 @pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
-def test_different_contents(sample: ServedUpstream, store: Store, tmp_path: Path, rounds: int) -> None:
-    plans = prepared_plans(sample.pipeline(store, tmp_path), PROCESSES)
+def test_different_contents(prepared: Prepared, store: Store, rounds: int) -> None:
+    plans = prepared.plans
+    copy_objects(prepared.store, store)
     endpoint = store.client.meta.endpoint_url
     with ExitStack() as stack:
         tasks = [Task(endpoint, store.bucket, store.prefix, plan) for plan in plans]
@@ -53,8 +75,9 @@ def test_different_contents(sample: ServedUpstream, store: Store, tmp_path: Path
             assert newest_version(store, date) in published
 
 
-def test_equal_contents_are_one_snapshot(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    (plan,) = prepared_plans(sample.pipeline(store, tmp_path), 1)
+def test_equal_contents_are_one_snapshot(prepared: Prepared, store: Store) -> None:
+    copy_objects(prepared.store, store)
+    plan = prepared.plans[0]
     task = Task(store.client.meta.endpoint_url, store.bucket, store.prefix, plan)
     with ExitStack() as stack:
         orders = [stack.enter_context(started(task, run_protocol))[1] for _ in range(4)]

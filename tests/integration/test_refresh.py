@@ -6,13 +6,21 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
-from support.stores import client_of
+from support.stores import client_of, copy_objects
 from support.upstreams import ServedUpstream
+
+
+@pytest.fixture
+def first_night(first_state: Store, store: Store) -> None:
+    """Let the store have a snapshot of what upstream has."""
+    copy_objects(first_state, store)
 
 
 def counted(store: Store) -> tuple[Store, Counter[str]]:
@@ -30,9 +38,8 @@ def upstream_paths(sample: ServedUpstream) -> list[str]:
 
 
 def test_quiet_night_makes_one_request_to_each_upstream_and_writes_nothing(
-    sample: ServedUpstream, store: Store, tmp_path: Path
+    first_night: None, sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
-    run_stages(sample.pipeline(store, tmp_path), "first")
     before = store.list("")
     seen = len(sample.simulator.requests)
     counting, requests = counted(store)
@@ -47,8 +54,9 @@ def test_quiet_night_makes_one_request_to_each_upstream_and_writes_nothing(
     assert store.list("") == before
 
 
-def test_refresh_fetches_only_new_blobs(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    run_stages(sample.pipeline(store, tmp_path), "first")
+def test_refresh_fetches_only_new_blobs(
+    first_night: None, sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
     blobs = set(store.list("_work/blobs/"))
     seen = len(sample.simulator.requests)
     sample.move_to_step(2)
@@ -67,9 +75,10 @@ def test_refresh_fetches_only_new_blobs(sample: ServedUpstream, store: Store, tm
     ]
 
 
-def test_unchanged_images_are_not_decoded_again(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
+def test_unchanged_images_are_not_decoded_again(
+    first_night: None, sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
     pipeline = sample.pipeline(store, tmp_path)
-    run_stages(pipeline, "first")
     plan: Any = pipeline.poll("forced", "2026-11-24T03:00:00+00:00", force=True)
     assert plan is not None
     assert [pipeline.ingest(plan, source)["fetched"] for source in pipeline.sources] == [0, 0]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,8 +13,9 @@ from cxr_snapshot.errors import GuardError, SettingsError
 from cxr_snapshot.publication.versions import is_version, read_latest
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
-from support.stages import Outcome, run_stages
-from support.upstreams import ServedUpstream
+from support.stages import EARLIER, Outcome, run_stages
+from support.stores import copied_bucket
+from support.upstreams import ServedUpstream, served_sample
 
 NOW = "2026-11-23T03:00:00+00:00"
 
@@ -25,52 +29,64 @@ def versions(store: Store) -> list[str]:
     return [name for name in store.folders() if is_version(name)]
 
 
-def test_days_are_filled_in_any_order(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    first = sample.move_to_step(1)
-    second = sample.move_to_step(2)
-    sample.move_to_step(5)
-    tonight = run_stages(sample.pipeline(store, tmp_path), "tonight", NOW).snapshot
+@dataclass(frozen=True)
+class Filled:
+    """An upstream, and a store with a snapshot of its newest state, to which earlier days were added; read only."""
 
-    later = build_as_of(sample, store, tmp_path, "2020-03-28").snapshot
-    assert later is not None
+    upstream: ServedUpstream
+    store: Store
+    tonight: dict[str, Any] | None
+    days: dict[str, dict[str, Any]]
+    commits: tuple[str, str]
+    scratch: Path
+
+
+@pytest.fixture(scope="module")
+def filled(last_state: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Filled]:
+    store, folder = copied_bucket(last_state), tmp_path_factory.mktemp("upstream")
+    tonight, _ = read_latest(store)
+    with served_sample(small_sample, folder) as upstream:
+        commits = upstream.move_to_step(1), upstream.move_to_step(2)
+        upstream.move_to_step(5)
+        days = {}
+        for day in ("2020-03-28", "2020-03-12", "2020-04-30"):
+            snapshot = build_as_of(upstream, store, folder / "scratch", day).snapshot
+            assert snapshot is not None
+            days[day] = snapshot
+        yield Filled(upstream, store, tonight, days, commits, folder / "scratch")
+
+
+def test_days_are_filled_in_any_order(filled: Filled) -> None:
+    later, earlier, between = filled.days.values()
+    first, second = filled.commits
     assert (later["version"], later["created"], later["revisions"]["covid"]) == ("2020-03-28", NOW, second)
     # Not compared with tonight's, which is larger: that would have been refused as a shrunken class.
     assert later["previous"] is None
-
-    earlier = build_as_of(sample, store, tmp_path, "2020-03-12").snapshot
-    assert earlier is not None
     assert (earlier["version"], earlier["revisions"]["covid"]) == ("2020-03-12", first)
-
-    between = build_as_of(sample, store, tmp_path, "2020-04-30").snapshot
-    assert between is not None
     assert between["previous"] == "2020-03-28"
-    assert store.get_json("2020-04-30/changes.json")["previous"] == "2020-03-28"
+    assert filled.store.get_json("2020-04-30/changes.json")["previous"] == "2020-03-28"
 
-    assert versions(store) == ["2020-03-12", "2020-03-28", "2020-04-30", "2026-11-23"]
-    assert read_latest(store)[0] == tonight
-    assert run_stages(sample.pipeline(store, tmp_path), "again", NOW).plan is None
+    assert versions(filled.store) == ["2020-03-12", "2020-03-28", "2020-04-30", EARLIER[1][:10]]
+    assert read_latest(filled.store)[0] == filled.tonight
+    assert run_stages(filled.upstream.pipeline(filled.store, filled.scratch), "again", NOW).plan is None
 
 
-def test_a_day_without_news_publishes_nothing(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    sample.move_to_step(5)
-    assert build_as_of(sample, store, tmp_path, "2020-03-28").snapshot is not None
-    assert build_as_of(sample, store, tmp_path, "2020-03-28").plan is None
-    assert build_as_of(sample, store, tmp_path, "2020-03-30").plan is None
+def test_a_day_without_news_publishes_nothing(filled: Filled, tmp_path: Path) -> None:
+    store = copied_bucket(filled.store)
+    assert build_as_of(filled.upstream, store, tmp_path, "2020-03-28").plan is None
+    assert build_as_of(filled.upstream, store, tmp_path, "2020-03-30").plan is None
     # On 2020-06-24 only the README changed: that is found out once, and remembered beside the snapshot before.
-    assert build_as_of(sample, store, tmp_path, "2020-06-23").snapshot is not None
-    readme = build_as_of(sample, store, tmp_path, "2020-06-25")
+    readme = build_as_of(filled.upstream, store, tmp_path, "2020-06-25")
     assert readme.plan is not None
     assert readme.snapshot is None
-    assert build_as_of(sample, store, tmp_path, "2020-06-25").plan is None
-    assert versions(store) == ["2020-03-28", "2020-06-23"]
+    assert build_as_of(filled.upstream, store, tmp_path, "2020-06-25").plan is None
+    assert versions(store) == versions(filled.store)
 
 
-def test_the_guard_compares_with_the_day_before(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    sample.move_to_step(5)
-    assert build_as_of(sample, store, tmp_path, "2020-10-02").snapshot is not None
-    shrunken = sample.pipeline(store, tmp_path)
+def test_the_guard_compares_with_the_day_before(filled: Filled, tmp_path: Path) -> None:
+    shrunken = filled.upstream.pipeline(copied_bucket(filled.store), tmp_path)
     with pytest.raises(GuardError, match="shrink_COVID"):
-        run_stages(shrunken, "shrunken", NOW, as_of="2020-10-03", pins={"covid": "2020-03-12"})
+        run_stages(shrunken, "shrunken", NOW, as_of="2020-05-01", pins={"covid": "2020-03-12"})
 
 
 def test_a_day_to_come_is_refused(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:

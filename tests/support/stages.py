@@ -8,6 +8,8 @@ from typing import Any
 from cxr_snapshot.pipeline import Pipeline, Plan
 from cxr_snapshot.settings import INSPECT_SHARDS
 
+EARLIER = ("earlier", "2026-11-20T03:00:00+00:00")  # run and time of the snapshots that tests share
+
 
 @dataclass
 class Outcome:

@@ -221,7 +221,7 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     assert plot_ages(describe_ages(table)).count("COVID (n = 2)") == 1
     assert plot_ages(describe_ages(table.assign(age=None))).startswith("<svg")
     assert pick_shortcuts(table, probes) == []
-    assert [check.passed for check in check_pictures(ledger(), {}, "frontal")] == [True] * 5
+    assert [check.passed for check in check_pictures(ledger(), pd.Series(dtype=int), "frontal")] == [True] * 5
 
 
 @pytest.mark.parametrize("url", ["http://[bad", "https://[::1", "//\u2100/x", "", "text"])

@@ -92,12 +92,17 @@ def test_old_things_go_and_what_is_kept_stays_whole(nights: Store) -> None:
     assert sum(map(len, plan_prune(nights, 1, LATER).objects.values())) == 0
 
 
-def test_runs_go_on_after_pruning(nights: Store, sample: ServedUpstream, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "steps", [pytest.param((1,), id="back"), pytest.param((5, 1), id="on-and-back", marks=pytest.mark.long)]
+)
+def test_runs_go_on_after_pruning(
+    nights: Store, sample: ServedUpstream, tmp_path: Path, steps: tuple[int, ...]
+) -> None:
     prune(nights, plan_prune(nights, 1, LATER))
-    for step, run in ((5, "later"), (1, "back")):
+    for step in steps:
         sample.move_to_step(step)
         pipeline = sample.pipeline(nights, tmp_path)
-        outcome = run_stages(pipeline, run, f"2026-11-{20 - step}T03:00:00+00:00", accept_shrink=True)
+        outcome = run_stages(pipeline, f"to-{step}", f"2026-11-{20 - step}T03:00:00+00:00", accept_shrink=True)
         assert outcome.snapshot is not None
         verify(nights, outcome.snapshot["version"], all_images=True)
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from cxr_snapshot.inspection.decoding import MAX_RATIO, MIN_SIDE, inspect_image
 from cxr_snapshot.inspection.results import PARTITIONS, inspect_blobs, load_inspections
-from cxr_snapshot.selection.linking import distance
 from cxr_snapshot.store.objects import Fetched, Store, blob_name
 from cxr_snapshot.tables import INSPECTION_SCHEMA
+from support.fingerprints import distance
 from upstream_simulator.phantom import Kind, draw
 
 

@@ -18,6 +18,7 @@ from cxr_snapshot.selection import duplicates
 from cxr_snapshot.selection.copies import Picture
 from cxr_snapshot.selection.duplicates import MAX_CLUSTER, MAX_NAMED, resolve_duplicates
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
+from support.fingerprints import distance
 from support.ledgers import with_kinds
 
 KEY = ["source", "path"]
@@ -53,10 +54,6 @@ def record(name: str, kind: str | None = "COVID", **others: Any) -> dict[str, An
 
 def ledger(*rows: dict[str, Any]) -> pd.DataFrame:
     return conform(pd.DataFrame(rows), LEDGER_SCHEMA)
-
-
-def distance(one: str, other: str) -> int:
-    return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
 def resolve(rows: pd.DataFrame, **republished: list[str]) -> pd.DataFrame:

@@ -13,14 +13,15 @@ import pytest
 from botocore.config import Config
 
 from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
+from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.client import open_store, read_time
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from support.s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
-from support.stages import run_stages
-from support.stores import client_of, new_store
+from support.stages import EARLIER, run_stages
+from support.stores import client_of
 from support.upstreams import ServedUpstream
 
 BODY = bytes(range(256)) * 1024
@@ -171,10 +172,14 @@ class TestErrors:
 
 
 def test_every_fifth_request_fails(
-    sample: ServedUpstream, store: Store, proxy: S3Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    first_state: Store,
+    sample: ServedUpstream,
+    store: Store,
+    proxy: S3Proxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calm_store = new_store(store.client)
-    calm = run_stages(sample.pipeline(calm_store, tmp_path / "calm"), "run").snapshot
+    calm, _ = read_latest(first_state)
     assert calm is not None
 
     # The pauses of boto3 and of the store between two tries add up to a minute.
@@ -183,13 +188,13 @@ def test_every_fifth_request_fails(
     proxy.faults = RandomFaults(seed=5, share=0.2)
     shaky = Store(client_of(proxy.url), store.bucket, store.prefix)
     pipeline = sample.pipeline(shaky, tmp_path / "shaky", verify="all")
-    snapshot = run_stages(pipeline, "run").snapshot
+    snapshot = run_stages(pipeline, *EARLIER).snapshot
     assert snapshot is not None
 
     done = [request.fault for request in proxy.requests]
     assert set(FAULTS) <= set(done)
     assert 0.15 < sum(fault is not None for fault in done) / len(done) < 0.25
-    ours, theirs = _contents(store), _contents(calm_store)
+    ours, theirs = _contents(store), _contents(first_state)
     assert ours.keys() == theirs.keys()
     assert {name for name in ours if ours[name] != theirs[name]} <= _naming_the_bucket(calm["version"])
 
