@@ -61,7 +61,11 @@ class WaitAsAsked(RetryPolicy):
     """Tries a task again when the upstream's rate limit says that it may, and else as Airflow does by itself."""
 
     def evaluate(
-        self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
+        self,
+        exception: BaseException,
+        try_number: int,  # noqa: ARG002
+        max_tries: int,  # noqa: ARG002
+        context: Context | None = None,  # noqa: ARG002
     ) -> RetryDecision:
         """Decide on a task that failed; see Airflow's ``RetryPolicy``."""
         seconds = getattr(exception, "seconds", None)

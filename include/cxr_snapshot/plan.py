@@ -20,8 +20,8 @@ _READABLE = 80  # characters of a run's id in the name of its folder
 class Plan(TypedDict):
     """What a run is to build.
 
-    ``run``: the run's name. ``folder``: where its tables are. ``licences``: what each upstream states for the whole of its
-    collection, by source; ``None`` where it states none. ``date``: the day in the snapshot's name; the snapshot is
+    ``run``: the run's name. ``folder``: where its tables are. ``licences``: what each upstream states for the whole of
+    its collection, by source; ``None`` where it states none. ``date``: the day in the snapshot's name; the snapshot is
     compared with the newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
     fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user

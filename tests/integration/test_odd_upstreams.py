@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import random
 import tarfile
 import threading
 import tracemalloc
@@ -29,6 +30,7 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import github
 from cxr_snapshot.sources.covid import CovidCollection
 from cxr_snapshot.sources.github import git_blob_sha1
+from cxr_snapshot.sources.kaggle import CHUNK
 from cxr_snapshot.sources.pneumonia import PneumoniaCollection
 
 MB = 1024**2
@@ -88,7 +90,7 @@ def serve() -> Iterator[Upstream]:
             fitting = [part for part in upstream.answers if part in self.path]
             (upstream.answers[max(fitting, key=len)] if fitting else answer(404))(self)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
@@ -157,7 +159,7 @@ def test_more_bytes_than_there_can_be_are_not_taken(
     upstream.answers[place] = answer(200, body, **packed)
     tracemalloc.start()
     try:
-        with pytest.raises(UpstreamCorruptError, match="more than [0-9,]+ bytes came"):
+        with pytest.raises(UpstreamCorruptError, match=r"more than [0-9,]+ bytes came"):
             take(upstream, tmp_path, TABLE)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -168,7 +170,7 @@ def test_more_bytes_than_there_can_be_are_not_taken(
 @pytest.mark.parametrize("place", ["/images/a.jpg", "/git/trees/", "/commits/"])
 def test_an_answer_without_end_is_given_up(upstream: Upstream, tmp_path: Path, place: str) -> None:
     upstream.answers[place] = endless
-    with pytest.raises(UpstreamCorruptError, match="more than [0-9,]+ bytes came"):
+    with pytest.raises(UpstreamCorruptError, match=r"more than [0-9,]+ bytes came"):
         take(upstream, tmp_path, TABLE)
 
 
@@ -238,9 +240,7 @@ def test_a_refusal_of_any_length_is_read_to_its_beginning_only(upstream: Upstrea
         take(upstream, tmp_path)
 
 
-def test_a_password_of_netrc_goes_nowhere(
-    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_password_of_netrc_goes_nowhere(upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login ann password SECRET\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -327,9 +327,9 @@ def test_a_giant_description_is_not_taken(upstream: Upstream, tmp_path: Path) ->
 
 
 def test_a_range_that_is_not_there_starts_the_download_anew(upstream: Upstream, tmp_path: Path) -> None:
-    file = io.BytesIO()
+    file, body = io.BytesIO(), random.Random(1).randbytes(3 * CHUNK)
     with zipfile.ZipFile(file, "w") as packed:
-        packed.writestr("chest_xray/train/NORMAL/a.jpeg", b"a" * 1000)
+        packed.writestr("chest_xray/train/NORMAL/a.jpeg", body)
     whole = file.getvalue()
     etag, cut = f'"{hashlib.md5(whole).hexdigest()}"', len(whole) // 2
 
@@ -351,6 +351,6 @@ def test_a_range_that_is_not_there_starts_the_download_anew(upstream: Upstream, 
     upstream.answers["/storage"] = storage
     source = PneumoniaCollection(upstream.settings(tmp_path, http_attempts=4), sleep=lambda _: None)
     (found,) = source.files(source.resolve(), ()).files
-    assert found.body == b"a" * 1000
+    assert found.body == body
     ranges = [headers.get("Range") for path, headers in upstream.seen if "/storage" in path]
-    assert ranges == [None, f"bytes={cut}-", None]
+    assert ranges == [None, f"bytes={CHUNK}-", None]

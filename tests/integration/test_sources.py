@@ -253,7 +253,11 @@ def test_many_unknown_files_come_in_one_archive(tmp_path: Path) -> None:
         files = list(source.files(source.resolve(), known).files)
         assert {path for path, body in bodies(files).items() if body is not None} == set(list(images)[: FEW + 1])
         assert len(files) == 101
-        assert [request.path.split("/")[1] for request in sim.requests] == ["github-api", "github-api", "github-codeload"]
+        assert [request.path.split("/")[1] for request in sim.requests] == [
+            "github-api",
+            "github-api",
+            "github-codeload",
+        ]
 
 
 def test_few_bodies_are_fetched_ahead(tmp_path: Path) -> None:

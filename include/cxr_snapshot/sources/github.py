@@ -131,9 +131,9 @@ class GithubRepository:
     def files(self, revision: Revision, known: Container[str]) -> Listing:
         """List the wanted files as of ``revision``.
 
-        Up to ``FEW`` unknown files beside known ones are fetched singly, and all come in order of path. More, and what is left when
-        single files are refused by a rate limit, come from one archive, in its order, after those that are known.
-        Before them come those whose path or size is not usable, without a body.
+        Up to ``FEW`` unknown files beside known ones are fetched singly, and all come in order of path. More, and what
+        is left when single files are refused by a rate limit, come from one archive, in its order, after those that
+        are known. Before them come those whose path or size is not usable, without a body.
 
         Raises:
             SourceError: the tree is cut off, or bytes cannot be had or do not match git's hash.

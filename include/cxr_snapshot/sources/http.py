@@ -175,7 +175,7 @@ class _Session(requests.Session):
         """Call the session's hooks also for requests that were prepared without it, as Kaggle's SDK does."""
         for hook in self.hooks["response"]:
             if hook not in request.hooks["response"]:
-                request.register_hook("response", hook)
+                request.register_hook("response", hook)  # type: ignore[no-untyped-call]
         return super().send(request, **kwargs)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:

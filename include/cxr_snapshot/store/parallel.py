@@ -34,7 +34,7 @@ def bounded_map(
                 del future
                 try:
                     pending.extend((item, pool.submit(work, item)) for item in itertools.islice(iterator, 1))
-                except Exception as error:  # of the iterator, which has ended by it
+                except Exception as error:  # noqa: BLE001 - of the iterator, which has ended by it
                     failure = error
             if failure:
                 raise failure
