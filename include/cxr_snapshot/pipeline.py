@@ -93,8 +93,9 @@ class Pipeline:
             run_id,
             created,
             date,
-            found,
+            {name: revision.id for name, revision in found.items()},
             self.settings.selection(),
+            licences={name: revision.license for name, revision in found.items()},
             accept_shrink=accept_shrink,
             triggered_by=triggered_by,
         )

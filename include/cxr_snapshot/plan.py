@@ -9,7 +9,6 @@ from typing import Any, TypedDict
 
 from cxr_snapshot import __version__
 from cxr_snapshot.errors import SettingsError
-from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.store.encoding import json_sha256
 
 RUNS = "_work/runs/"
@@ -44,21 +43,21 @@ def make_plan(
     run_id: str,
     created: str,
     date: str,
-    found: Mapping[str, Revision],
+    revisions: Mapping[str, str],
     settings: Mapping[str, Any],
     *,
+    licences: Mapping[str, str | None],
     accept_shrink: bool,
     triggered_by: str | None = None,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
-    revisions = {name: revision.id for name, revision in found.items()}
     return Plan(
         run=run_id,
         folder=run_folder(run_id),
         date=date,
         created=created,
-        revisions=revisions,
-        licences={name: revision.license for name, revision in found.items()},
+        revisions=dict(revisions),
+        licences=dict(licences),
         settings=dict(settings),
         fingerprint=fingerprint(revisions, settings),
         accept_shrink=accept_shrink,

@@ -29,7 +29,6 @@ LASTING = [
     ("cut", "/git/trees/", "covid"),
     ("corrupt", "/github-raw/", "covid"),
     ("cut", "/github-raw/", "covid"),
-    ("429", "/github-raw/", "covid"),
     ("slow", "/github-raw/", "covid"),
     ("500", "/GetDataset", "pneumonia"),
     ("401", "/GetDataset", "pneumonia"),

@@ -13,7 +13,6 @@ from cxr_snapshot.audit.overrides import by_setting, markdown, sentence, settle,
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.plan import Plan, make_plan, run_folder
-from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.store.objects import Store
 from support.ledgers import small_ledger
 
@@ -30,8 +29,8 @@ FINDING = (
 
 
 def plan(**more: Any) -> Plan:
-    revisions = {name: Revision(name, pin) for name, pin in (("covid", "1" * 40), ("pneumonia", "2"))}
-    return make_plan("nightly", WHEN, "2026-11-23", revisions, {}, **{"accept_shrink": False} | more)
+    revisions = {"covid": "1" * 40, "pneumonia": "2"}
+    return make_plan("nightly", WHEN, "2026-11-23", revisions, {}, **{"accept_shrink": False, "licences": {}} | more)
 
 
 def audited(store: Store, checks: list[Check], run: Plan) -> None:

@@ -7,12 +7,11 @@ import pytest
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.plan import make_plan
-from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.store.objects import Store
 from support.ledgers import small_ledger
 
-REVISIONS = {name: Revision(name, pin) for name, pin in (("covid", "1" * 40), ("pneumonia", "2"))}
-PLAN = make_plan("one", "2026-11-23", "2026-11-23", REVISIONS, {}, accept_shrink=False)
+REVISIONS = {"covid": "1" * 40, "pneumonia": "2"}
+PLAN = make_plan("one", "2026-11-23", "2026-11-23", REVISIONS, {}, licences={}, accept_shrink=False)
 
 
 @pytest.mark.parametrize("missing", ["age", "sex", "url", "license", "view"])
