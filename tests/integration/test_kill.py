@@ -24,7 +24,7 @@ from support.waiting import PATIENCE
 # Where each try dies: in which stage, and before which of that stage's requests for names that hold the given text. One
 # try goes on where the other left off, so that each stage also meets what a killed one left behind.
 DEATHS = [
-    *(("poll", 1, ""), ("ingest", 1, ""), ("ingest", 3, ""), ("ingest", 30, "blobs"), ("ingest", 30, "blobs")),
+    *(("poll", 1, ""), ("ingest", 1, ""), ("ingest", 3, ""), ("ingest", 12, "blobs"), ("ingest", 12, "blobs")),
     *(("ingest", 1, "known.parquet"), ("ingest", 1, "covid/"), ("ingest", 5, "blobs"), ("ingest", 1, "pneumonia/")),
     *(("inspect", 2, ""), ("inspect", 30, "blobs"), ("inspect", 1, "7.parquet"), ("filter", 1, ""), ("filter", 9, "")),
     *(("filter", 1, "filtered"), ("balance", 1, ""), ("balance", 1, "balanced"), ("audit", 3, "")),
