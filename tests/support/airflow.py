@@ -75,13 +75,13 @@ class RealAirflow:
     def call(self, method: str, path: str, **body: Any) -> Any:
         """Call Airflow's REST API; ``body`` is sent as JSON.
 
-        Its server answers 500, and has changed nothing, where the scheduler holds SQLite's lock for too long.
+        Its server answers 500 or 503, and has changed nothing, where the scheduler holds SQLite's lock for too long.
         """
-        for _ in range(3):
+        for _ in range(30):
             try:
                 return self._call(method, path, body)
             except urllib.error.HTTPError as error:
-                if error.code != HTTPStatus.INTERNAL_SERVER_ERROR:
+                if error.code not in (HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE):
                     raise
                 time.sleep(2)
         return self._call(method, path, body)
