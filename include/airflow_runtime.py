@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
+from cxr_snapshot.errors import RateLimitedError
 from cxr_snapshot.progress import duration
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ GITHUB_CONNECTION = "cxr_github"
 KAGGLE_CONNECTION = "cxr_kaggle"
 SETTINGS_VARIABLE = "cxr_snapshot"
 
-LONGEST_PAUSE = 6 * 3600.0  # seconds between two tries; no rate limit of the upstreams lasts longer than one hour
+LONGEST_PAUSE = 6 * 3600.0  # seconds between two tries; those of GitHub end within the hour
 
 
 @contextmanager
@@ -68,11 +69,10 @@ class WaitAsAsked(RetryPolicy):
         context: Context | None = None,  # noqa: ARG002
     ) -> RetryDecision:
         """Decide on a task that failed; see Airflow's ``RetryPolicy``."""
-        seconds = getattr(exception, "seconds", None)
-        if seconds is None:
+        if not isinstance(exception, RateLimitedError) or exception.seconds is None:
             return RetryDecision.default()
-        pause = timedelta(seconds=min(seconds, LONGEST_PAUSE) + 1)
-        return RetryDecision.retry(pause, f"The rate limit asks for a pause of {duration(seconds)}.")
+        pause = timedelta(seconds=min(exception.seconds, LONGEST_PAUSE) + 1)
+        return RetryDecision.retry(pause, f"The rate limit asks for a pause of {duration(exception.seconds)}.")
 
 
 def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:

@@ -10,6 +10,7 @@ import subprocess
 import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -242,16 +243,26 @@ def test_the_token_goes_to_the_api_only_and_into_no_text(world: World, caplog: p
     assert "SECRET-TOKEN" not in caplog.text + str(caught.value)
 
 
-def test_many_unknown_files_come_in_one_archive(tmp_path: Path) -> None:
-    images = {f"images/{number:03}.jpg": b"%d" % number for number in range(100)}
-    write_commits(tmp_path / "covid.git", (images | {"metadata.csv": b"x"},))
-    (tmp_path / "kaggle").mkdir()
-    with start(tmp_path) as sim:
+HUNDRED = [f"images/{number:03}.jpg" for number in range(100)]
+
+
+@contextmanager
+def all_but(folder: Path, count: int) -> Iterator[tuple[UpstreamSimulator, CovidCollection, set[str]]]:
+    """Give an upstream of a hundred images and a table, and the hashes of all files but the first ``count`` images."""
+    images = {path: b"%d" % number for number, path in enumerate(HUNDRED)}
+    write_commits(folder / "covid.git", (images | {"metadata.csv": b"x"},))
+    (folder / "kaggle").mkdir()
+    with start(folder) as sim:
         source = CovidCollection(Settings(bucket="abc", **sim.settings()))
-        known = {file.upstream_hash for file in everything(source) if file.path not in list(images)[: FEW + 1]}
+        known = {file.upstream_hash for file in everything(source) if file.path not in HUNDRED[:count]}
         sim.requests.clear()
+        yield sim, source, known
+
+
+def test_many_unknown_files_come_in_one_archive(tmp_path: Path) -> None:
+    with all_but(tmp_path, FEW + 1) as (sim, source, known):
         files = list(source.files(source.resolve(), known).files)
-        assert {path for path, body in bodies(files).items() if body is not None} == set(list(images)[: FEW + 1])
+        assert {path for path, body in bodies(files).items() if body is not None} == set(HUNDRED[: FEW + 1])
         assert len(files) == 101
         assert [request.path.split("/")[1] for request in sim.requests] == [
             "github-api",
@@ -261,13 +272,7 @@ def test_many_unknown_files_come_in_one_archive(tmp_path: Path) -> None:
 
 
 def test_few_bodies_are_fetched_ahead(tmp_path: Path) -> None:
-    images = {f"images/{number:03}.jpg": b"%d" % number for number in range(100)}
-    write_commits(tmp_path / "covid.git", (images | {"metadata.csv": b"x"},))
-    (tmp_path / "kaggle").mkdir()
-    with start(tmp_path) as sim:
-        source = CovidCollection(Settings(bucket="abc", **sim.settings()))
-        known = {file.upstream_hash for file in everything(source) if file.path not in list(images)[:FEW]}
-        sim.requests.clear()
+    with all_but(tmp_path, FEW) as (sim, source, known):
         files = source.files(source.resolve(), known).files
         assert next(files).path == "images/000.jpg"
         files.close()  # type: ignore[attr-defined]

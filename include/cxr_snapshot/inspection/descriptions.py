@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,6 @@ from cxr_snapshot.store.blobs import get_blob
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
-
-log = logging.getLogger(__name__)
 
 _NAME = f"_work/lookalikes/{RECIPE}/descriptions.parquet"
 _SCHEMA = pa.schema([("pixel_sha256", pa.string()), *((name, pa.binary()) for name in Features._fields)])
@@ -34,9 +32,12 @@ class Descriptions:
 
     def __init__(self, store: Store, blobs: Mapping[str, str]) -> None:
         self._store, self._blobs = store, blobs
-        table = find_sealed_table(store, _NAME)
-        self._kept = {} if table is None else _features(table)
         self._changed = False
+
+    @cached_property
+    def _kept(self) -> dict[str, Features]:
+        table = find_sealed_table(self._store, _NAME)
+        return {} if table is None else _features(table)
 
     def of(self, pictures: Collection[str], *, keep: bool) -> dict[str, Features]:
         """Return descriptions of pictures by ``pixel_sha256``.
@@ -52,7 +53,7 @@ class Descriptions:
         missing = [each for each in pictures if each not in self._kept]
         new = dict(self._describe(missing))
         if keep and new:
-            self._kept |= new
+            self._kept.update(new)
             self._changed = True
         return {each: new.get(each) or self._kept[each] for each in pictures}
 
@@ -61,9 +62,8 @@ class Descriptions:
 
         If two runs do so at once, the last one's table stays; the other's is made again when it is needed.
         """
-        kept = {each: features for each, features in sorted(self._kept.items()) if each in wanted}
         if self._changed:
-            rows = [(each, *features) for each, features in kept.items()]
+            rows = [(each, *features) for each, features in sorted(self._kept.items()) if each in wanted]
             put_sealed_table(self._store, _NAME, pd.DataFrame(rows, columns=_SCHEMA.names), _SCHEMA)
             self._changed = False
 

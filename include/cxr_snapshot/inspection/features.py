@@ -1,11 +1,11 @@
 """Describes a picture so that its copies can be found: also those that were cropped, lettered or saved again.
 
-A description is made once for each image, from its upright gray pixels, and holds two things: the picture in 64 x 64
+A description is made from an image's upright gray pixels and holds two things: the picture in 64 x 64
 pixels, and up to ``KEYPOINTS`` small places in it that another copy shows too (ORB: corners of bones, vessels, tubes
 and letters, each with 256 comparisons of the pixels around it). ``cxr_snapshot.selection.copies`` compares them.
 
 On one machine and with one version of OpenCV the same pixels give the same bytes. Other processors round a few sums
-differently, which moves single places or bits, and no verdict: see docs/decisions/0007-lookalikes.md.
+differently, which moved single places or bits, and no verdict that was tried: see docs/decisions/0007-lookalikes.md.
 """
 
 from __future__ import annotations

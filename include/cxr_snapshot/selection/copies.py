@@ -1,10 +1,10 @@
 """Decides which pictures are copies of one another: proposes pairs cheaply, then looks at the pixels of each.
 
 A pair is *proposed* when the 256-bit perceptual hashes differ in at most 64 bits, or when enough small places of the
-two look alike, which survives a crop. What *decides* is a second look: either hashes so close that nothing but copies
-was ever seen there, or places that lie in the same geometry in both pictures while the fine detail of what they share
-agrees nearly everywhere. Each must show more than half of the other, so that two chests in one figure are not linked
-through it. Nothing here knows of classes or patients. What was measured: docs/decisions/0007-lookalikes.md.
+two look alike, which survives a crop. What *decides* is a second look: either hashes so close that all such pairs of
+real images were copies, or places that lie in the same geometry in both pictures while the fine detail of what they
+share agrees nearly everywhere. Each must show more than half of the other, so that two chests in one figure are not
+linked through it. Nothing here knows of classes or patients. What was measured: docs/decisions/0007-lookalikes.md.
 """
 
 from __future__ import annotations

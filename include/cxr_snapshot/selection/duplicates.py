@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import PurePosixPath
-from types import MappingProxyType
 from typing import NamedTuple
 
 import pandas as pd
@@ -50,11 +49,11 @@ def clusters_of(
     """
     shown = ledger[ledger["pixel_sha256"].notna()]
     links = {"copy": shown["pixel_sha256"].map(numbers)}
-    stems = shown["path"].map(lambda path: PurePosixPath(path).stem)
     for origin in sorted({origin for origins in republished.values() for origin in origins}):
         among = [origin, *(source for source, origins in republished.items() if origin in origins)]
-        originals = stems[shown["source"].eq(origin)]
-        links[origin] = stems.where(shown["source"].isin(among) & stems.isin(originals))
+        rows = shown[shown["source"].isin(among)]
+        stems = rows["path"].map(lambda path: PurePosixPath(path).stem)
+        links[origin] = stems.where(stems.isin(stems[rows["source"].eq(origin)])).reindex(shown.index)
     return connected_rows(pd.DataFrame(links))
 
 
@@ -62,7 +61,7 @@ def resolve_duplicates(
     ledger: pd.DataFrame,
     numbers: Mapping[str, int],
     pictures: Mapping[str, Picture],
-    republished: Mapping[str, Collection[str]] = MappingProxyType({}),
+    republished: Mapping[str, Collection[str]],
 ) -> pd.DataFrame:
     """Let each picture be in at most once, and not at all where upstream contradicts itself about it.
 

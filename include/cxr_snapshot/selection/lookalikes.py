@@ -77,7 +77,7 @@ def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) 
     """
     pictures = _pictures(ledger[ledger["pixel_sha256"].isin(several := _several(numbers))], ())
     descriptions = Descriptions(store, _blobs(pictures))
-    found = descriptions.of(several, keep=True)
+    found = descriptions.of(several, keep=False)
     return {name: Picture(pictures["phash"][name], found[name]) for name in several}
 
 

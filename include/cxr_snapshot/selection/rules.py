@@ -66,7 +66,7 @@ RULES = (
         "The path holds a control character, a backslash, bytes that are no UTF-8, or more than 1,024 bytes.",
         warn=True,
     ),
-    Rule("too_large", "The file has more than 64 MB; no radiograph of the collections has 10.", warn=True),
+    Rule("too_large", "The file has more than 64 MB, about twice what a full-size radiograph needs.", warn=True),
     Rule("blank_row", "An empty line in metadata.csv.", origin=_HISTORY),
     Rule(
         "ragged_row",

@@ -27,6 +27,7 @@ from cxr_snapshot.errors import RateLimitedError, UpstreamCorruptError, Upstream
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
 from cxr_snapshot.sources.http import (
+    CHUNK,
     BadAnswerError,
     Meter,
     Retrier,
@@ -42,7 +43,6 @@ FEW = 20  # unknown files that are fetched singly; more come faster, and with on
 MAX_LISTING = 64 * 1024**2  # bytes; GitHub cuts a tree off at 7 MB or 100,000 entries
 MAX_ARCHIVE = 20 * 1024**3  # bytes, unpacked
 MAX_HEADERS = 1024**2  # bytes between two files of the archive
-_CHUNK = 64 * 1024  # bytes
 _MAX_SHA = 1000  # bytes of the answer that holds a commit's name
 
 THREADS = 8
@@ -329,7 +329,7 @@ class _Unpacked:
         """Return so many bytes, fewer at the end."""
         parts, left = [], size
         while left:
-            packed = self._gzip.unconsumed_tail or self._packed.read(_CHUNK)
+            packed = self._gzip.unconsumed_tail or self._packed.read(CHUNK)
             part = self._gzip.decompress(packed, left)
             if not packed and not part:
                 if not self._gzip.eof:

@@ -7,6 +7,7 @@ download links carry credentials), never a header, and never the text of a libra
 from __future__ import annotations
 
 import logging
+import math
 import ssl
 import threading
 import time
@@ -46,7 +47,7 @@ UNNAMED_PAUSE = 60.0  # seconds
 
 MIN_SPEED = 1000  # bytes a second, on average over an answer that takes longer than a minute
 _START = 60.0  # seconds in which an answer may be slower
-_CHUNK = 64 * 1024  # bytes
+CHUNK = 64 * 1024  # bytes
 _MESSAGE = 4096  # bytes of a refusal that are read
 
 _UNAVAILABLE_REMEDY = "Try again later; if it lasts, check the network, the proxy and the upstream's status page."
@@ -93,8 +94,8 @@ class StatusError(requests.HTTPError):
         self.message = message
 
 
-def check_status(response: requests.Response) -> None:
-    """Raise ``StatusError`` for an answer that is a refusal; no more than its beginning is read."""
+def check_status(response: requests.Response, **_: object) -> None:
+    """Raise ``StatusError`` for a refusal, of which only the beginning is read. Serves as a session's hook too."""
     if response.status_code >= 400:
         raise StatusError(response, next(response.iter_content(_MESSAGE), b"").decode(errors="replace"))
 
@@ -103,11 +104,11 @@ class Meter:
     """Counts the bytes of one answer, and gives it up where there are too many or they come too slowly.
 
     Args:
-        limit: bytes at most.
+        limit: bytes at most; without one, only the speed counts.
         clock: seconds, from any start.
     """
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: float = math.inf, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit, self._clock = limit, clock
         self._bytes, self._started = 0, clock()
 
@@ -133,7 +134,7 @@ def read_body(response: requests.Response, limit: int) -> bytes:
         BadAnswerError: it has more than ``limit`` bytes, or comes too slowly.
     """
     meter, parts = Meter(limit), []
-    for part in response.iter_content(_CHUNK):
+    for part in response.iter_content(CHUNK):
         meter.add(len(part))
         parts.append(part)
     return b"".join(parts)

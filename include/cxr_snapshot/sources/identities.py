@@ -11,7 +11,7 @@ import hashlib
 import re
 import unicodedata
 
-MAX_FILE = 64 * 1024**2  # bytes; the largest image of the real collections has 9 million
+MAX_FILE = 64 * 1024**2  # bytes; a full-size digital radiograph has about 15 million pixels, of 2 bytes at most
 MAX_PATH = 1024  # bytes of a path; what is longer is no name that anybody gave
 _SHOWN = 200  # characters of one that is longer
 

@@ -125,10 +125,6 @@ class Target:
         self.sidecar.unlink(missing_ok=True)
 
 
-def _refuse(response: requests.Response, **_: object) -> None:
-    check_status(response)
-
-
 class KaggleDataset:
     """All files of one dataset's zip; a collection is a subclass.
 
@@ -275,7 +271,7 @@ class KaggleDataset:
     def _write(self, url: str, response: requests.Response, out: IO[bytes], size: int | None) -> None:
         total = f"{size / 1e6:.0f} MB" if size else "an unknown total"
         _log.info("%s: downloading from %.0f of %s on", self._dataset, out.tell() / 1e6, total)
-        logged, meter = time.monotonic(), Meter(zips.MAX_TOTAL)
+        logged, meter = time.monotonic(), Meter()
         for chunk in response.iter_content(CHUNK):
             out.write(chunk)
             meter.add(len(chunk))
@@ -290,7 +286,9 @@ class KaggleDataset:
             raise UpstreamCorruptError(self.name, url, problem, "Check what the dataset has become.")
 
     @contextmanager
-    def _api(self, headers: Mapping[str, str] | None = None, check: Callable[..., None] = _refuse) -> Iterator[Any]:
+    def _api(
+        self, headers: Mapping[str, str] | None = None, check: Callable[..., None] = check_status
+    ) -> Iterator[Any]:
         """Yield the SDK's client for datasets, on a session of our own.
 
         The SDK's session would have no timeout and would look for credentials in the user's home; and the SDK has no
@@ -371,7 +369,7 @@ def check_download(part: Path, about: Download) -> Download:
 
 
 def described_dataset(body: bytes) -> tuple[int, str | None]:
-    """Return the newest version and the licence from Kaggle's description of a dataset; nothing else in it is read.
+    """Return the newest version and the licence from Kaggle's description of a dataset; nothing else in it is used.
 
     Raises:
         BadAnswerError: they are not there.
