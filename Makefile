@@ -56,7 +56,7 @@ download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snap
 	@$(PY) -m local_stack download
 
 test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
-	@$(PYTEST) -m "not long" --ignore tests/consumers --ignore tests/browser $(ARGS)
+	@$(PYTEST) -m "not long" --hypothesis-profile few --ignore tests/consumers --ignore tests/browser $(ARGS)
 
 test-all: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run every test there is, with consumers' tools, a browser, test-distributed and fuzz
 	@command -v chromium >/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) chromium fonts-dejavu-core; }

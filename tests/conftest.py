@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
-# A busy machine may be slow at everything.
-hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("patient")
+# A busy machine may be slow at everything. `make test` draws few examples, all else as many as hypothesis advises.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("few", PATIENT, max_examples=15)
+hypothesis.settings.register_profile("many", PATIENT)
+hypothesis.settings.load_profile("many")
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,8 @@ def audit_apart(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, 
     assert [process.wait(PATIENCE) for process in processes] == [0] * count
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
 def test_every_worker_finds_the_same_to_the_byte(
     whole: ServedUpstream, store: Store, tmp_path: Path, workers: int
 ) -> None:

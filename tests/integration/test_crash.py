@@ -89,7 +89,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
     raise AssertionError("the numbers ended before the publisher did")
 
 
-@pytest.mark.parametrize("every", [24, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [48, pytest.param(1, marks=pytest.mark.long)])
 def test_killed_after_its_requests(sample: ServedUpstream, store: Store, tmp_path: Path, every: int) -> None:
     """The publisher is killed after each request whose number ``every`` divides."""
     pipeline = sample.pipeline(store, tmp_path)

@@ -271,23 +271,6 @@ def is_runs_own(stage: str, name: str) -> bool:
     return "/first-" not in name and any(text in name for text in reads[stage])
 
 
-def test_tables_between_stages(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.WARNING, "cxr_snapshot")
-    chosen: dict[str, tuple[str, str]] = {}
-
-    def wanted(stage: str, name: str) -> bool:  # one of each kind
-        return is_runs_own(stage, name) and chosen.setdefault(kind_of(name), (stage, name)) == (stage, name)
-
-    found = between_stages(world, caplog, wanted, {"flipped": flip})
-    show(found)
-    assert {kind for _, kind, _, _ in found} >= {
-        "runs/*/filtered.parquet",
-        "runs/*/balanced.parquet",
-        "runs/*/audit.json",
-        "inspections",
-    }
-
-
 @pytest.mark.long
 def test_every_object_in_turn(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_snapshot.errors import GuardError, SourceError
+from cxr_snapshot.errors import SourceError
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
@@ -64,17 +64,3 @@ def test_lasting_fault_publishes_nothing_and_the_next_night_catches_up(
     second = run_stages(sample.pipeline(store, tmp_path), "third").snapshot
     assert second is not None
     assert second["previous"] == first["version"]
-
-
-def test_shrunken_class_stops_the_run_until_it_is_accepted(
-    last_state: Store, sample: ServedUpstream, store: Store, tmp_path: Path
-) -> None:
-    copy_objects(last_state, store)
-    first, _ = read_latest(store)
-    assert first is not None
-    with pytest.raises(GuardError, match=r"shrink_COVID: COVID has \d+ .* % lost.*accept_shrink"):
-        run_stages(sample.pipeline(store, tmp_path), "second")
-    assert read_latest(store)[0] == first
-    accepted = run_stages(sample.pipeline(store, tmp_path), "third", accept_shrink=True).snapshot
-    assert accepted is not None
-    assert accepted["candidates"]["COVID"] < first["candidates"]["COVID"]

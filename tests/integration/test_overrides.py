@@ -161,6 +161,7 @@ def test_a_class_that_lost_everything_is_published_by_nobody(
     assert read_latest(store)[0] == shrunken
 
 
+@pytest.mark.long
 def test_a_loss_spread_over_nights_is_refused_in_the_end(
     sample: ServedUpstream, store: Store, tmp_path: Path, shrunken: dict[str, Any]
 ) -> None:

@@ -32,7 +32,7 @@ QUIET = {3, 7}  # change no image, no class and no published column
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param((2, 8), id="two-steps"), pytest.param(range(1, 9), id="all", marks=pytest.mark.long)],
+    params=[pytest.param((8,), id="last-step"), pytest.param(range(1, 9), id="all", marks=pytest.mark.long)],
 )
 def nights(
     request: pytest.FixtureRequest, s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory

@@ -43,7 +43,7 @@ def night(sample: ServedUpstream, store: Store, folder: Path, number: int, **opt
     ("name", "damage"),
     [
         long("manifest.parquet", "truncated"),
-        ("manifest.parquet", "flipped"),
+        long("manifest.parquet", "flipped"),
         long("excluded.csv", "deleted"),
         long("snapshot.json", "truncated"),
         long("SHA256SUMS", "flipped"),
@@ -83,8 +83,8 @@ def test_on_the_same_day_the_advice_makes_the_same_snapshot_whole(
 @pytest.mark.parametrize(
     ("kind", "going_on"),
     [
-        ("images/", "the same run"),
         ("data/", "the next night"),
+        long("images/", "the same run"),
         long("images/", "the next night"),
         long("data/", "the same run"),
         long("README.md", "the same run"),
@@ -164,6 +164,7 @@ def test_a_lost_pointer_is_mended_and_no_guard_is_passed_by(
     assert store.list("") == before
 
 
+@pytest.mark.long
 def test_a_stray_object_in_the_folder_of_tomorrow(
     first: None, sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:

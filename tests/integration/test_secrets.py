@@ -48,7 +48,7 @@ def assert_no_secrets(text: str, where: str) -> None:
         assert encoded not in text, f"{name}, encoded, in {where}"
 
 
-@pytest.mark.parametrize("kaggle", ["kaggle_key", "kaggle_token"])
+@pytest.mark.parametrize("kaggle", ["kaggle_key", pytest.param("kaggle_token", marks=pytest.mark.long)])
 def test_nowhere_in_what_a_run_leaves(
     sample: ServedUpstream, guarded: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, kaggle: str
 ) -> None:

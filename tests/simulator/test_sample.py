@@ -105,6 +105,7 @@ def perceptual_hash(pixels):
     return low > np.median(low)
 
 
+@pytest.mark.long
 def test_same_seed_gives_the_same_commits_and_zip(folder, tmp_path):
     sample.write_sample(tmp_path / "again")
 

@@ -51,7 +51,7 @@ def test_the_clean_twin_raises_no_alarm() -> None:
     ("fault", "wanted"),
     [
         ("border", {"border of originals", "border of pictures", "no_lungs of originals", "no_lungs of pictures"}),
-        ("size", {"file_facts of originals", "size", "aspect"}),
+        pytest.param("size", {"file_facts of originals", "size", "aspect"}, marks=pytest.mark.long),
     ],
 )
 def test_a_fault_of_the_pictures(fault: str, wanted: set[str]) -> None:

@@ -137,7 +137,7 @@ class BreaksOff(Store):
 
 
 @pytest.mark.parametrize(
-    "number", [0, 2, 5, *(pytest.param(other, marks=pytest.mark.long) for other in (1, 3, 4, 6, 7))]
+    "number", [2, *(pytest.param(other, marks=pytest.mark.long) for other in (0, 1, 3, 4, 5, 6, 7))]
 )
 def test_a_broken_off_pruning_leaves_no_half_snapshot(three_nights: Store, number: int) -> None:
     nights = copied_bucket(three_nights)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import pandas as pd
 import pytest
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cxr_snapshot.selection.balance import balance, class_counts
@@ -117,7 +116,6 @@ def test_an_odd_share_leaves_one_subtype_ahead_by_one() -> None:
     assert sorted(causes(9, 12, 12, subtypes="balanced").values()) == [4, 5]
 
 
-@hypothesis_settings(max_examples=40)
 @given(st.sets(IMAGES, max_size=30), st.none() | st.integers(1, 8), st.randoms(use_true_random=False))
 def test_equal_complete_and_without_regard_to_order(images: set[Image], limit: int | None, rng: random.Random) -> None:
     rows = ledger(sorted(images))
@@ -143,7 +141,6 @@ def parts(images: Iterable[Image]) -> dict[str, set[str]]:
     return found
 
 
-@hypothesis_settings(max_examples=40)
 @given(
     st.booleans(),
     st.sets(IMAGES, max_size=40),
@@ -166,7 +163,6 @@ def test_a_change_upstream_replaces_no_more_than_balance_requires(
             assert len(survivors - share) <= max(0, len(unit - known) - (len(share) - len(survivors)))
 
 
-@hypothesis_settings(max_examples=40)
 @given(st.booleans(), st.sets(IMAGES, max_size=40), st.sets(IMAGES, max_size=8))
 def test_additions_replace_at_most_as_many_as_they_bring(balanced: bool, before: set[Image], added: set[Image]) -> None:
     options = {"subtypes": "balanced"} if balanced else {}

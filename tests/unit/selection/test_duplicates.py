@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import DisjointSet
 
@@ -263,7 +263,6 @@ def ledgers(draw: st.DrawFn) -> pd.DataFrame:
     return ledger(*rows)
 
 
-@settings(max_examples=40)
 @given(ledgers(), st.randoms(use_true_random=False))
 def test_properties(before: pd.DataFrame, rng: random.Random) -> None:
     after = resolve(before)

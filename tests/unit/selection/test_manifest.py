@@ -6,7 +6,7 @@ import re
 import string
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_snapshot.errors import GuardError
@@ -54,7 +54,6 @@ PATHS = TEXTS | st.builds(lambda text, times: text * times, TEXTS, st.integers(1
 STATIONS = st.builds("images/{}-{}.jpg".format, st.sampled_from(SPLIT_WORDS), st.integers(0, 9))
 
 
-@settings(max_examples=25)
 @given(st.lists(PATHS | STATIONS, min_size=1, max_size=4, unique=True))
 def test_nothing_of_the_upstream_path_is_in_a_name(paths: list[str]) -> None:
     assert names(*paths) == names(*(f"images/{number}" for number in range(len(paths))))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_snapshot.selection.hints import MAX_NAMED, similar_files, similar_rows
@@ -325,7 +325,6 @@ CHOICES = {
 }
 
 
-@settings(max_examples=30)
 @given(st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=8), st.fixed_dictionaries(CHOICES))
 def test_no_record_is_lost_and_each_exclusion_is_explained(cells: list[dict[str, Any]], chosen: dict[str, str]) -> None:
     rows = [COVID | facts | ({"path": "images/a.jpg"} if facts["in_upstream"] else {"sha256": None}) for facts in cells]

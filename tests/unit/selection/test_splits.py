@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_snapshot.selection.splits import TARGET, assign_splits, moved_between_splits, split_report
@@ -161,7 +161,6 @@ def records(draw: st.DrawFn, patients: int = 6, pictures: int = 8) -> dict[str, 
     return record(name, None if patient is None else f"covid:{patient}", cluster, rule=out)
 
 
-@settings(max_examples=50)
 @given(st.lists(records(), min_size=1, max_size=15), st.randoms(use_true_random=False))
 def test_nothing_leaks_and_order_does_not_matter(rows: list[dict[str, Any]], rng: random.Random) -> None:
     numbered = [row | {"metadata_line": number} for number, row in enumerate(rows)]
@@ -177,7 +176,6 @@ def test_nothing_leaks_and_order_does_not_matter(rows: list[dict[str, Any]], rng
     pd.testing.assert_frame_equal(again, after)
 
 
-@settings(max_examples=50)
 @given(st.lists(records(), min_size=1, max_size=10), st.lists(st.tuples(st.integers(1, 9), st.booleans()), max_size=6))
 def test_new_images_of_old_and_new_patients_move_nobody(
     rows: list[dict[str, Any]], added: list[tuple[int, bool]]
@@ -192,7 +190,6 @@ def test_new_images_of_old_and_new_patients_move_nobody(
     pd.testing.assert_frame_equal(after.head(len(rows)), before)
 
 
-@settings(max_examples=50)
 @given(st.lists(records(), min_size=1, max_size=10), st.data())
 def test_a_new_patient_who_turns_out_to_be_an_old_one_moves_nobody(
     rows: list[dict[str, Any]], data: st.DataObject

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_snapshot.selection.rules import warnings_of
@@ -192,7 +192,6 @@ ROWS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=30)
 @given(st.lists(ROWS, max_size=8), st.sets(NAMES.filter(bool)))
 def test_every_file_and_every_row_is_there_once(rows: list[dict[str, Any]], names: set[str]) -> None:
     rows = [{"problem": given["problem"]} if given["problem"] else given for given in rows]  # as the reader gives them
@@ -204,7 +203,6 @@ def test_every_file_and_every_row_is_there_once(rows: list[dict[str, Any]], name
     assert (records["in_upstream"] | records["metadata_line"].notna()).all()
 
 
-@settings(max_examples=30)
 @given(st.lists(ROWS, max_size=6), st.randoms(use_true_random=False))
 def test_order_of_rows_decides_nothing_but_which_row_is_the_first(rows: list[dict[str, Any]], random: Any) -> None:
     files = inventory("images/a.jpg", "images/b.jpg")

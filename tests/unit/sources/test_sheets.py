@@ -6,7 +6,7 @@ import logging
 
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cxr_snapshot.errors import MetadataError
@@ -150,7 +150,6 @@ def test_shifted_row_of_the_right_length_is_left_out(row: str, sign: str) -> Non
     assert irregularities(table)["line"].tolist() == [3]
 
 
-@settings(max_examples=60)
 @given(st.integers(0, 15), st.integers(0, 15), st.sampled_from(["", "?", "a word"]))
 @example(13, 14, "")  # the licence is lost, and a note takes its place
 def test_no_shift_changes_what_an_image_is_said_to_be(take: int, put: int, filler: str) -> None:
