@@ -13,7 +13,7 @@ import hypothesis
 import pytest
 
 from cxr_snapshot.store.objects import Store
-from local_stack.stack import ministack
+from local_stack.stack import s3_server
 from support.airflow_environment import DATABASE, HOME, migrated_database  # before Airflow is imported
 from support.paths import ROOT
 from support.sharing import made_once
@@ -39,7 +39,7 @@ def s3_endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("s3")
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)} | keys
-    with ministack(ROOT, folder / "data", folder / "log", environ) as address:
+    with s3_server(ROOT, folder / "data", folder / "log", environ) as (address, _):
         yield address
 
 

@@ -11,11 +11,12 @@ import time
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cxr_snapshot.errors import SnapshotError
 from local_stack import airflow_home, environment, stack, summary
-from local_stack.processes import Child, StackError, fetch, free_port, unwind_on_signals
+from local_stack.airflow_ui import airflow_ui, wait_for_the_first
+from local_stack.processes import Child, StackError, free_port, unwind_on_signals
 
 if TYPE_CHECKING:
     from cxr_snapshot.store.objects import Store
@@ -80,24 +81,21 @@ def ui(upstream: str, port: int | None) -> int:
         raise StackError(f"Port {port} is in use. Choose another: make ui PORT={free_port()}")
     port = port or free_port(8080)
     url = f"http://127.0.0.1:{port}"
-    with stack.services(ROOT, upstream):
+    with stack.services(ROOT, upstream) as processes:
         os.environ.update(_airflow_variables(port=port))
-        log = stack.log_file(ROOT, "airflow")
-        print(f"Airflow is starting (log: {log.relative_to(ROOT)}) ...", flush=True)
-        command = [sys.executable, "-m", "airflow", "standalone"]
-        with Child("Airflow", command, env=os.environ, log=log, grace=30) as airflow:
-            airflow.wait_until(lambda: is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=300)
-            password = airflow_home.load_secrets(ROOT / ".local/secrets.json")["admin_password"]
-            print(f"\nAirflow:  {url}/dags/{DAG_ID}\nUser:     admin\nPassword: {password}")
+        logs = stack.log_file(ROOT, "airflow").parent
+        print(f"Airflow is starting (logs: {logs.relative_to(ROOT)}/airflow-*.log) ...", flush=True)
+        with airflow_ui(url, os.environ, logs) as parts:
+            keys = airflow_home.load_secrets(ROOT / ".local/secrets.json")
+            print(f"\nAirflow:  {url}/dags/{DAG_ID}\nUser:     admin\nPassword: {keys['admin_password']}")
             if local:
                 address = os.environ["AWS_ENDPOINT_URL_S3"]
-                keys = " ".join(f"{name}={value}" for name, value in environment.LOCAL_KEYS.items())
+                variables = " ".join(f"{name}={value}" for name, value in environment.local_keys(keys).items())
                 uri = _store().uri("")
-                print(f"\nWhile this runs, the store answers at {address}:\n    {keys} \\")
+                print(f"\nWhile this runs, the store answers at {address}:\n    {variables} \\")
                 print(f"    {summary.sync_command(uri, 'snapshots', address)} --exclude '*_work/*'")
             print("\nCtrl-C stops everything.", flush=True)
-            status = airflow.wait()
-            raise StackError(f"Airflow ended by itself with exit status {status}. Its log: {log.relative_to(ROOT)}")
+            wait_for_the_first([*processes, *parts])
 
 
 def download() -> int:
@@ -148,14 +146,6 @@ def _airflow_variables(port: int) -> dict[str, str]:
     keys = airflow_home.load_secrets(ROOT / ".local/secrets.json")
     airflow_home.write_private(home / "passwords.json", json.dumps({"admin": keys["admin_password"]}))
     return airflow_home.variables(ROOT, home, keys, port)
-
-
-def is_healthy(answer: bytes | None) -> bool:
-    """Say whether Airflow's health page reports that all parts work."""
-    if answer is None:
-        return False
-    parts: dict[str, Any] = json.loads(answer)
-    return all(parts[name]["status"] == "healthy" for name in ("metadatabase", "scheduler", "dag_processor"))
 
 
 if __name__ == "__main__":

@@ -10,16 +10,20 @@ from pathlib import Path
 
 
 def load_secrets(file: Path) -> dict[str, str]:
-    """Return the generated secrets, which only their owner can read; made at the first call."""
-    if not file.exists():
-        values = {
-            "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-            "jwt_secret": secrets.token_urlsafe(64),
-            "api_secret_key": secrets.token_urlsafe(32),
-            "admin_password": secrets.token_urlsafe(12),
-        }
-        write_private(file, json.dumps(values, indent=2))
-    stored: dict[str, str] = json.loads(file.read_text())
+    """Return the generated secrets, which only their owner can read; made when they are asked for first."""
+    made = {
+        "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "jwt_secret": secrets.token_urlsafe(64),
+        "api_secret_key": secrets.token_urlsafe(32),
+        "admin_password": secrets.token_urlsafe(12),
+        "store_key": secrets.token_hex(10),
+        "store_secret": secrets.token_hex(20),
+    }
+    stored: dict[str, str] = json.loads(file.read_text()) if file.exists() else {}
+    if made.keys() - stored.keys():
+        stored = made | stored
+        file.parent.mkdir(exist_ok=True)
+        write_private(file, json.dumps(stored, indent=2))
     return stored
 
 

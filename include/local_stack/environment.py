@@ -9,7 +9,6 @@ from pathlib import Path
 from local_stack.processes import StackError
 
 LOCAL_BUCKET = "cxr-snapshots"
-LOCAL_KEYS = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local", "AWS_DEFAULT_REGION": "us-east-1"}
 STORE_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")
 
 
@@ -55,14 +54,24 @@ def with_basics(environ: Mapping[str, str], root: Path) -> dict[str, str]:
     return result
 
 
-def with_local_store(environ: Mapping[str, str], address: str) -> dict[str, str]:
-    """Return ``environ`` with the local store at ``address`` in it, and nothing left that names another one."""
+def local_keys(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which boto3 finds the keys of the local store.
+
+    Args:
+        secrets: what :func:`local_stack.airflow_home.load_secrets` returned.
+    """
+    keys = {"AWS_ACCESS_KEY_ID": secrets["store_key"], "AWS_SECRET_ACCESS_KEY": secrets["store_secret"]}
+    return keys | {"AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def with_local_store(environ: Mapping[str, str], address: str, keys: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environ`` with the local store at ``address`` and its ``keys``, and nothing left that names another."""
     others = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
     result = {name: value for name, value in environ.items() if name not in others}
     if not result.get("CXR_BUCKET"):
         result["CXR_BUCKET"] = LOCAL_BUCKET
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    return result | LOCAL_KEYS | files | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": address}
+    return {**result, **keys} | files | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": address}
 
 
 def with_sample(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:

@@ -68,6 +68,10 @@ class Child:
         # Popen.communicate and Popen.__exit__ would close the pipe, which is the order to stop.
         return self._guard.wait(timeout)
 
+    def status(self) -> int | None:
+        """Return the exit status, or ``None`` while it runs."""
+        return self._guard.poll()
+
     def stop(self) -> None:
         """Interrupt the command and wait for it; does nothing once it has ended."""
         if self._guard.stdin:
@@ -84,12 +88,13 @@ class Child:
         while not ready():
             status = self._guard.poll()
             if status is not None:
-                raise StackError(f"{self.name} ended with exit status {status} before it was ready.{self._quote()}")
+                raise StackError(f"{self.name} ended with exit status {status} before it was ready.{self.quote()}")
             if time.monotonic() > deadline:
-                raise StackError(f"{self.name} was not ready after {seconds:.0f} seconds.{self._quote()}")
+                raise StackError(f"{self.name} was not ready after {seconds:.0f} seconds.{self.quote()}")
             time.sleep(0.1)
 
-    def _quote(self) -> str:
+    def quote(self) -> str:
+        """Return the end of its log, for an error's text."""
         return f" The end of {self.log}:\n{tail(self.log)}" if self.log else ""
 
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from local_stack import environment
+from local_stack import airflow_home, environment
 from local_stack.processes import Child, StackError, fetch, free_port
+
+SERVER = Path(__file__).with_name("s3_server.py")
 
 
 class BusyError(StackError):
@@ -40,8 +42,10 @@ def only_one(local: Path) -> Iterator[None]:
 
 
 @contextmanager
-def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[None]:
+def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[list[Child]]:
     """Run what is local of store and upstream while the block lasts, and name both in ``os.environ``.
+
+    Gives the processes that it runs.
 
     Args:
         root: the checkout.
@@ -52,10 +56,13 @@ def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[No
         StackError: a service did not start, or the environment contradicts itself.
     """
     environ = environment.with_basics(os.environ, root)
+    processes: list[Child] = []
     with ExitStack() as running:
         running.enter_context(only_one(root / ".local"))
         if environment.uses_local_store(environ):
-            environ = environment.with_local_store(environ, running.enter_context(local_store(root, environ)))
+            address, process = running.enter_context(local_store(root, environ))
+            processes.append(process)
+            environ = environment.with_local_store(environ, address, _keys(root))
             _use(environ)
             _create_bucket(environ["CXR_BUCKET"])
             print(f"Store:    local, bucket {environ['CXR_BUCKET']}, kept in .local/s3")
@@ -67,7 +74,7 @@ def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[No
         else:
             print("Upstream: live, GitHub and Kaggle")
         _use(environ)
-        yield
+        yield processes
 
 
 @contextmanager
@@ -83,19 +90,19 @@ def store_only(root: Path) -> Iterator[None]:
             local = root / ".local"
             try:
                 running.enter_context(only_one(local))
-                address = running.enter_context(local_store(root, environ))
+                address, _ = running.enter_context(local_store(root, environ))
             except BusyError:
                 address = _endpoint_file(local).read_text()
                 if not address:
                     raise
-            environ = environment.with_local_store(environ, address)
+            environ = environment.with_local_store(environ, address, _keys(root))
         _use(environ)
         yield
 
 
 @contextmanager
-def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    """Run MiniStack while the block lasts; give its address.
+def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, Child]]:
+    """Run the local store while the block lasts; give its address and its process. Its keys are those of this checkout.
 
     Raises:
         StackError: it did not start.
@@ -103,20 +110,20 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[str]:
     local = root / ".local"
     # Not the rest of our environment: it may hold keys and another server's settings.
     inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}
-    with ministack(root, local / "s3", log_file(root, "ministack"), inherited | environment.LOCAL_KEYS) as address:
+    with s3_server(root, local / "s3", log_file(root, "ministack"), inherited | _keys(root)) as (address, process):
         _endpoint_file(local).write_text(address)
-        yield address
+        yield address, process
 
 
 @contextmanager
-def ministack(root: Path, data: Path, log: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    """Run an S3 server on a free loopback port while the block lasts; give its address.
+def s3_server(root: Path, data: Path, log: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, Child]]:
+    """Run MiniStack on a free loopback port while the block lasts; give its address and its process.
 
     Args:
         root: the checkout, whose ``.local/ministack-venv`` holds the program.
         data: folder that keeps the objects.
         log: receives its output.
-        environ: its environment; the ``AWS_*`` keys in it sign download links, it looks at no other signatures.
+        environ: its environment, with the ``AWS_*`` keys that requests must be signed with.
 
     Raises:
         StackError: it did not start.
@@ -132,10 +139,11 @@ def ministack(root: Path, data: Path, log: Path, environ: Mapping[str, str]) -> 
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }
-    command = [str(root / ".local/ministack-venv/bin/python"), "-m", "ministack"]
+    # Isolated: it runs a file of ours in its own environment, and nothing else of ours.
+    command = [str(root / ".local/ministack-venv/bin/python"), "-I", str(SERVER)]
     with Child("The local S3 store", command, env={**environ, **own}, log=log) as store:
         store.wait_until(lambda: fetch(f"{address}/_ministack/health") is not None, seconds=60)
-        yield address
+        yield address, store
 
 
 @contextmanager
@@ -174,6 +182,10 @@ def log_file(root: Path, name: str) -> Path:
 def _endpoint_file(local: Path) -> Path:
     """Return the file that holds the running local store's address; also the lock."""
     return local / "s3-endpoint"
+
+
+def _keys(root: Path) -> dict[str, str]:
+    return environment.local_keys(airflow_home.load_secrets(root / ".local/secrets.json"))
 
 
 def _use(environ: Mapping[str, str]) -> None:

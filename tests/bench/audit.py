@@ -24,7 +24,7 @@ from PIL import Image  # noqa: E402
 from cxr_snapshot.store.objects import Store, blob_name  # noqa: E402
 from cxr_snapshot.store.parallel import bounded_map  # noqa: E402
 from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA  # noqa: E402
-from local_stack.stack import ministack  # noqa: E402
+from local_stack.stack import s3_server  # noqa: E402
 from support.ledgers import ledger, row  # noqa: E402
 from support.stores import client_of  # noqa: E402
 from upstream_simulator.phantom import draw  # noqa: E402
@@ -71,7 +71,7 @@ def main() -> None:
     """Print a table."""
     with tempfile.TemporaryDirectory() as folder:
         environ = {"PATH": os.environ["PATH"], "HOME": folder}
-        with ministack(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as url:
+        with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = client_of(url)
             client.create_bucket(Bucket="bench")
             fill(Store(client, "bench", "bench"))

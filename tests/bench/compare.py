@@ -30,7 +30,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(
 
 from first_build import is_original  # noqa: E402
 
-from local_stack.stack import ministack  # noqa: E402
+from local_stack.stack import s3_server  # noqa: E402
 from support.bench import KEYS, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
 from support.paths import REAL_DATA, ROOT  # noqa: E402
 from support.stores import client_of  # noqa: E402
@@ -183,7 +183,7 @@ def measure(upstream: Upstream, scratch: Path) -> None:
         with (
             UpstreamSimulator(git_dir=upstream.git_dir, kaggle_dir=upstream.kaggle_dir) as simulator,
             web(scratch / "web") as files_url,
-            ministack(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as s3_url,
+            s3_server(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as (s3_url, _),
         ):
             client = client_of(s3_url)
             for bucket in ("pipeline", "notebook", "img2dataset"):

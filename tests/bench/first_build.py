@@ -161,7 +161,7 @@ def measure(upstream: Upstream, scratch: Path) -> tuple[dict[str, Spent], dict[s
     """Return the median of each stage and of each part, and facts about the data."""
     import boto3
 
-    from local_stack.stack import ministack
+    from local_stack.stack import s3_server
     from upstream_simulator.server import UpstreamSimulator
 
     builds, bare, facts = [], [], {}
@@ -171,7 +171,7 @@ def measure(upstream: Upstream, scratch: Path) -> tuple[dict[str, Spent], dict[s
         folder.mkdir()
         with (
             UpstreamSimulator(git_dir=upstream.git_dir, kaggle_dir=upstream.kaggle_dir) as simulator,
-            ministack(ROOT, folder / "s3", folder / "log", environ) as address,
+            s3_server(ROOT, folder / "s3", folder / "log", environ) as (address, _),
         ):
             client = boto3.client("s3", endpoint_url=address, **KEYS)
             client.create_bucket(Bucket="built")

@@ -38,7 +38,7 @@ from cxr_snapshot.store.encoding import csv_bytes, parquet_bytes  # noqa: E402
 from cxr_snapshot.store.objects import Store, blob_name  # noqa: E402
 from cxr_snapshot.store.parallel import THREADS  # noqa: E402
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, conform  # noqa: E402
-from local_stack.stack import ministack  # noqa: E402
+from local_stack.stack import s3_server  # noqa: E402
 from support.ledgers import AUDIT  # noqa: E402
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def measure(client: S3Client, folder: Path) -> None:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         environ = {"PATH": os.environ["PATH"], "HOME": folder}
-        with ministack(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as url:
+        with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = boto3.client(
                 "s3",
                 endpoint_url=url,

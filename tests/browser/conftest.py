@@ -16,11 +16,10 @@ from playwright.sync_api import Browser, BrowserContext, sync_playwright
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.objects import Store
 from local_stack import airflow_home, stack
-from local_stack.__main__ import is_healthy
-from local_stack.processes import Child, fetch, free_port
+from local_stack.airflow_ui import airflow_ui
+from local_stack.processes import free_port
 from support.browser import RunningAirflow, new_context
 from support.paths import ROOT
-from support.waiting import PATIENCE
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -64,10 +63,7 @@ def airflow(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
             environ = dict(os.environ) | airflow_home.variables(root, home, keys, port)
             settings = Settings.load()
             client = boto3.client("s3")
-            command = [sys.executable, "-m", "airflow", "standalone"]
-            log = stack.log_file(root, "airflow")
-            with Child("Airflow", command, env=environ, log=log, grace=30) as server:
-                server.wait_until(lambda: is_healthy(fetch(f"{url}/api/v2/monitor/health")), seconds=PATIENCE)
+            with airflow_ui(url, environ, stack.log_file(root, "airflow").parent):
                 yield RunningAirflow(url, keys["admin_password"], Store(client, settings.bucket, settings.prefix))
     finally:
         os.environ.clear()

@@ -120,7 +120,7 @@ class TestEnvironment:
 
     def test_keeps_real_keys_from_the_local_store_and_the_sample(self):
         secret = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "KAGGLE_KEY"), "secret")
-        environ = environment.with_local_store(secret | {"CXR_PREFIX": "mine"}, "http://127.0.0.1:1")
+        environ = environment.with_local_store(secret | {"CXR_PREFIX": "mine"}, "http://127.0.0.1:1", {})
         environ = environment.with_sample(environ, {"github_api_url": "http://127.0.0.1:2"})
         assert "secret" not in environ.values()
         assert environ["CXR_PREFIX"] == "mine"

@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         if request.fault == "reset":
             self._reset()
             return
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("host", "expect")}
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "expect"}
         self.upstream.request(self.command, self.path, body, headers)
         answer = self.upstream.getresponse()
         content = answer.read()

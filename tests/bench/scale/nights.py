@@ -19,7 +19,7 @@ import psutil
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.sources import SOURCES
 from local_stack.processes import Child, fetch, free_port
-from local_stack.stack import ministack
+from local_stack.stack import s3_server
 
 ROOT = Path(__file__).parents[3]
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -99,7 +99,7 @@ def stack(folder: Path) -> Iterator[dict[str, str]]:
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT / "include"), str(ROOT / "tests")])}
     command = [sys.executable, "-m", "upstream_simulator", "serve", "--port", str(port), str(folder)]
     with (
-        ministack(ROOT, folder / "s3", folder / "s3.log", environ | KEYS) as store,
+        s3_server(ROOT, folder / "s3", folder / "s3.log", environ | KEYS) as (store, _),
         Child("The simulator", command, env=environ | paths, log=folder / "simulator.log") as served,
     ):
         served.wait_until(lambda: fetch(f"{simulator}/github-api/repos/a/b/commits/master") is not None, seconds=60)
