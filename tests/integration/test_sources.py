@@ -32,6 +32,7 @@ from cxr_snapshot.sources.kaggle import CHUNK
 from cxr_snapshot.sources.pneumonia import PneumoniaCollection
 from support.waiting import PATIENCE
 from upstream_simulator.faults import Fault
+from upstream_simulator.sample import GIT_NAME, GITHUB_NAME, KAGGLE_NAME
 from upstream_simulator.server import RecordedRequest, UpstreamSimulator
 
 DATASET = "paultimothymooney/chest-xray-pneumonia"
@@ -90,7 +91,7 @@ class World:
 
     def __init__(self, upstream: Path, sim: UpstreamSimulator, scratch: Path) -> None:
         self.sim, self.scratch, self.sleeps = sim, scratch, list[float]()
-        self.git_dir, self.kaggle_dir = upstream / "covid.git", upstream / "kaggle" / DATASET
+        self.git_dir, self.kaggle_dir = upstream / GIT_NAME, upstream / KAGGLE_NAME / DATASET
         self.commits = git(self.git_dir, "rev-list", "--reverse", "master").split()
 
     def settings(self, **changes: Any) -> Settings:
@@ -108,14 +109,14 @@ class World:
 
 
 def start(upstream: Path) -> UpstreamSimulator:
-    return UpstreamSimulator(git_dir=upstream / "covid.git", kaggle_dir=upstream / "kaggle")
+    return UpstreamSimulator(upstream / GITHUB_NAME, upstream / KAGGLE_NAME)
 
 
 @pytest.fixture(scope="module")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("upstream")
-    write_commits(folder / "covid.git", (FIRST, SECOND, THIRD))
-    write_zip(folder / "kaggle" / DATASET / "1.zip", ZIPPED)
+    write_commits(folder / GIT_NAME, (FIRST, SECOND, THIRD))
+    write_zip(folder / KAGGLE_NAME / DATASET / "1.zip", ZIPPED)
     return folder
 
 
@@ -250,8 +251,8 @@ HUNDRED = [f"images/{number:03}.jpg" for number in range(100)]
 def all_but(folder: Path, count: int) -> Iterator[tuple[UpstreamSimulator, CovidCollection, set[str]]]:
     """Give an upstream of a hundred images and a table, and the hashes of all files but the first ``count`` images."""
     images = {path: b"%d" % number for number, path in enumerate(HUNDRED)}
-    write_commits(folder / "covid.git", (images | {"metadata.csv": b"x"},))
-    (folder / "kaggle").mkdir()
+    write_commits(folder / GIT_NAME, (images | {"metadata.csv": b"x"},))
+    (folder / KAGGLE_NAME).mkdir()
     with start(folder) as sim:
         source = CovidCollection(Settings(bucket="abc", **sim.settings()))
         known = {file.upstream_hash for file in everything(source) if file.path not in HUNDRED[:count]}
@@ -317,7 +318,8 @@ def test_github_faults_that_last_end_in_a_clear_error(
 ) -> None:
     """A remedy is for the API, or, after a bar, for files and archives."""
     source = world.github(http_attempts=2)
-    remedy = remedy.split("|")[-1 if place in (ARCHIVE, RAW) else 0]
+    files = place in (ARCHIVE, RAW)
+    remedy = remedy.split("|")[-1 if files else 0]
     if place == RAW and error is RateLimitedError:
         world.sim.faults.add(Fault(kind, ARCHIVE, times=99, seconds=1))  # which is asked instead
     known = _hash_of(world, "metadata.csv") if place == RAW else set()
@@ -327,7 +329,7 @@ def test_github_faults_that_last_end_in_a_clear_error(
     with pytest.raises(error) as caught:
         list(source.files(source.resolve(), known).files)
     assert type(caught.value) is error
-    _assert_helpful(caught.value, "covid", world.sim.url, remedy)
+    _assert_helpful(caught.value, "covid", world.sim.files_url if files else world.sim.url, remedy)
 
 
 @pytest.mark.parametrize("kind", ["429", "403-rate-limit"])
