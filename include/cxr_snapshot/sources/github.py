@@ -281,7 +281,6 @@ class GithubRepository:
             return
         with self._session.get(url, stream=True) as response:
             check_status(response)
-            self._warn_of_move(response)
             try:
                 for path, size, read in archive_members(response):
                     blob = missing.get(path.partition("/")[2])
