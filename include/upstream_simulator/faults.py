@@ -28,8 +28,7 @@ Refusal = Literal[
     "404-nested",
     "400-expired",
 ]
-FaultKind = Refusal | Literal["cut", "corrupt", "slow", "truncated"]
-KINDS = (*get_args(Refusal), "cut", "corrupt", "slow", "truncated")
+FaultKind = Literal[Refusal, "cut", "corrupt", "slow", "truncated"]
 
 # A secondary limit may come without any header: https://github.com/hub4j/github-api/issues/2009
 _SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
@@ -75,8 +74,8 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Refuse an unknown kind."""
-        if self.kind not in KINDS:
-            raise ValueError(f"unknown fault {self.kind!r}; known are {', '.join(KINDS)}")
+        if self.kind not in get_args(FaultKind):
+            raise ValueError(f"unknown fault {self.kind!r}; known are {', '.join(get_args(FaultKind))}")
 
     def meets(self, target: str) -> bool:
         """Say whether the fault is for a request with this path and query."""

@@ -45,7 +45,7 @@ def kaggle(status: int, message: str, headers: Mapping[str, str] | None = None) 
 
 
 def nested(status: int, message: str) -> Response:
-    """Refuse as the Google machines in front of Kaggle do: https://google.aip.dev/193#http11json-representation."""
+    """Refuse in the form of Google's own APIs: https://google.aip.dev/193."""
     return json_response(status, {"error": {"code": status, "message": message}})
 
 

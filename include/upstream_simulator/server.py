@@ -110,7 +110,7 @@ class UpstreamSimulator:
         self.url = f"http://{host}:{self._apis.server_port}"
         self.files_url = self._files_url(f"{host}:{self._apis.server_port}")
         self._threads = [
-            threading.Thread(target=server.serve_forever, args=(0.1,), name="upstream-simulator")
+            threading.Thread(target=server.serve_forever, args=(0.05,), name="upstream-simulator")
             for server in (self._apis, self._files)
         ]
 

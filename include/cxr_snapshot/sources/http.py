@@ -320,10 +320,8 @@ class Retrier:
         if isinstance(error, requests.HTTPError) and error.response is not None:
             return self._judge_status(url, error.response, error.message if isinstance(error, StatusError) else "")
         if isinstance(error, (requests.JSONDecodeError, *_BROKEN_PACKING)):
-            problem = (
-                f"the answer {'is no JSON' if isinstance(error, requests.JSONDecodeError) else 'cannot be unpacked'}"
-            )
-            return _Verdict(UpstreamCorruptError(self._source, url, problem, _CORRUPT_REMEDY), again=True)
+            what = "is no JSON" if isinstance(error, requests.JSONDecodeError) else "cannot be unpacked"
+            return _Verdict(UpstreamCorruptError(self._source, url, f"the answer {what}", _CORRUPT_REMEDY), again=True)
         if isinstance(error, _BROKEN_TRANSFER):
             return self._judge_transfer(url, error)
         if isinstance(error, requests.RequestException):  # such as a malformed URL or redirects in a circle
