@@ -165,13 +165,14 @@ def sample_upstream(root: Path, *, advance: bool) -> Iterator[dict[str, str]]:
         raise StackError("The sample upstream is a git repository, but there is no `git` program. Install git.")
     folder = root / ".local/upstream"
     step = None
+    if sample.move_older(folder):
+        print("Moved the repository that an older version wrote to .local/upstream/github.", flush=True)
     if not sample.has_sample(folder):
         print("Writing a generated sample upstream to .local/upstream ...", flush=True)
         sample.write_sample(folder)
-    git_dir = folder / sample.GIT_NAME
     if advance:
-        step = sample.advance(git_dir)
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=folder / sample.KAGGLE_NAME) as simulator:
+        step = sample.advance(folder / sample.GIT_NAME)
+    with UpstreamSimulator(folder / sample.GITHUB_NAME, folder / sample.KAGGLE_NAME) as simulator:
         moved = f", moved on to {step}" if step else ", already at its last commit: nothing to move on to"
         print(f"Upstream: generated sample in .local/upstream{moved if advance else ''}")
         yield simulator.settings()

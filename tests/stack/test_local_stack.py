@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from local_stack.guard import session_members
 from local_stack.processes import Child, StackError, free_port
 from support.paths import ROOT
 from support.waiting import PATIENCE, eventually
+from upstream_simulator import sample
 
 OVERRIDE = {
     "finding": "COVID lost 40 %.",
@@ -214,6 +216,21 @@ with Child("family", [sys.executable, "-c", {FAMILY!r}], env=os.environ, log=Pat
         busy = pytest.raises(stack.BusyError, match="running in this folder already")
         with stack.only_one(tmp_path), busy, stack.only_one(tmp_path):
             pass
+
+
+class TestSample:
+    def test_that_of_an_older_version_goes_on(self, sample_folder, tmp_path, capsys):
+        folder = tmp_path / ".local/upstream"
+        shutil.copytree(sample_folder, folder)
+        (folder / sample.GIT_NAME).rename(folder / "covid.git")
+        (folder / sample.GITHUB_NAME / "ieee8023").rmdir()
+        (folder / sample.GITHUB_NAME).rmdir()
+        with stack.sample_upstream(tmp_path, advance=True) as settings:
+            assert set(settings) == {"github_api_url", "github_raw_url", "github_codeload_url", "kaggle_api_url"}
+        assert capsys.readouterr().out.splitlines() == [
+            "Moved the repository that an older version wrote to .local/upstream/github.",
+            "Upstream: generated sample in .local/upstream, moved on to step-2",
+        ]
 
 
 class TestDownload:

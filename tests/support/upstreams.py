@@ -20,7 +20,7 @@ from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from upstream_simulator.covid_sample import Commit
 from upstream_simulator.kaggle_sample import with_leftovers
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_zip
+from upstream_simulator.sample import GIT_NAME, GITHUB_NAME, KAGGLE_NAME, write_zip
 from upstream_simulator.server import UpstreamSimulator
 
 ZIP_NAME = f"{KAGGLE_NAME}/paultimothymooney/chest-xray-pneumonia/1.zip"
@@ -87,18 +87,18 @@ def served_sample(sample: Path, folder: Path) -> Iterator[ServedUpstream]:
     """Serve a copy of a generated sample, made in ``folder``, at its first commit."""
     git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
     shutil.copytree(sample, folder, dirs_exist_ok=True)
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir) as simulator:
         yield ServedUpstream(simulator, git_dir, kaggle_dir)
 
 
 @contextmanager
 def served_real(folder: Path) -> Iterator[ServedUpstream]:
     """Serve eight states of the real COVID collection, and real Kaggle images in a zip of Kaggle's layout."""
-    git_dir, kaggle_dir = folder / "real.git", folder / "kaggle"
+    git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
     shutil.copytree(REAL_DATA / "covid-chestxray-dataset.git", git_dir)
     subprocess.run(["chmod", "-R", "u+w", git_dir], check=True)
     dataset = kaggle_dir / "paultimothymooney/chest-xray-pneumonia"
     dataset.mkdir(parents=True)
     (dataset / "2.zip").symlink_to(REAL_DATA / "chest-xray-pneumonia.zip")
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir) as simulator:
         yield ServedUpstream(simulator, git_dir, kaggle_dir)
