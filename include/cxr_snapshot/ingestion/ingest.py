@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import SourceError
 from cxr_snapshot.ingestion.mending import fetch_again, missing_blobs
 from cxr_snapshot.progress import Progress
@@ -19,7 +19,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform, empty_frame
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 
 def inventory_name(revision: Revision) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import LostBlobError, StorageUnavailableError
 from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.progress import Progress
@@ -19,7 +19,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, find_sealed_table, put_sealed
 from cxr_snapshot.tables import INSPECTION_SCHEMA, conform, empty_frame
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 # Part of the cache's name: a change of what is recorded must give a new one.
 RECIPE = "4"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import re
 import tarfile
 import time
@@ -23,6 +22,7 @@ from urllib.parse import quote
 
 import requests
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import RateLimitedError, UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
@@ -70,7 +70,7 @@ _REMEDIES_OF_FILES = {
     "next try needs less.",
 }
 
-_log = logging.getLogger(__name__)
+_log = shown.logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ download links carry credentials), never a header, and never the text of a libra
 
 from __future__ import annotations
 
-import logging
 import math
 import ssl
 import threading
@@ -24,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from cxr_snapshot import __version__
+from cxr_snapshot import __version__, shown
 from cxr_snapshot.errors import (
     RateLimitedError,
     SourceError,
@@ -37,7 +36,7 @@ from cxr_snapshot.settings import Settings
 T = TypeVar("T")
 Sleep = Callable[[float], None]
 
-_log = logging.getLogger(__name__)
+_log = shown.logger(__name__)
 
 _YEAR = 365 * 86400.0  # seconds
 

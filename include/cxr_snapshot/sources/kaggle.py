@@ -12,7 +12,6 @@ import base64
 import binascii
 import hashlib
 import json
-import logging
 import os
 import re
 import stat
@@ -26,6 +25,7 @@ from typing import IO, Any, Self
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import SettingsError, UpstreamCorruptError, UpstreamRefusedError, UpstreamUnavailableError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import zips
@@ -45,7 +45,7 @@ CHUNK = 1024 * 1024  # bytes
 MAX_DESCRIPTION = 8 * CHUNK  # bytes of the description of a dataset
 PROGRESS_SECONDS = 5.0
 
-_log = logging.getLogger(__name__)
+_log = shown.logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.sources import identities, words
 from cxr_snapshot.tables import conform
@@ -34,7 +34,7 @@ from cxr_snapshot.tables import conform
 if TYPE_CHECKING:
     from pandera.pandas import DataFrameSchema
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 MAX_AGE = 120  # years
 MAX_CELL = 2_000  # characters; of longer cells the rest is cut off
