@@ -18,7 +18,7 @@ from markupsafe import Markup
 # Control characters, those that only tell how others are to be shown, lone surrogates, breaks of lines.
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
-# What means something to CommonMark or to GitHub's dialect within a line. Not so `_` within a word; `:`, `.` and `@` where
+# What means something to CommonMark or to GitHub's dialect within a line: not `_` within a word; `:`, `.` and `@` where
 # they make a link of an address.
 _MARKS = re.compile(r"[\\`*\[\]<>|#~&$@]|(?<![a-z0-9])_|_(?![a-z0-9])|:(?=//)|(?<=www)\.", re.IGNORECASE)
 

@@ -195,7 +195,7 @@ def test_the_first_snapshot_says_so():
 def test_what_was_overridden_stands_before_the_changes():
     report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
     setting = {"how": "accept_shrink", "run": "nightly", "user": None, "time": "10:00", "finding": "COVID lost 40 %."}
-    said = "COVID lost 40 %. Accepted by the setting accept\\_shrink of run nightly at 10:00."
+    said = "COVID lost 40 %. Accepted by the setting accept_shrink of run nightly at 10:00."
     assert changes_markdown(report, [setting]).startswith(
         f"**A failed check was overridden.** {said}\n\nThis is the first"
     )
