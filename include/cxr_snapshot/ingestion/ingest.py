@@ -85,7 +85,7 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
     fetched = 0
     progress = Progress(f"{source.name}: files ingested", listing.total)
     try:
-        for file, sha256 in bounded_map(uploader.upload, listing.files):
+        for file, sha256 in bounded_map(uploader.upload, listing.files, held=_held):
             fetched += file.body is not None
             rows.append(
                 {
@@ -106,6 +106,10 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
 def _inventory(rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = conform(pd.DataFrame(rows, columns=INVENTORY_SCHEMA.names), INVENTORY_SCHEMA)
     return frame.sort_values("path", ignore_index=True)
+
+
+def _held(file: UpstreamFile, _: object) -> int:
+    return len(file.body or b"")
 
 
 class _Uploader:

@@ -11,7 +11,7 @@ from cxr_snapshot.errors import LostBlobError, StorageUnavailableError
 from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
@@ -112,7 +112,7 @@ def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave
             return None
 
     rows = []
-    for sha256, body in bounded_map(fetch, sha256s, threads=4):
+    for sha256, body in bounded_map(fetch, sha256s, threads=4, held=held):
         if body is not None:
             rows.append({"sha256": sha256} | inspect_image(body))
         progress.advance()

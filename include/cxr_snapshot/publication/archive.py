@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cxr_snapshot import shown
 from cxr_snapshot.publication.parts import Copy, read_copy
+from cxr_snapshot.store.blobs import held
 from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import translated
 from cxr_snapshot.store.objects import Store
@@ -72,6 +73,7 @@ def write_archive(
         lambda path: files[path] if path in files else read_copy(store, sources[path]),
         sorted([*files, *sources]),
         threads=_AHEAD_THREADS,
+        held=held,
     )
     folder = archive_name(version).removesuffix(".zip")
     chunks = zip_chunks(((f"{folder}/{path}", body) for path, body in bodies), datetime.fromisoformat(created))

@@ -7,6 +7,7 @@ against the hash by which git names it.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import tarfile
@@ -40,13 +41,15 @@ from cxr_snapshot.sources.http import (
 from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
 
 FEW = 20  # unknown files that are fetched singly; more come faster, and with one request, from the archive
-MAX_LISTING = 64 * 1024**2  # bytes; GitHub cuts a tree off at 7 MB or 100,000 entries
+MAX_LISTING = 40 * 1024**2  # bytes; GitHub cuts a tree off at 100,000 entries
+MAX_VALUES = 1_000_000  # values in such an answer, each of which takes far more memory than bytes
 MAX_ARCHIVE = 20 * 1024**3  # bytes, unpacked
 MAX_HEADERS = 1024**2  # bytes between two files of the archive
 _MAX_SHA = 1000  # bytes of the answer that holds a commit's name
 
 THREADS = 8
 LOOK_AHEAD = 2 * THREADS  # bodies that may wait in memory for their turn
+LOOK_AHEAD_BYTES = 2 * MAX_FILE  # of these bodies together
 
 # https://docs.github.com/en/rest/about-the-rest-api/api-versions
 _VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
@@ -253,18 +256,22 @@ class GithubRepository:
 
     def _fetch_all(self, sha: str, wanted: list[_Blob], known: Container[str]) -> Iterator[UpstreamFile]:
         """Yield files in the order of ``wanted``; unknown ones are fetched by threads that run a little ahead."""
-        waiting: deque[UpstreamFile | Future[UpstreamFile]] = deque()
+        waiting: deque[tuple[int, UpstreamFile | Future[UpstreamFile]]] = deque()
+        ahead = 0  # bytes of those that wait
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="github")
         try:
             for blob in wanted:
-                if blob.sha in known:
-                    waiting.append(UpstreamFile(blob.path, blob.size, blob.sha))
-                else:
-                    waiting.append(pool.submit(self._fetch, sha, blob))
-                if len(waiting) >= LOOK_AHEAD:
-                    yield _result(waiting.popleft())
+                there = blob.sha in known
+                size = 0 if there else blob.size
+                while waiting and (len(waiting) >= LOOK_AHEAD or ahead + size > LOOK_AHEAD_BYTES):
+                    done, item = waiting.popleft()
+                    yield _result(item)
+                    ahead -= done
+                item = UpstreamFile(blob.path, blob.size, blob.sha) if there else pool.submit(self._fetch, sha, blob)
+                waiting.append((size, item))
+                ahead += size
             while waiting:
-                yield _result(waiting.popleft())
+                yield _result(waiting.popleft()[1])
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -273,16 +280,18 @@ class GithubRepository:
 
         def fetch() -> bytes:
             body = self._get(url, blob.size) or b""
-            if git_blob_sha1(body) != blob.sha:
+            if len(body) != blob.size or git_blob_sha1(body) != blob.sha:
                 raise BadAnswerError(f"{len(body)} bytes came that do not match git's hash {blob.sha}")
             return body
 
         return UpstreamFile(blob.path, blob.size, blob.sha, self._raw_http.call(url, fetch))
 
     def _get_json(self, url: str, params: dict[str, str]) -> Any:
-        body = self._get(url, MAX_LISTING, headers=_JSON, params=params)
+        body = self._get(url, MAX_LISTING, headers=_JSON, params=params) or b""
+        if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise BadAnswerError(f"the answer holds more than {MAX_VALUES:,} values")
         try:
-            return json.loads(body or b"")  # the bytes, because requests' own json() overlooks what is not UTF-8
+            return json.loads(body)  # the bytes, because requests' own json() overlooks what is not UTF-8
         except (ValueError, RecursionError) as error:
             raise BadAnswerError("the answer is no JSON") from error
 
@@ -311,8 +320,10 @@ def archive_members(response: requests.Response) -> Iterator[tuple[str, int, Cal
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = archive.extractfile(member)
-    return stream.read() if stream else b""
+    body, stream = io.BytesIO(), archive.extractfile(member)
+    while stream and (part := stream.read(CHUNK)):  # tarfile itself would hold it twice
+        body.write(part)
+    return body.getvalue()
 
 
 class _Unpacked:
@@ -346,7 +357,9 @@ class _Unpacked:
 
 def git_blob_sha1(body: bytes) -> str:
     """Return the name that git gives to a file of these bytes, in hexadecimal."""
-    return hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(b"blob %d\0" % len(body), usedforsecurity=False)
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def listed_blobs(tree: Any) -> list[_Blob]:
@@ -363,7 +376,7 @@ def listed_blobs(tree: Any) -> list[_Blob]:
         ]
         if not isinstance(tree["truncated"], bool):
             raise BadAnswerError("the list of files does not say whether it is whole")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswerError("the list of files has an unknown form") from error
     return sorted(blobs, key=lambda blob: blob.path)
 

@@ -33,6 +33,8 @@ from cxr_snapshot.tables import conform
 log = shown.logger(__name__)
 
 MAX_AGE = 120  # years
+MAX_SHEET = 16 * 1024**2  # bytes
+MAX_ROWS = 50_000
 MAX_CELL = 2_000  # characters; of longer cells the rest is cut off
 
 TEXT = pd.StringDtype(na_value=pd.NA)
@@ -155,8 +157,11 @@ def read_sheet(content: bytes, form: Form, where: str) -> Sheet:
         where: what to call the file in messages.
 
     Raises:
-        MetadataError: the header lacks a needed column or names one twice, a quote is not closed, or there is no row.
+        MetadataError: the header lacks a needed column or names one twice, a quote is not closed, there is no row, or
+            more than ``MAX_SHEET`` bytes or ``MAX_ROWS`` rows.
     """
+    if len(content) > MAX_SHEET:
+        raise MetadataError(f"{where} has {len(content):,} bytes; the limit is {MAX_SHEET:,}. {REMEDY}")
     records = _records(decode(content), where)
     if not records:
         raise MetadataError(f"{where} is empty. {REMEDY}")
@@ -281,6 +286,8 @@ def _records(text: str, where: str) -> list[tuple[int, list[str]]]:
                 f"{where}, line {line}: a quote that is not closed swallows the rows after it ({swallowed!r}). {REMEDY}"
             )
         records.append((line, cells))
+        if len(records) > MAX_ROWS + 1:
+            raise MetadataError(f"{where} has more than {MAX_ROWS:,} rows. {REMEDY}")
 
 
 def _swallowed_row(cells: list[str], width: int) -> str | None:

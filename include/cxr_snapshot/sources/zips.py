@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -11,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cxr_snapshot.sources.base import UpstreamFile
-from cxr_snapshot.sources.http import BadAnswerError
+from cxr_snapshot.sources.http import CHUNK, BadAnswerError
 from cxr_snapshot.sources.identities import rule_of_file, spelt_out
 
 MAX_MEMBERS = 100_000
+MAX_CONTENTS = 16 * 1024**2  # bytes of the table of contents, of which zipfile makes objects before anybody can look
 MAX_TOTAL = 20 * 1024**3  # bytes, of the zip and of all files together
 MAX_RATIO = 200  # bytes of all files together to one byte of the zip
 
@@ -120,19 +122,30 @@ def _rule(info: zipfile.ZipInfo, by_path: dict[str, zipfile.ZipInfo]) -> str | N
 
 
 def _body(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    body = io.BytesIO()
     with archive.open(info) as stream:
-        # One byte more than announced, so that a stream that unpacks to more than that is not unpacked further.
-        # zipfile compares the CRC-32 when the end is reached.
-        body = stream.read(info.file_size + 1)
-    if len(body) != info.file_size:
+        # zipfile unpacks no more than is announced, and compares the CRC-32 when the end is reached. In pieces, because
+        # it would hold two copies of what it reads at once.
+        while part := stream.read(CHUNK):
+            body.write(part)
+    if body.tell() != info.file_size:
         raise BadAnswerError(f"{info.filename!r} in the zip is cut off")
-    return body
+    return body.getvalue()
+
+
+class _Guarded(io.BufferedReader):
+    """Refuses to be read whole, as zipfile reads the table of contents, where that is too much."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > MAX_CONTENTS:
+            raise zipfile.BadZipFile(f"its table of contents has more than {MAX_CONTENTS} bytes")
+        return super().read(size)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with _Guarded(file.open("rb", buffering=0)) as raw, zipfile.ZipFile(raw) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise BadAnswerError(f"the zip is damaged ({error})") from error

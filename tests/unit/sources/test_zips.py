@@ -178,3 +178,16 @@ def test_what_a_table_of_contents_says_of_packed_sizes_is_not_believed(tmp_path:
         item.compress_size = item.file_size  # as a false table would have it
     with pytest.raises(BadAnswerError, match="more than 200 times its size"):
         zips.classify(infos, file.stat().st_size)
+
+
+def test_a_table_of_contents_of_hundreds_of_thousands_is_not_read(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a": b""})
+    body = file.read_bytes()
+    start, end = body.index(b"PK\x01\x02"), body.index(b"PK\x05\x06")
+    contents = body[start:end] * (zips.MAX_CONTENTS // (end - start) + 1)
+    place = end + 12  # where the length of the table stands
+    file.write_bytes(
+        body[:start] + contents + body[end:place] + len(contents).to_bytes(4, "little") + body[place + 4 :]
+    )
+    with pytest.raises(BadAnswerError, match="table of contents has more than"):
+        zips.list_members(file)
