@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 from types import FrameType
 
-from fuzz import images, metadata
+from fuzz import answers, archives, images, metadata
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def singly(check: Callable[[Random], str], randoms: Sequence[Random]) -> list[st
 TARGETS = {
     "metadata": Target("metadata", metadata.check, metadata.SECONDS, together=20),
     "images": Target("images", partial(singly, images.check), images.SECONDS),
+    "answers": Target("answers", partial(singly, answers.check), answers.SECONDS),
+    "archives": Target("archives", partial(singly, archives.check), archives.SECONDS),
 }
 MAX_MEMORY = 600 * 1024  # KB, as the kernel counts it, that a process may ever have had
 

@@ -45,6 +45,7 @@ MAX_LISTING = 40 * 1024**2  # bytes; GitHub cuts a tree off at 100,000 entries
 MAX_VALUES = 1_000_000  # values in such an answer, each of which takes far more memory than bytes
 MAX_ARCHIVE = 20 * 1024**3  # bytes, unpacked
 MAX_HEADERS = 1024**2  # bytes between two files of the archive
+_ENDS = 10  # times that tarfile reads on at the end, where it would do so 8 GB long if a false header says so
 _MAX_SHA = 1000  # bytes of the answer that holds a commit's name
 
 THREADS = 8
@@ -334,7 +335,7 @@ class _Unpacked:
         self._packed = response.raw
         self._gzip = zlib.decompressobj(wbits=31)
         self._meter = Meter(MAX_ARCHIVE)
-        self._unused = b""
+        self._empty = 0  # how often nothing was left
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, fewer at the end."""
@@ -343,7 +344,8 @@ class _Unpacked:
             packed = self._gzip.unconsumed_tail or self._packed.read(CHUNK)
             part = self._gzip.decompress(packed, left)
             if not packed and not part:
-                if not self._gzip.eof:
+                self._empty += 1
+                if not self._gzip.eof or self._empty > _ENDS:
                     raise EOFError("the archive is cut off")
                 break
             parts.append(part)
@@ -378,6 +380,8 @@ def listed_blobs(tree: Any) -> list[_Blob]:
             raise BadAnswerError("the list of files does not say whether it is whole")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswerError("the list of files has an unknown form") from error
+    if len({blob.path for blob in blobs}) < len(blobs):
+        raise BadAnswerError("the list of files names one twice")
     return sorted(blobs, key=lambda blob: blob.path)
 
 

@@ -179,6 +179,16 @@ class _Session(requests.Session):
                 request.register_hook("response", hook)  # type: ignore[no-untyped-call]
         return super().send(request, **kwargs)
 
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say where a redirect leads; its body, which may be damaged or endless, is not read."""
+        try:
+            target = super().get_redirect_target(resp)
+        except UnicodeError as error:
+            raise requests.exceptions.InvalidURL("a redirect leads to no address") from error
+        if target is not None:
+            resp._content = b""
+        return target
+
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Leave credentials behind where a redirect leads to another host."""
         was, becomes = response.request.url, prepared_request.url

@@ -78,11 +78,11 @@ def classify(infos: Iterable[zipfile.ZipInfo], size: int) -> list[Member]:
         BadAnswerError: an encrypted file, a path that leads out of the zip or comes twice, an unusual compression, or
             more than the limits of this module.
     """
-    files = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.filename)
+    files = sorted((info for info in infos if not info.filename.endswith("/")), key=lambda info: info.filename)
     by_path = {info.filename: info for info in files}
     _check_limits(files, size)
     for info in files:
-        _check_member(info)
+        _check_member(info, size)
     if len(by_path) < len(files):
         raise BadAnswerError("the zip holds two files of the same path")
     return [Member(info, _rule(info, by_path)) for info in files]
@@ -98,10 +98,12 @@ def _check_limits(files: list[zipfile.ZipInfo], size: int) -> None:
         raise BadAnswerError(f"the zip unpacks to more than {MAX_RATIO} times its size")
 
 
-def _check_member(info: zipfile.ZipInfo) -> None:
+def _check_member(info: zipfile.ZipInfo, size: int) -> None:
     path, windows = PurePosixPath(info.filename), PureWindowsPath(info.filename)
     if path.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         raise BadAnswerError(f"the zip holds a path that leads out of it: {info.filename!r}")
+    if not info.filename or not 0 <= info.header_offset < size:
+        raise BadAnswerError(f"{info.filename!r} in the zip lies nowhere")
     if info.flag_bits & _ENCRYPTED:
         raise BadAnswerError(f"{info.filename!r} in the zip is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -147,5 +149,5 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with _Guarded(file.open("rb", buffering=0)) as raw, zipfile.ZipFile(raw) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
         raise BadAnswerError(f"the zip is damaged ({error})") from error
