@@ -14,7 +14,7 @@ from functools import partial
 from random import Random
 from types import FrameType
 
-from fuzz import answers, archives, images, metadata
+from fuzz import answers, archives, images, metadata, names
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ TARGETS = {
     "images": Target("images", partial(singly, images.check), images.SECONDS),
     "answers": Target("answers", partial(singly, answers.check), answers.SECONDS),
     "archives": Target("archives", partial(singly, archives.check), archives.SECONDS),
+    "names": Target("names", names.check, names.SECONDS, together=100),
 }
 MAX_MEMORY = 600 * 1024  # KB, as the kernel counts it, that a process may ever have had
 

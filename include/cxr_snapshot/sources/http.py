@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -180,12 +180,15 @@ class _Session(requests.Session):
         return super().send(request, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Say where a redirect leads; its body, which may be damaged or endless, is not read."""
+        """Say where a redirect leads; of its body, which may be damaged or endless, only the beginning is read."""
         try:
             target = super().get_redirect_target(resp)
         except UnicodeError as error:
             raise requests.exceptions.InvalidURL("a redirect leads to no address") from error
         if target is not None:
+            with suppress(urllib3.exceptions.HTTPError):
+                resp.raw.read(_MESSAGE, decode_content=False)  # a short one whole, so that the connection stays
+            resp.raw.close()
             resp._content = b""
         return target
 
