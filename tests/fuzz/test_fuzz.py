@@ -11,7 +11,13 @@ import pytest
 from fuzz import mutations
 from fuzz.runner import TARGETS, Target, run, singly
 
-CASES = {"metadata": 20, "images": 500}  # of `make fuzz`, which tries 10,000 of each
+CASES = {
+    "metadata": 200,
+    "images": 500,
+    "answers": 500,
+    "archives": 500,
+    "names": 500,
+}  # of `make fuzz`, which tries 10,000 of each
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))

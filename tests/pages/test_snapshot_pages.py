@@ -458,6 +458,17 @@ class TestStoreOfTheWebServer:
         anonymous.sign_in("VIEWER")
         assert NEW in anonymous.get("/")
 
+    def test_a_login_in_the_address_of_the_store_is_refused_and_not_shown(self, anonymous, published, monkeypatch):
+        extra = {"endpoint_url": "http://me:SECRET@127.0.0.1:9", "region_name": "us-east-1"}
+        connection = {"conn_type": "aws", "login": "test", "password": "test-secret", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps({"bucket": published.bucket}))
+        monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
+        anonymous.sign_in("VIEWER")
+        for path in ("/", f"/snapshots/{NEW}", f"/snapshots/{NEW}/files/manifest.csv"):
+            page = anonymous.get(path, 503)
+            assert "holds a user or a password" in page
+            assert "SECRET" not in page
+
     def test_environment_is_used_and_files_are_saved_by_a_signed_address(self, anonymous, published, monkeypatch):
         monkeypatch.setenv("CXR_BUCKET", published.bucket)
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", published.client.meta.endpoint_url)

@@ -15,7 +15,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -165,13 +165,8 @@ class KaggleDataset:
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
 
         def fetch() -> tuple[int, str | None]:
-            with self._api() as api:
-                try:
-                    api.get_dataset(request)
-                except _TakenError as taken:
-                    with taken.response as response:
-                        return described_dataset(read_body(response, MAX_DESCRIPTION))
-            raise BadAnswerError("Kaggle's SDK gave no answer")
+            with self._api() as api, _open_answer(lambda: api.get_dataset(request)) as response:
+                return described_dataset(read_body(response, MAX_DESCRIPTION))
 
         newest, license_name = self._http.call(url, fetch)
         if pin is not None and (not re.fullmatch(r"[1-9][0-9]{0,8}", pin) or int(pin) > newest):
@@ -253,9 +248,7 @@ class KaggleDataset:
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
         request.dataset_version_number = version
         try:
-            api.download_dataset(request)
-        except _TakenError as taken:
-            return taken.response
+            return _open_answer(lambda: api.download_dataset(request))
         except requests.HTTPError as error:
             with error.response as answer:
                 if answer.status_code == 416:  # the storage has another file now
@@ -266,7 +259,6 @@ class KaggleDataset:
                     problem = f"the signed download link was refused (HTTP {answer.status_code})"
                     raise BadAnswerError(problem, UpstreamUnavailableError) from None
                 raise
-        raise BadAnswerError("Kaggle's SDK gave no open answer for the download")
 
     def _write(self, url: str, response: requests.Response, out: IO[bytes], size: int | None) -> None:
         total = f"{size / 1e6:.0f} MB" if size else "an unknown total"
@@ -388,6 +380,15 @@ class _TakenError(Exception):
     def __init__(self, response: requests.Response) -> None:
         super().__init__()
         self.response = response
+
+
+def _open_answer(call: Callable[[], object]) -> requests.Response:
+    """Return what ``_take`` takes out of a call of the SDK."""
+    try:
+        call()
+    except _TakenError as taken:
+        return taken.response
+    raise BadAnswerError("Kaggle's SDK gave no answer")
 
 
 def _take(response: requests.Response, **_: object) -> None:

@@ -21,6 +21,7 @@ SIZE = 1_000_000  # bytes of a zip
 def info(path: str, size: int = 10, crc: int = 1, packed: int | None = None) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(path)
     member.file_size, member.compress_size, member.CRC = size, size if packed is None else packed, crc
+    member.header_offset = 0
     return member
 
 
@@ -191,3 +192,25 @@ def test_a_table_of_contents_of_hundreds_of_thousands_is_not_read(tmp_path: Path
     )
     with pytest.raises(BadAnswerError, match="table of contents has more than"):
         zips.list_members(file)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        (6, (70).to_bytes(2, "little"), "damaged"),  # the version that is needed
+        (8, (0x40).to_bytes(2, "little"), "damaged"),  # strong encryption
+        (42, (2**32 - 5).to_bytes(4, "little"), "lies nowhere"),  # where the file is
+    ],
+)
+def test_a_table_of_contents_of_what_cannot_be_is_refused(tmp_path: Path, place: int, value: bytes, text: str) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a.jpeg": b"x" * 100})
+    body = file.read_bytes()
+    place += body.index(b"PK\x01\x02")
+    file.write_bytes(body[:place] + value + body[place + len(value) :])
+    with pytest.raises(BadAnswerError, match=text):
+        zips.check_every_byte(file)
+
+
+def test_a_file_without_a_name_is_refused() -> None:
+    with pytest.raises(BadAnswerError, match="lies nowhere"):
+        zips.classify([info("")], SIZE)
