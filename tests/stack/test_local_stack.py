@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
 import os
 import re
 import shutil
@@ -326,3 +327,18 @@ def alive(pids: list[int]) -> list[int]:
     states = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
     running = {int(pid) for pid, state in (line.split() for line in states.splitlines()) if not state.startswith("Z")}
     return [pid for pid in pids if pid in running]
+
+
+def test_what_strangers_wrote_drives_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    from local_stack.dag_run import Progress  # imports Airflow, which not every worker needs
+
+    terminal = io.StringIO()
+    Progress(terminal).show("\x1b]52;c;eA==\x07 line 2\nis kept")
+    assert terminal.getvalue() == "\\x1b]52;c;eA==\\x07 line 2\nis kept\n"
+
+    def fail() -> int:
+        raise StackError("The end of the log:\n    \x1b[2J\u202e")
+
+    monkeypatch.setattr("local_stack.__main__.download", fail)
+    assert main(["download"]) == 1
+    assert capsys.readouterr().err == "\nError: The end of the log:\n    \\x1b[2J\\u202e\n"

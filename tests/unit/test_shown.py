@@ -15,6 +15,7 @@ from markupsafe import Markup
 from cxr_snapshot import shown
 from cxr_snapshot.errors import GuardError, MissingObjectError, SnapshotError, UpstreamRefusedError
 from support.hostile import texts
+from support.paths import ROOT
 from support.rendered import Page, active, shape, words
 
 UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
@@ -61,6 +62,13 @@ def test_markdown_is_read_as_it_stands_there(text: str) -> None:
         assert active(page) == set()
         assert shape(page) == shape(around.format("word"))
         assert words(page) == words(around.format("word")).replace("word", read)
+
+
+def test_markdown_escapes_no_more_than_it_must() -> None:
+    text = "run manual__x of unknown_view by <img src=x> [a](http://b) `c` **d**\n# e & f, me@x www.a.b"
+    assert shown.markdown(text) == (
+        r"run manual\_\_x of unknown_view by \<img src=x\> \[a\](http\://b) \`c\` \*\*d\*\* \# e \& f, me\@x www\.a.b"
+    )
 
 
 @given(texts)
@@ -125,3 +133,15 @@ def test_an_address_without_its_login(scheme: str, login: str) -> None:
 @pytest.mark.parametrize("address", ["http://127.0.0.1:9000", "https://s3.example.org/a?b=c", "", "no address"])
 def test_an_address_that_has_no_login(address: str) -> None:
     assert shown.without_login(address) == address
+
+
+def test_every_log_and_every_template_of_the_project_goes_through_it() -> None:
+    sources = [file for folder in ("include", "plugins") for file in (ROOT / folder).rglob("*.py")]
+    texts = {file.name: file.read_text() for file in sources if "upstream_simulator" not in file.parts}
+    assert [name for name, text in texts.items() if "getLogger(__name__)" in text] == []
+    with_templates = {name: text for name, text in texts.items() if "Environment(\n" in text}
+    assert set(with_templates) == {"page.py", "rendering.py"}
+    assert all("autoescape=True,\n    finalize=" in text for text in with_templates.values())
+    pages = [file for folder in ("include", "plugins") for file in (ROOT / folder).rglob("*.html")]
+    assert len(pages) >= 7
+    assert [page.name for page in pages if re.search(r"\|\s*safe\b|autoescape", page.read_text())] == []

@@ -9,7 +9,7 @@ import pytest
 
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.audit.gates import Check, check_losses
-from cxr_snapshot.audit.overrides import by_setting, markdown, sentence, settle, tally
+from cxr_snapshot.audit.overrides import by_setting, sentence, settle, tally
 from cxr_snapshot.audit.report import write_report
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.plan import Plan, make_plan, run_folder
@@ -65,11 +65,6 @@ def test_the_tally_counts_nothing_accepted_as_passed() -> None:
     nobody = {"how": "approval", "user": None}
     assert tally(14, 12, [by_person, by_person]) == "12 of 14 checks passed, 2 failed and were accepted by reviewer"
     assert tally(14, 12, [by_person, nobody]).endswith("accepted by a person whose name is not known and reviewer")
-
-
-def test_names_do_nothing_in_markdown() -> None:
-    text = "run manual__x by <img src=x> [a](http://b) `c` **d**\n# e & f"
-    assert markdown(text) == (r"run manual\_\_x by \<img src=x\> \[a\](http://b) \`c\` \*\*d\*\* \# e \& f")
 
 
 def test_without_failed_checks_the_audit_is_published_as_it_is(store: Store) -> None:
