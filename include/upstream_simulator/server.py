@@ -50,6 +50,7 @@ class UpstreamSimulator:
         port: TCP port; 0 for any free one.
         signed_url_seconds: how long a storage address of Kaggle may be used.
         host: address to listen at. Nobody has to log in here, so that anything but loopback is for closed networks.
+        synthetic: whether every answer says that the data is generated; not for a replay of real data.
 
     Attributes:
         url: address of the server, without a slash at its end.
@@ -63,8 +64,16 @@ class UpstreamSimulator:
     """
 
     def __init__(
-        self, git_dir: Path, kaggle_dir: Path, port: int = 0, signed_url_seconds: float = 300.0, host: str = "127.0.0.1"
+        self,
+        git_dir: Path,
+        kaggle_dir: Path,
+        port: int = 0,
+        signed_url_seconds: float = 300.0,
+        host: str = "127.0.0.1",
+        *,
+        synthetic: bool = True,
     ) -> None:
+        self.synthetic = synthetic
         self.requests: list[RecordedRequest] = []
         self.faults = faults.FaultPlan()
         self._stopping = threading.Event()
@@ -189,6 +198,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
+        if cast(_Server, self.server).simulator.synthetic:
+            self.send_header("X-Synthetic-Data", "true")
         chunked = response.length is None
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")

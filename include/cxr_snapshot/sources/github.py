@@ -36,6 +36,7 @@ from cxr_snapshot.sources.http import (
     check_status,
     new_session,
     read_body,
+    says_synthetic,
 )
 from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
 
@@ -102,6 +103,7 @@ class GithubRepository:
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         # Each service counts by itself, and a pause of one says nothing of the others.
         self._http = Retrier(self.name, settings, _REMEDIES, sleep=sleep)
+        self._synthetic = False  # what the last answer said
         self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
         self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
 
@@ -121,12 +123,14 @@ class GithubRepository:
             SourceError: GitHub cannot be asked, or does not know the branch or ``pin``.
         """
         if pin is None:
-            return Revision(self.name, self._commit(self._branch, last_seen))
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", pin):
-            return Revision(self.name, self._commit_as_of(pin))
-        if re.fullmatch(r"[0-9a-fA-F]{7,40}", pin):
-            return Revision(self.name, self._commit(pin.lower(), None))
-        raise UpstreamRefusedError(self.name, self._api, f"{pin!r} names no commit", _PIN_HELP)
+            commit = self._commit(self._branch, last_seen)
+        elif re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", pin):
+            commit = self._commit_as_of(pin)
+        elif re.fullmatch(r"[0-9a-fA-F]{7,40}", pin):
+            commit = self._commit(pin.lower(), None)
+        else:
+            raise UpstreamRefusedError(self.name, self._api, f"{pin!r} names no commit", _PIN_HELP)
+        return Revision(self.name, commit, synthetic=self._synthetic)
 
     def files(self, revision: Revision, known: Container[str]) -> Listing:
         """List the wanted files as of ``revision``.
@@ -290,6 +294,7 @@ class GithubRepository:
         """Return the body of an answer, of ``limit`` bytes at most; ``None`` where nothing changed (304)."""
         with self._session.get(url, stream=True, **kwargs) as response:
             check_status(response)
+            self._synthetic = says_synthetic(response)
             return None if response.status_code == 304 else read_body(response, limit)
 
 

@@ -39,6 +39,7 @@ from cxr_snapshot.sources.http import (
     check_status,
     new_session,
     read_body,
+    says_synthetic,
 )
 
 CHUNK = 1024 * 1024  # bytes
@@ -165,19 +166,19 @@ class KaggleDataset:
         url, request = f"{self._service}/GetDataset", ApiGetDatasetRequest()
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
 
-        def fetch() -> tuple[int, str | None]:
+        def fetch() -> tuple[int, str | None, bool]:
             with self._api(check=_take) as api:
                 try:
                     api.get_dataset(request)
                 except _TakenError as taken:
-                    return described_dataset(taken.body)
+                    return *described_dataset(taken.body), taken.synthetic
             raise BadAnswerError("Kaggle's SDK gave no answer")
 
-        newest, license_name = self._http.call(url, fetch)
+        newest, license_name, synthetic = self._http.call(url, fetch)
         if pin is not None and (not re.fullmatch(r"[1-9][0-9]{0,8}", pin) or int(pin) > newest):
             problem = f"{self._dataset} has no version {pin!r}"
             raise UpstreamRefusedError(self.name, url, problem, f"Give a number from 1 to {newest}.")
-        return Revision(self.name, pin or str(newest), license_name)
+        return Revision(self.name, pin or str(newest), license_name, synthetic)
 
     def files(self, revision: Revision, known: Container[str]) -> Listing:  # noqa: ARG002
         """Download the zip of ``revision`` and list its files by path, all but the ignored ones with their bodies.
@@ -387,15 +388,15 @@ def described_dataset(body: bytes) -> tuple[int, str | None]:
 class _TakenError(Exception):
     """Takes an answer out of the SDK before it reads more of it than is needed here, in ways that fail on odd ones."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, *, synthetic: bool) -> None:
         super().__init__()
-        self.body = body
+        self.body, self.synthetic = body, synthetic
 
 
 def _take(response: requests.Response, **_: object) -> None:
     check_status(response)
     if not response.is_redirect:
-        raise _TakenError(read_body(response, MAX_DESCRIPTION))
+        raise _TakenError(read_body(response, MAX_DESCRIPTION), synthetic=says_synthetic(response))
 
 
 def _md5(file: Path) -> str:
