@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cxr_snapshot.audit.words import DRAWINGS, SYNTHETIC
+from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.catalog.reading import list_snapshots, show
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.pipeline import Pipeline
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 FIRST, SECOND = "2026-11-22", "2026-11-23"
+LATER = "2026-11-24T03:00:00+00:00"
 TEXTS = ("README.md", "CHANGES.md", "audit.html", "croissant.json")
 
 
@@ -117,36 +118,36 @@ def test_changes_tell_what_was_replaced_and_what_was_taken_back(generated: Store
     assert generated.get(f"{FIRST}/CHANGES.md").decode().count("Compared") == 0
 
 
-class TestNeverTogether:
-    WHEN = "2026-11-24T03:00:00+00:00"
+@pytest.fixture(params=[True, False], ids=["generated first", "real first"])
+def first(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
 
-    @pytest.fixture(params=[True, False], ids=["generated first", "real first"])
-    def first(self, request: pytest.FixtureRequest) -> bool:
-        return bool(request.param)
 
-    @pytest.fixture
-    def pipeline(self, sample: ServedUpstream, store: Store, tmp_path: Path, first: bool) -> Iterator[Pipeline]:
-        """A pipeline whose upstream became of the other kind after the first snapshot."""
-        sample.simulator.synthetic = first
-        pipeline = sample.pipeline(store, tmp_path)
-        assert run_stages(pipeline, "first", f"{SECOND}T03:00:00+00:00").snapshot
-        sample.simulator.synthetic = not first
-        sample.move_to_step(2)
-        yield pipeline
+@pytest.fixture
+def pipeline(sample: ServedUpstream, store: Store, tmp_path: Path, first: bool) -> Iterator[Pipeline]:
+    """A pipeline whose upstream became of the other kind after the first snapshot."""
+    sample.simulator.synthetic = first
+    pipeline = sample.pipeline(store, tmp_path)
+    assert run_stages(pipeline, "first", f"{SECOND}T03:00:00+00:00").snapshot
+    sample.simulator.synthetic = not first
+    sample.move_to_step(2)
+    yield pipeline
 
-    def test_poll_refuses_to_compare_one_with_the_other(self, pipeline: Pipeline, store: Store, first: bool) -> None:
-        theirs, ours = ("generated", "real") if first else ("real", "generated")
-        said = rf"holds snapshots of {theirs} data, such as {SECOND}, .* give {ours} data\. Set CXR_PREFIX .*-{ours}, "
-        before = store.list("")
-        for options in ({}, {"force": True}, {"as_of": "2026-11-01"}):
-            with pytest.raises(SettingsError, match=said):
-                pipeline.poll("second", self.WHEN, **options)
-        assert store.list("") == before
 
-    def test_with_another_prefix_it_goes_on(self, pipeline: Pipeline, store: Store) -> None:
-        elsewhere = Store(store.client, store.bucket, "elsewhere")
-        other = Pipeline(pipeline.settings, elsewhere, pipeline.sources)
-        assert other.poll("second", self.WHEN) is not None
+def test_poll_refuses_to_compare_one_with_the_other(pipeline: Pipeline, store: Store, first: bool) -> None:
+    theirs, ours = ("generated", "real") if first else ("real", "generated")
+    said = rf"holds snapshots of {theirs} data, such as {SECOND}, .* give {ours} data\. Set CXR_PREFIX .*-{ours}, "
+    before = store.list("")
+    for options in ({}, {"force": True}, {"as_of": "2026-11-01"}):
+        with pytest.raises(SettingsError, match=said):
+            pipeline.poll("second", LATER, **options)
+    assert store.list("") == before
+
+
+def test_with_another_prefix_it_goes_on(pipeline: Pipeline, store: Store) -> None:
+    elsewhere = Store(store.client, store.bucket, "elsewhere")
+    other = Pipeline(pipeline.settings, elsewhere, pipeline.sources)
+    assert other.poll("second", LATER) is not None
 
 
 def test_a_run_that_began_when_there_was_nothing_refuses_as_well(
@@ -168,7 +169,3 @@ def test_upstreams_of_both_kinds_are_refused(sample: ServedUpstream, store: Stor
         mixed = sample.pipeline(store, tmp_path, kaggle_api_url=other.simulator.settings()["kaggle_api_url"])
         with pytest.raises(SettingsError, match="of covid says that its data is generated, that of pneumonia does not"):
             mixed.poll("run", f"{SECOND}T03:00:00+00:00")
-
-
-def test_the_banner_is_more_than_what_stands_on_the_preview() -> None:
-    assert SYNTHETIC.startswith(DRAWINGS)
