@@ -31,8 +31,8 @@ def download(store: Store, snapshots: Path) -> tuple[Path, int]:
     version, _ = read_pointer(store)
     if version is None:
         raise StackError(
-            f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first; with "
-            "UPSTREAM=live, both."
+            f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first. With UPSTREAM=live, "
+            "name it for `make download` too."
         )
     target = snapshots / store.prefix / version
     return target, fetch(store, version, target)
