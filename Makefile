@@ -6,7 +6,7 @@ PYTHON ?= $(or $(wildcard $(PY)),python3)
 UPSTREAM ?= sample
 WORKERS ?= 2
 N ?= 1000 10000
-# Of generated images, so that nobody takes them for others; Airflow's web server has to know it as well as the workers.
+# Generated images have a prefix of their own, which Airflow's web server must know as well as the workers.
 SAMPLE_PREFIX = $(if $(filter sample,$(UPSTREAM)),CXR_PREFIX=$${CXR_PREFIX:-covid-cxr-sample} )
 COMPOSE = $(SAMPLE_PREFIX)docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
 

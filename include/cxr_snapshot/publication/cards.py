@@ -12,6 +12,7 @@ from cxr_snapshot.audit.overrides import markdown, sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.sources import about
+from cxr_snapshot.sources.base import GENERATED
 from cxr_snapshot.sources.words import licence_kind
 from cxr_snapshot.tables import CLASSES
 
@@ -86,7 +87,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## How to load it",
         _loading(manifest, list(splits), facts["version"], facts["uri"]),
         "## Licences",
-        *([about("", synthetic=True).licence] if synthetic else _rights(manifest, facts)),
+        *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
         _making(facts),
     ]
@@ -121,6 +122,9 @@ def _front_matter(size: int, splits: list[str], sources: Iterable[str], *, synth
     category = next(
         name for limit, name in ((1000, "n<1K"), (10_000, "1K<n<10K"), (10**9, "10K<n<100K")) if size < limit
     )
+    tags = "\n".join(
+        f"- {tag}" for tag in ("medical", "chest-x-ray", "covid-19", *(["synthetic"] if synthetic else []))
+    )
     whole_first = sorted(sources, key=lambda name: not about(name).licence_url)
     licences = dict.fromkeys(about(name, synthetic=synthetic).licence for name in whole_first)
     details = textwrap.fill(" ".join(licences), _WIDTH, initial_indent="  ", subsequent_indent="  ")
@@ -135,10 +139,8 @@ license_details: >-
 task_categories:
 - image-classification
 tags:
-- medical
-- chest-x-ray
-- covid-19
-{"- synthetic" + chr(10) if synthetic else ""}size_categories:
+{tags}
+size_categories:
 - {category}
 configs:
 - config_name: default

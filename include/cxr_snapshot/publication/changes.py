@@ -24,7 +24,7 @@ KINDS = {
     "renamed": "Images of the same class under another file name.",
     "updated": "Images of which other columns of the manifest changed.",
 }
-# Why an image is no longer in that upstream took back, or half of it.
+# What these rules mean for an image that was in: upstream took back one half of it.
 _RETRACTED = {
     "missing_file": "Retracted: the upstream's file is gone; its row is still there.",
     "no_metadata_row": "Retracted: the upstream's row is gone; the file is still there.",

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from cxr_snapshot.publication.cards import citations, pretty_name
 from cxr_snapshot.sources import about
+from cxr_snapshot.sources.base import GENERATED
 from cxr_snapshot.tables import MANIFEST_SCHEMA
 
 _CONTEXT = {
@@ -97,7 +98,7 @@ def croissant(
         "url": snapshot["uri"],
         "license": [
             *(each.licence_url for each in sources if each.licence_url),
-            about("", synthetic=True).licence if synthetic else "See ATTRIBUTION.csv for the licence of each image",
+            GENERATED.licence if synthetic else "See ATTRIBUTION.csv for the licence of each image",
         ],
         "citeAs": "Nothing is to be cited for generated data." if synthetic else citations(snapshot["revisions"]),
         "creator": [{"@type": "sc:Organization", "name": each.reference} for each in sources],

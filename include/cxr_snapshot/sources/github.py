@@ -99,11 +99,11 @@ class GithubRepository:
         self._api = f"{settings.github_api_url.rstrip('/')}/repos/{repo}"
         self._raw = f"{settings.github_raw_url.rstrip('/')}/{repo}"
         self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{repo}"
+        self._synthetic = False  # whether the last answer said so
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         # Each service counts by itself, and a pause of one says nothing of the others.
         self._http = Retrier(self.name, settings, _REMEDIES, sleep=sleep)
-        self._synthetic = False  # what the last answer said
         self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
         self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
 

@@ -208,6 +208,9 @@ class TestFromNamesLikeUpstreamsToNamesByContent:
         assert [named_anew(entry) for entry in found["renamed"]] == [True, True]
         assert "For this reason alone 2 have another name" in text_of(found)
 
+    def test_one_image_has_another_name(self):
+        assert "For this reason alone 1 has another name; changes.json lists them." in text_of(self.changes(covid(1)))
+
     def test_two_older_snapshots_are_compared_as_they_were(self):
         (old, excluded), (new, _) = tables(covid(1)), tables(covid(1, path="images/new.jpg"))
         found = compare(older(old), excluded, older(new), excluded)
