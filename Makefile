@@ -6,7 +6,9 @@ PYTHON ?= $(or $(wildcard $(PY)),python3)
 UPSTREAM ?= sample
 WORKERS ?= 2
 N ?= 1000 10000
-COMPOSE = docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
+# Generated images have a prefix of their own, which Airflow's web server must know as well as the workers.
+SAMPLE_PREFIX = $(if $(filter sample,$(UPSTREAM)),CXR_PREFIX=$${CXR_PREFIX:-covid-cxr-sample} )
+COMPOSE = $(SAMPLE_PREFIX)docker compose --project-name cxr-$(UPSTREAM) --profile $(UPSTREAM)
 
 VENV := .local/venv
 STORE_VENV := .local/ministack-venv
@@ -52,8 +54,8 @@ run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the 
 ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=9000 chooses the port, UPSTREAM=live as above
 	@$(PY) -m local_stack ui --upstream $(UPSTREAM) $(if $(PORT),--port $(PORT))
 
-download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots
-	@$(PY) -m local_stack download
+download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots; UPSTREAM=live as above
+	@$(PY) -m local_stack download --upstream $(UPSTREAM)
 
 test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
 	@$(PYTEST) -m "not long" --hypothesis-profile few --ignore tests/consumers --ignore tests/browser $(ARGS)

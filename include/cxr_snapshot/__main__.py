@@ -65,7 +65,7 @@ def show(version: Version, as_json: AsJson = False) -> None:
 
 @app.command()
 def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
-    """List the images that were added, removed, re-labelled, moved to another split, renamed or updated."""
+    """List the images that were added, removed, replaced, re-labelled, moved to another split, renamed or updated."""
     found = catalog.diff(_store(), old, new)
     if as_json:
         _print_json(found)

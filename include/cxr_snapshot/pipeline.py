@@ -6,7 +6,7 @@ folder and writes its own there, so that any machine can run any stage, again an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
 from cxr_snapshot import shown
@@ -14,7 +14,7 @@ from cxr_snapshot.audit import PAGE, gates
 from cxr_snapshot.audit.history import comparable
 from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.catalog.retention import clear_old_runs
-from cxr_snapshot.errors import LostBlobError, VerificationError
+from cxr_snapshot.errors import LostBlobError, SettingsError, VerificationError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.ingestion.ingest import ingest
 from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
@@ -22,7 +22,15 @@ from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.release import release
 from cxr_snapshot.publication.verification import take_back, verify
-from cxr_snapshot.publication.versions import is_behind, move_latest, read_audit, read_base, read_pointer, read_seen
+from cxr_snapshot.publication.versions import (
+    is_behind,
+    move_latest,
+    read_audit,
+    read_base,
+    read_pointer,
+    read_seen,
+    refuse_mixture,
+)
 from cxr_snapshot.selection.balance import balance
 from cxr_snapshot.selection.duplicates import resolve_duplicates
 from cxr_snapshot.selection.ledger import in_order, load_ledger, save_ledger
@@ -77,7 +85,7 @@ class Pipeline:
             The plan, or ``None`` when nothing is new.
 
         Raises:
-            SettingsError: ``as_of`` has not come yet.
+            SettingsError: ``as_of`` has not come yet; or generated data would meet real data.
             SourceError: an upstream cannot be asked, or does not know a pin.
         """
         date = day_of(created, as_of)
@@ -98,7 +106,9 @@ class Pipeline:
             licences={name: revision.license for name, revision in found.items()},
             accept_shrink=accept_shrink,
             triggered_by=triggered_by,
+            synthetic=_all_synthetic(found.values()),
         )
+        refuse_mixture(self.store, base, synthetic=plan["synthetic"])
         for name, before in ((base or {}).get("licences") or {}).items():
             if name in found and (now := found[name].license) != before:
                 log.warning("%s: the upstream states another licence for the whole: %r, before %r", name, now, before)
@@ -208,8 +218,10 @@ class Pipeline:
         Raises:
             GuardError: a check failed, and nobody accepted it.
             MissingObjectError: the run was not audited.
+            SettingsError: another run published generated data where this run's is real, or the other way round.
         """
         base = read_base(self.store, plan["date"])
+        refuse_mixture(self.store, base, synthetic=plan["synthetic"])
 
         def work() -> dict[str, Any] | None:
             report = settle(self.store, plan, approval)
@@ -258,3 +270,19 @@ class Pipeline:
         count = len(self.store.damaged)
         self.store.damaged.clear()
         return facts | ({"mended": count} if count else {})
+
+
+def _all_synthetic(found: Collection[Revision]) -> bool:
+    """Say whether the data of all upstreams is generated.
+
+    Raises:
+        SettingsError: that of some is, and that of others is not.
+    """
+    generated = [revision.source for revision in found if revision.synthetic]
+    if generated and len(generated) < len(found):
+        others = [revision.source for revision in found if not revision.synthetic]
+        raise SettingsError(
+            f"the upstream of {', '.join(generated)} says that its data is generated, that of {', '.join(others)} does "
+            "not. Let all CXR_GITHUB_*_URL and CXR_KAGGLE_API_URL lead to the real upstreams, or all to the sample."
+        )
+    return bool(generated)

@@ -24,7 +24,8 @@ class Plan(TypedDict):
     compared with the newest one up to that day. ``created``: for its record. ``revisions``: pinned id by source.
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
     fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
-    who started the run, where one did; on record where that was used.
+    who started the run, where one did; on record where that was used. ``synthetic``: whether the upstreams say that
+    their data is generated; what is published then says so too.
     """
 
     run: str
@@ -37,6 +38,7 @@ class Plan(TypedDict):
     fingerprint: str
     accept_shrink: bool
     triggered_by: str | None
+    synthetic: bool
 
 
 def make_plan(
@@ -49,6 +51,7 @@ def make_plan(
     licences: Mapping[str, str | None],
     accept_shrink: bool,
     triggered_by: str | None = None,
+    synthetic: bool = False,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
     return Plan(
@@ -62,6 +65,7 @@ def make_plan(
         fingerprint=fingerprint(revisions, settings),
         accept_shrink=accept_shrink,
         triggered_by=triggered_by,
+        synthetic=synthetic,
     )
 
 

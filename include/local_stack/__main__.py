@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(options.upstream, advance=options.advance)
         if options.command == "ui":
             return ui(options.upstream, options.port)
-        return download()
+        return download(options.upstream)
     except (StackError, SnapshotError) as error:
         print(f"\nError: {shown.lines(error)}", file=sys.stderr)
         return 1
@@ -70,7 +70,7 @@ def run(upstream: str, *, advance: bool) -> int:
         snapshot = json.loads(store.get(f"{latest['version']}/snapshot.json"))
         print(shown.lines(summary.published(snapshot, seconds=seconds)))
         address = environment.endpoint(os.environ)
-        print(f"\n{summary.how_to_read(latest['uri'], latest['version'], address, local=bool(processes))}")
+        print(f"\n{summary.how_to_read(snapshot, address, local=bool(processes))}")
     return 0
 
 
@@ -103,11 +103,11 @@ def ui(upstream: str, port: int | None) -> int:
             wait_for_the_first([*processes, *parts])
 
 
-def download() -> int:
-    """Copy the latest snapshot to ``.local/snapshots``."""
+def download(upstream: str) -> int:
+    """Copy the latest snapshot of the sample, or of the live upstreams, to ``.local/snapshots``."""
     from local_stack.download import download as fetch_latest
 
-    with stack.store_only(ROOT):
+    with stack.store_only(ROOT, upstream):
         folder, files = fetch_latest(_store(), ROOT / ".local/snapshots")
     fetched = f"{files} files fetched and checked" if files else "it was there before"
     print(f"{folder.relative_to(ROOT)} holds the latest snapshot; {fetched}.")
@@ -121,11 +121,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     run_parser.add_argument("--advance", action="store_true", help="first move the sample upstream one commit on")
     ui_parser = commands.add_parser("ui", help="run Airflow with its web pages")
     ui_parser.add_argument("--port", type=int, help="TCP port (default: 8080, or a free one)")
-    for command in (run_parser, ui_parser):
+    download_parser = commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
+    for command in (run_parser, ui_parser, download_parser):
         command.add_argument(
             "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"
         )
-    commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
     options = parser.parse_args(arguments)
     if options.command == "run" and options.advance and options.upstream == "live":
         parser.error("only the sample upstream can be moved on; leave out ADVANCE or UPSTREAM=live")

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def download(store: Store, snapshots: Path) -> tuple[Path, int]:
-    """Copy the latest snapshot to ``snapshots/<version>`` and check every file; go on where an earlier call stopped.
+    """Copy the latest snapshot to ``snapshots/<prefix>/<version>`` and check every file; go on with an earlier call.
 
     Args:
         store: where the snapshots are.
-        snapshots: folder that gets one folder for each version.
+        snapshots: folder that gets one for each prefix, as two of them may have versions of one name.
 
     Returns:
         The folder, and how many files were fetched.
@@ -30,6 +30,9 @@ def download(store: Store, snapshots: Path) -> tuple[Path, int]:
 
     version, _ = read_pointer(store)
     if version is None:
-        raise StackError(f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first.")
-    target = snapshots / version
+        raise StackError(
+            f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first. With UPSTREAM=live, "
+            "name it for `make download` too."
+        )
+    target = snapshots / store.prefix / version
     return target, fetch(store, version, target)

@@ -10,6 +10,7 @@ from cxr_snapshot.shown import without_login
 from local_stack.processes import StackError
 
 LOCAL_BUCKET = "cxr-snapshots"
+SAMPLE_PREFIX = "covid-cxr-sample"
 
 
 def uses_local_store(environ: Mapping[str, str], *, has_keys: Callable[[], bool]) -> bool:
@@ -95,6 +96,14 @@ def with_local_store(environ: Mapping[str, str], address: str, keys: Mapping[str
     result["CXR_BUCKET"] = LOCAL_BUCKET
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return {**result, **keys} | files | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": address}
+
+
+def with_prefix(environ: Mapping[str, str], upstream: str) -> dict[str, str]:
+    """Return ``environ`` with a prefix of its own for what the upstream ``sample`` gives, unless one is named."""
+    result = dict(environ)
+    if upstream == "sample" and not result.get("CXR_PREFIX"):
+        result["CXR_PREFIX"] = SAMPLE_PREFIX
+    return result
 
 
 def with_sample(environ: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, str]:

@@ -56,7 +56,7 @@ def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[li
     Raises:
         StackError: a service did not start, or the environment contradicts itself.
     """
-    environ = environment.with_basics(os.environ, root)
+    environ = environment.with_prefix(environment.with_basics(os.environ, root), upstream)
     processes: list[Child] = []
     with ExitStack() as running:
         running.enter_context(only_one(root / ".local"))
@@ -79,13 +79,17 @@ def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[li
 
 
 @contextmanager
-def store_only(root: Path) -> Iterator[None]:
+def store_only(root: Path, upstream: str) -> Iterator[None]:
     """Name the store in ``os.environ`` while the block lasts; a local one is started if it does not run.
+
+    Args:
+        root: the checkout.
+        upstream: ``sample`` or ``live``: whose snapshots are wanted.
 
     Raises:
         StackError: it did not start, or the environment contradicts itself.
     """
-    environ = environment.with_basics(os.environ, root)
+    environ = environment.with_prefix(environment.with_basics(os.environ, root), upstream)
     with ExitStack() as running:
         if environment.uses_local_store(environ, has_keys=environment.boto3_finds_keys):
             local = root / ".local"

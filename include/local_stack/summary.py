@@ -48,20 +48,22 @@ def unchanged(latest: Mapping[str, Any] | None, *, seconds: float) -> str:
     return f"Nothing new since {latest['version']} ({latest['uri']}); nothing published. {took}"
 
 
-def how_to_read(uri: str, version: str, address: str | None, *, local: bool) -> str:
+def how_to_read(snapshot: Mapping[str, Any], address: str | None, *, local: bool) -> str:
     """Return the commands that copy a snapshot.
 
     Args:
-        uri: its ``s3://`` address.
-        version: its name.
+        snapshot: the content of its ``snapshot.json``.
         address: the store's endpoint, or ``None`` for Amazon S3.
         local: whether the store is the local one, which runs only while we do.
     """
-    lines = [f"To copy it into .local/snapshots/{version}:", "", "    make download"]
+    uri = snapshot["uri"]
+    folder = uri.removeprefix("s3://").partition("/")[2].strip("/")
+    command = "make download" if snapshot.get("synthetic") else "make download UPSTREAM=live"
+    lines = [f"To copy it into .local/snapshots/{folder}:", "", f"    {command}"]
     if local:
         lines += ["", "To look at it with other S3 tools, start `make ui`, which keeps the store running."]
     else:
-        lines += ["", "or, with the AWS command line:", "", f"    {sync_command(uri, version, address)}"]
+        lines += ["", "or, with the AWS command line:", "", f"    {sync_command(uri, snapshot['version'], address)}"]
     return "\n".join(lines)
 
 

@@ -64,6 +64,7 @@ class UpstreamSimulator:
         api_per_hour: how many requests GitHub's API allows; ``None`` for any number.
         raw_per_hour: how many single files GitHub allows; ``None`` for any number.
         now: the time in seconds since 1970, for these limits and for storage addresses.
+        synthetic: whether every answer says that the data is generated; not for a replay of real data.
 
     Attributes:
         url: address of the APIs, without a slash at its end.
@@ -89,7 +90,9 @@ class UpstreamSimulator:
         api_per_hour: int | None = None,
         raw_per_hour: int | None = None,
         now: Callable[[], float] = time.time,
+        synthetic: bool = True,
     ) -> None:
+        self.synthetic = synthetic
         self.requests: list[RecordedRequest] = []
         self.faults = faults.FaultPlan()
         self._stopping = threading.Event()
@@ -230,6 +233,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(response.status)
         for name, value in response.headers.items():
             self.send_header(name, value)
+        if cast(_Server, self.server).simulator.synthetic:
+            self.send_header("X-Synthetic-Data", "true")
         chunked = response.length is None
         if chunked:
             self.send_header("Transfer-Encoding", "chunked")

@@ -57,6 +57,11 @@ class Listing:
         """How many pages there are."""
         return -(-self.total // PER_PAGE)
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether a snapshot of this page says that its data is generated."""
+        return any(row.facts.get("synthetic", False) for row in self.rows if row.facts)
+
 
 @dataclass(frozen=True)
 class Excluded:
@@ -133,7 +138,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
     return Shown(
         facts=facts,
         latest=read_pointer(store)[0] == version,
-        warning=limits(manifest),
+        warning=limits(manifest, synthetic=facts.get("synthetic", False)),
         charts=draw_charts(manifest),
         excluded=_by_rule(excluded),
         changes=_json(store, f"{version}/changes.json"),

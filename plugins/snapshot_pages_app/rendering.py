@@ -12,7 +12,8 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cxr_snapshot.audit.overrides import sentence
-from cxr_snapshot.publication.changes import KINDS, describe
+from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.publication.changes import KINDS, describe, first
 from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
 
@@ -71,6 +72,7 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters |= {
     "describe": describe,
+    "first_snapshot": first,
     "number": "{:,}".format,
     "plain": plain,
     "revision": revision,
@@ -79,4 +81,4 @@ _ENVIRONMENT.filters |= {
     "size": size,
     "when": when,
 }
-_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}

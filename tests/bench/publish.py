@@ -126,7 +126,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
         "audit": AUDIT,
         "overrides": [],
     }
-    draft = Draft(manifest, copies, tables, facts, "None.\n")
+    draft = Draft(manifest, copies, tables, facts, "None.\n", {name: [] for name in CLASSES})
     protocol.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
 
 

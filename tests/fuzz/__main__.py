@@ -9,8 +9,9 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 
-from fuzz.runner import TARGETS, Report, Target, run
+from fuzz.runner import MAX_MEMORY, TARGETS, Report, Target, run
 
 _AT_A_TIME = 100  # cases
 _MOST = 8 * 1024**3  # bytes of addresses, most of which libraries reserve and never use
@@ -43,7 +44,7 @@ def main() -> int:
 def _reports(target: Target, seed: int, cases: range) -> list[Report]:
     parts = [cases[start : start + _AT_A_TIME] for start in range(0, len(cases), _AT_A_TIME)]
     with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=_limit_memory) as pool:
-        return list(pool.map(run, [target] * len(parts), [seed] * len(parts), parts))
+        return list(pool.map(partial(run, target, seed, most=MAX_MEMORY), parts))
 
 
 def _limit_memory() -> None:

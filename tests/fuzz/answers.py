@@ -158,7 +158,7 @@ def _odd(random: Random, value: Any) -> Any:
 def _packed(random: Random, answer: Answer) -> Answer:
     """Pack the body, as servers may; cut it or let it unpack to far too much."""
     body = random.choice((answer.body, answer.body, bytes(10_000_000)))
-    packed = random.choice((gzip.compress(body, 1), zlib.compress(body, 1)))
+    packed = random.choice((gzip.compress(body, 1, mtime=0), zlib.compress(body, 1)))
     if random.random() < 0.4:
         packed = mutations.apply(random, packed, _BODY)
     return replace(

@@ -49,7 +49,8 @@ _ROW = {
     **{"patientid": "p{}", "sex": "M", "age": "50", "finding": "COVID-19", "view": "PA", "modality": "X-ray"},
     **{"folder": "images", "filename": "{}.jpg", "license": "CC BY", "url": "https://example.org/{}", "doi": "10.1/{}"},
 }  # fmt: skip
-_NAMED = FACTS | {"audit": AUDIT, "pictures": DESCRIPTION, "overrides": [], "version": "2026-11-23", "uri": "s3://b/p/"}
+_NAMED = FACTS | {"version": "2026-11-23", "uri": "s3://b/p/", "previous": None}
+_NAMED |= {"audit": AUDIT, "pictures": DESCRIPTION, "overrides": []}
 
 
 def check(randoms: Sequence[Random]) -> list[str]:

@@ -56,6 +56,22 @@ def test_the_newest_commit_takes_one_request(world: World) -> None:
     assert [request.status for request in world.asked()] == [200]
 
 
+@pytest.mark.parametrize("options", [{}, {"last_seen": "newest"}, {"pin": "2020-03-12"}, {"pin": "newest"}])
+def test_github_is_asked_whether_its_data_is_generated(own_world: World, options: dict[str, str]) -> None:
+    options = {name: own_world.commits[2] if value == "newest" else value for name, value in options.items()}
+    source = own_world.github()
+    for synthetic in (True, False):
+        own_world.sim.synthetic = synthetic
+        assert source.resolve(**options).synthetic is synthetic
+
+
+@pytest.mark.parametrize("pin", [None, "1"])
+def test_kaggle_is_asked_whether_its_data_is_generated(own_world: World, pin: str | None) -> None:
+    for synthetic in (True, False):
+        own_world.sim.synthetic = synthetic
+        assert own_world.kaggle().resolve(pin=pin).synthetic is synthetic
+
+
 def test_an_unchanged_branch_is_answered_with_304(world: World) -> None:
     assert world.github().resolve(last_seen=world.commits[2]).id == world.commits[2]
     assert world.github().resolve(last_seen=world.commits[1]).id == world.commits[2]

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 import requests
 
+from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
@@ -210,6 +211,31 @@ class TestPages:
         text = Elements(anonymous.get("/")).text
         assert f"{OLD} damaged Damaged: its snapshot.json is missing or makes no sense." in text
         assert f"{NEW} latest" in text
+
+    def test_generated_data_has_a_banner_on_every_page(self, anonymous, published):
+        anonymous.sign_in("VIEWER")
+        addresses = ["/", f"/snapshots/{NEW}", "/compare"]
+        anonymous.use(published)
+        assert not [address for address in addresses if SYNTHETIC in Elements(anonymous.get(address)).text]
+        store = copied_bucket(published)
+        for version in (OLD, NEW):
+            store.put_json(
+                f"{version}/snapshot.json", read_json(store, f"{version}/snapshot.json") | {"synthetic": True}
+            )
+        anonymous.use(store)
+        for address in addresses:
+            text = Elements(anonymous.get(address)).text
+            assert SYNTHETIC in text, address
+            assert "children" not in text, address
+
+    def test_changes_of_an_older_snapshot_are_shown(self, anonymous, published):
+        store = copied_bucket(published)
+        changes = read_json(store, f"{NEW}/changes.json")
+        del changes["replaced"]
+        store.put_json(f"{NEW}/changes.json", changes)
+        anonymous.sign_in("VIEWER")
+        anonymous.use(store)
+        assert f"Compared with {OLD}." in Elements(anonymous.get(f"/snapshots/{NEW}")).text
 
     def test_page_after_the_last_leads_back(self, pages):
         assert "There are only 1 pages" in pages.get("/?page=2")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shlex
@@ -158,6 +159,31 @@ def test_the_settings_are_settings(name, services):
     assert settings.github_token is None, "an empty variable is none"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "prefix"),
+    [
+        (["UPSTREAM=sample"], "covid-cxr-sample"),
+        (["UPSTREAM=sample", "CXR_PREFIX=mine"], "mine"),
+        (["UPSTREAM=live"], "covid-cxr"),
+        (["UPSTREAM=live", "CXR_PREFIX=mine"], "mine"),
+    ],
+)
+def test_make_gives_the_sample_a_prefix_of_its_own_for_all_services(arguments, prefix, tmp_path):
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\necho "CXR_PREFIX=$CXR_PREFIX"\n')
+    docker.chmod(0o755)
+    environ = {name: value for name, value in os.environ.items() if name != "CXR_PREFIX"}
+    environ |= {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    upstream, *named = arguments
+    environ |= dict(each.split("=") for each in named)
+    command = ["make", "--no-print-directory", "--silent", "logs", upstream]
+    shown = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True).stdout
+    [line] = [line for line in shown.splitlines() if line.startswith("CXR_PREFIX=")]
+    given = dict([line.split("=")]) | dict.fromkeys(REQUIRED, "x")
+    for name in AIRFLOW:
+        assert resolve(FILE, given)["services"][name]["environment"]["CXR_PREFIX"] == prefix, name
+
+
 def test_the_simulator_starts_and_serves_what_the_workers_ask(services, sample_folder):
     upstream, port = services["upstream"], "8000"
     command = upstream["command"][2]
@@ -172,6 +198,7 @@ def test_the_simulator_starts_and_serves_what_the_workers_ask(services, sample_f
             health = upstream["healthcheck"]["test"][-1].replace(f"http://127.0.0.1:{port}", address)
             with urllib.request.urlopen(health, timeout=PATIENCE) as answer:
                 assert json.load(answer)["sha"]
+                assert answer.headers["X-Synthetic-Data"] == "true"
         finally:
             server.send_signal(signal.SIGINT)
     files = lines[3].partition("=")[2].removesuffix("/github-raw")

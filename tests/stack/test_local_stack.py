@@ -78,6 +78,11 @@ class TestSummary:
     def test_of_a_snapshot_that_left_nothing_out(self):
         assert "  Left out  nothing\n" in summary.published(SNAPSHOT | {"excluded": {}}, seconds=1)
 
+    def test_names_the_folder_of_a_sample_as_make_download_makes_it(self):
+        sample = {"version": "2026-11-23", "uri": "s3://b/covid-cxr-sample/2026-11-23/", "synthetic": True}
+        text = summary.how_to_read(sample, None, local=True)
+        assert text.startswith("To copy it into .local/snapshots/covid-cxr-sample/2026-11-23:\n\n    make download\n")
+
     def test_of_a_run_without_news(self):
         latest = {"version": "2026-11-23", "uri": "s3://b/p/2026-11-23/"}
         assert summary.unchanged(latest, seconds=9.6) == (
@@ -86,10 +91,11 @@ class TestSummary:
         assert summary.unchanged(None, seconds=0) == "Nothing published, and no snapshot exists yet. Took 0 s."
 
     def test_names_a_command_that_works_for_the_store(self):
-        local = summary.how_to_read("s3://b/v/", "v", "http://127.0.0.1:1", local=True)
-        remote = summary.how_to_read("s3://b/v/", "v", "https://s3.example.org", local=False)
-        amazon = summary.how_to_read("s3://b/v/", "v", None, local=False)
-        assert "make download" in local
+        snapshot = {"version": "v", "uri": "s3://b/v/"}
+        local = summary.how_to_read(snapshot, "http://127.0.0.1:1", local=True)
+        remote = summary.how_to_read(snapshot, "https://s3.example.org", local=False)
+        amazon = summary.how_to_read(snapshot, None, local=False)
+        assert local.startswith("To copy it into .local/snapshots/v:\n\n    make download UPSTREAM=live\n")
         assert "127.0.0.1" not in local  # that server ends with the run
         assert "aws s3 sync s3://b/v/ v --endpoint-url https://s3.example.org" in remote
         assert amazon.endswith("aws s3 sync s3://b/v/ v")
@@ -136,6 +142,19 @@ class TestEnvironment:
         assert "secret" not in environ.values()
         assert environ["CXR_PREFIX"] == "mine"
         assert environ["CXR_GITHUB_API_URL"] == "http://127.0.0.1:2"
+
+    @pytest.mark.parametrize(
+        ("named", "upstream", "prefix"),
+        [
+            ({}, "sample", "covid-cxr-sample"),
+            ({"CXR_PREFIX": ""}, "sample", "covid-cxr-sample"),
+            ({"CXR_PREFIX": "mine"}, "sample", "mine"),
+            ({}, "live", None),
+            ({"CXR_PREFIX": "mine"}, "live", "mine"),
+        ],
+    )
+    def test_the_sample_has_a_prefix_of_its_own(self, named, upstream, prefix):
+        assert environment.with_prefix(named, upstream).get("CXR_PREFIX") == prefix
 
     def test_airflow_secrets_are_private_long_enough_and_kept(self, tmp_path):
         file = tmp_path / "secrets.json"
@@ -243,7 +262,7 @@ class TestDownload:
             store.put(f"2026-11-23/{name}", body)
         store.put_json("latest.json", {"version": "2026-11-23"})
         folder, fetched = download(store, tmp_path)
-        assert folder == tmp_path / "2026-11-23"
+        assert folder == tmp_path / store.prefix / "2026-11-23"
         assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == files.keys()
         assert fetched == 2
         assert download(store, tmp_path) == (folder, 0)
@@ -336,7 +355,7 @@ def test_what_strangers_wrote_drives_no_terminal(monkeypatch: pytest.MonkeyPatch
     Progress(terminal).show("\x1b]52;c;eA==\x07 line 2\nis kept")
     assert terminal.getvalue() == "\\x1b]52;c;eA==\\x07 line 2\nis kept\n"
 
-    def fail() -> int:
+    def fail(_: str) -> int:
         raise StackError("The end of the log:\n    \x1b[2J\u202e")
 
     monkeypatch.setattr("local_stack.__main__.download", fail)

@@ -83,11 +83,14 @@ def write_small_sample(whole: Path, folder: Path) -> None:
 
 
 @contextmanager
-def served_sample(sample: Path, folder: Path) -> Iterator[ServedUpstream]:
-    """Serve a copy of a generated sample, made in ``folder``, at its first commit."""
+def served_sample(sample: Path, folder: Path, *, synthetic: bool = False) -> Iterator[ServedUpstream]:
+    """Serve a copy of a generated sample, made in ``folder``, at its first commit.
+
+    Unless it is to be ``synthetic``, it does not say what it is, so that tests see what is said of the real ones.
+    """
     git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
     shutil.copytree(sample, folder, dirs_exist_ok=True)
-    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir) as simulator:
+    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir, synthetic=synthetic) as simulator:
         yield ServedUpstream(simulator, git_dir, kaggle_dir)
 
 
@@ -100,5 +103,5 @@ def served_real(folder: Path) -> Iterator[ServedUpstream]:
     dataset = kaggle_dir / "paultimothymooney/chest-xray-pneumonia"
     dataset.mkdir(parents=True)
     (dataset / "2.zip").symlink_to(REAL_DATA / "chest-xray-pneumonia.zip")
-    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir) as simulator:
+    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir, synthetic=False) as simulator:
         yield ServedUpstream(simulator, git_dir, kaggle_dir)

@@ -15,7 +15,7 @@ from cxr_snapshot.audit.confounding import most_frequent_first
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION
-from cxr_snapshot.audit.words import percent
+from cxr_snapshot.audit.words import SYNTHETIC, percent
 from cxr_snapshot.tables import CLASSES
 
 _WORDS = {"strong": "much", "some": "something", "none": "next to nothing", "unmeasured": "not measured"}
@@ -39,6 +39,7 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes
         sheets={name: _data_uri(body) for name, body in sheets.items()},
         by_class=[probe for probe in report["probes"] if probe["question"] == CLASSES_QUESTION],
         control=[probe for probe in report["probes"] if probe["question"] == CONTROL_QUESTION],
+        synthetic=report.get("synthetic", False),
     )
     return text.encode()
 
@@ -75,4 +76,4 @@ _ENVIRONMENT = Environment(
 )
 _ENVIRONMENT.filters |= {"percent": percent, "number": _number, "change": _change, "shown": _shown}
 _ENVIRONMENT.filters |= {"sentence": sentence, "most_frequent_first": most_frequent_first}
-_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS, "SYNTHETIC": SYNTHETIC}

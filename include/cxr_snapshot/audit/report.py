@@ -74,7 +74,8 @@ def write_report(
         "shortcuts": examples.pick_shortcuts(sample, probes),
         "texts": examples.pick_texts(sample, looks),
     }
-    facts = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
+    facts: dict[str, Any] = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
+    facts |= {"synthetic": True} if plan["synthetic"] else {}
     report = _measured(described, checks, probes, before, previous) | {"examples": picked, **facts}
     report = conclude(report, overrides)
     for name, body in report_files(pictures, report).items():

@@ -11,6 +11,19 @@ LEVELS = {
 }
 WORST_FIRST = ("strong", "some", "none", "unmeasured")
 
+# The banner of a snapshot of generated data, and what is short enough for a picture.
+DRAWINGS = "Drawings, not X-rays."
+SYNTHETIC = (
+    f"{DRAWINGS} A program drew these pictures and made up the patients, ages, findings and licences beside them, so "
+    "that the pipeline can be tried out. They say nothing of any disease or person: do not train on them, and cite "
+    "nothing for them."
+)
+
+
+def counted(count: int, what: str) -> str:
+    """Return such as ``1 image``, ``0 images`` or ``1,200 images``."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
 
 def percent(fraction: float) -> str:
     """Return such as ``86 %``."""

@@ -41,12 +41,16 @@ def list_snapshots(store: Store) -> list[dict[str, Any]]:
     """Return a short record of every complete snapshot, oldest first.
 
     Each has ``version``, ``uri``, ``created``, ``counts`` by class, ``revisions`` by source, ``content_digest`` and
-    whether it is the ``latest``.
+    whether it is the ``latest``, and whether its data is ``synthetic``.
     """
     latest, _ = read_pointer(store)
     fields = ("version", "uri", "created", "counts", "revisions", "content_digest")
     facts = [facts for _, facts in bounded_map(lambda name: _facts(store, name), versions(store))]
-    return [{name: item[name] for name in fields} | {"latest": item["version"] == latest} for item in facts]
+    return [
+        {name: item[name] for name in fields}
+        | {"latest": item["version"] == latest, "synthetic": item.get("synthetic", False)}
+        for item in facts
+    ]
 
 
 def show(store: Store, version: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot.audit.overrides import sentence, tally
-from cxr_snapshot.audit.words import percent
+from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.shown import markdown
 from cxr_snapshot.sources import about
+from cxr_snapshot.sources.base import GENERATED
 from cxr_snapshot.sources.words import licence_kind
 from cxr_snapshot.tables import CLASSES
 
@@ -22,6 +23,9 @@ domain shift; `NORMAL` against `PNEUMONIA` within one source.
 
 **Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
 classes were cut to equal size); conclusions on adults who have no COVID-19, of whom there are few or none."""
+
+_USES_OF_DRAWINGS = """\
+**Good for:** trying out the pipeline and the programs that read its snapshots. **Not for:** anything else."""
 
 _SEEN = {
     "file_facts": "size, shape, mode and format of the file (pictures: its bytes)",
@@ -37,12 +41,12 @@ ATTRIBUTION_COLUMNS = ("file", "source", "source_title", "path", "url", "doi", "
 _NO_DERIVATIVES = {"no-derivatives": "yes", "derivatives": "no", None: "unknown"}
 
 
-def attribution(manifest: pd.DataFrame) -> pd.DataFrame:
+def attribution(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
     """Return the content of ``ATTRIBUTION.csv``: for each image where it is from and under which licence.
 
     ``no_derivatives`` is ``yes``, ``no``, or ``unknown`` where upstream names no licence.
     """
-    titles = manifest["source"].map(lambda name: about(name).reference)
+    titles = manifest["source"].map(lambda name: about(name, synthetic=synthetic).reference)
     table = manifest.assign(source_title=titles, no_derivatives=_no_derivatives(manifest))
     return table[list(ATTRIBUTION_COLUMNS)]
 
@@ -65,16 +69,16 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         manifest: columns of ``MANIFEST_SCHEMA``.
         facts: what ``snapshot.json`` says.
     """
-    splits = split_counts(manifest)
+    splits, synthetic = split_counts(manifest), facts.get("synthetic", False)
     parts = [
-        _front_matter(len(manifest), list(splits), facts["revisions"]),
-        f"# COVID, pneumonia and normal chest X-rays: snapshot {facts['version']}",
-        "> **Read this before you train on it.** " + limits(manifest),
+        _front_matter(len(manifest), list(splits), facts["revisions"], synthetic=synthetic),
+        f"# {pretty_name(synthetic=synthetic)}: snapshot {facts['version']}",
+        "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
-        _USES,
-        _known_limits(facts["revisions"]),
+        *([_USES_OF_DRAWINGS] if synthetic else [_USES, _known_limits(facts["revisions"])]),
         "## What is in it",
-        f"{len(manifest)} chest X-rays ({facts['settings']['views']} views), equally many of each class.",
+        f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
+        "equally many of each class.",
         _class_table(facts, splits),
         _ages(manifest),
         "## What the audit found",
@@ -84,13 +88,22 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## How to load it",
         _loading(manifest, list(splits), facts["version"], facts["uri"]),
         "## Licences",
-        _licences(manifest, facts.get("licences") or {}),
-        "## Please cite",
-        "```bibtex\n" + citations(facts["revisions"]) + "\n```",
+        *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
         _making(facts),
     ]
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def pretty_name(*, synthetic: bool) -> str:
+    """Return the name of the dataset as people read it."""
+    return "Generated sample in place of chest X-rays" if synthetic else "COVID, pneumonia and normal chest X-rays"
+
+
+def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
+    """Return what the section on licences says, and the section on how to cite."""
+    cited = "```bibtex\n" + citations(facts["revisions"]) + "\n```"
+    return [_licences(manifest, facts.get("licences") or {}), "## Please cite", cited]
 
 
 def citations(sources: Iterable[str]) -> str:
@@ -105,27 +118,29 @@ def _known_limits(sources: Iterable[str]) -> str:
     return textwrap.fill(f"Other limits: {' '.join(sentences)}", _WIDTH)
 
 
-def _front_matter(size: int, splits: list[str], sources: Iterable[str]) -> str:
+def _front_matter(size: int, splits: list[str], sources: Iterable[str], *, synthetic: bool) -> str:
     files = "\n".join(f"  - split: {split}\n    path: data/{split}-*.parquet" for split in splits)
     category = next(
         name for limit, name in ((1000, "n<1K"), (10_000, "1K<n<10K"), (10**9, "10K<n<100K")) if size < limit
     )
-    licences = " ".join(about(name).licence for name in sorted(sources, key=lambda name: not about(name).licence_url))
-    details = textwrap.fill(licences, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    tags = "\n".join(
+        f"- {tag}" for tag in ("medical", "chest-x-ray", "covid-19", *(["synthetic"] if synthetic else []))
+    )
+    whole_first = sorted(sources, key=lambda name: not about(name).licence_url)
+    licences = dict.fromkeys(about(name, synthetic=synthetic).licence for name in whole_first)
+    details = textwrap.fill(" ".join(licences), _WIDTH, initial_indent="  ", subsequent_indent="  ")
     return f"""\
 ---
-pretty_name: COVID, pneumonia and normal chest X-rays
+pretty_name: {pretty_name(synthetic=synthetic)}
 license: other
-license_name: one-licence-per-image
+license_name: {"generated-data" if synthetic else "one-licence-per-image"}
 license_link: ATTRIBUTION.csv
 license_details: >-
 {details}
 task_categories:
 - image-classification
 tags:
-- medical
-- chest-x-ray
-- covid-19
+{tags}
 size_categories:
 - {category}
 configs:
@@ -135,8 +150,10 @@ configs:
 ---"""
 
 
-def limits(manifest: pd.DataFrame) -> str:
+def limits(manifest: pd.DataFrame, *, synthetic: bool = False) -> str:
     """Return the warning that stands at the top of the card, in plain sentences, measured on this snapshot."""
+    if synthetic:
+        return SYNTHETIC
     covid = sorted(set(manifest.loc[manifest["class"].eq("COVID"), "source"]))
     others = manifest.loc[manifest["class"].ne("COVID"), "source"]
     shared = int(others.isin(covid).sum())
@@ -177,7 +194,8 @@ def _ages(manifest: pd.DataFrame) -> str:
     said = []
     for name in CLASSES:
         ages = manifest.loc[manifest["class"].eq(name), "age"].dropna()
-        measured = f"{ages.min():g} to {ages.max():g} years, median {ages.median():g}, known for {len(ages)} images"
+        known = counted(len(ages), "image")
+        measured = f"{ages.min():g} to {ages.max():g} years, median {ages.median():g}, known for {known}"
         said.append(f"`{name}` {measured if len(ages) else 'not stated for any image'}")
     return "Ages as stated by the upstreams: " + "; ".join(said) + "."
 
@@ -207,6 +225,7 @@ def _told(accuracy: float | None) -> str:
 def _contents(facts: Mapping[str, Any]) -> str:
     picture = facts["pictures"]
     size = f"{picture['width']} x {picture['height']}"
+    changes = f"what changed since {facts['previous']}" if facts["previous"] else "that this is the first snapshot"
     return f"""\
 | file | what it is |
 |---|---|
@@ -217,7 +236,7 @@ def _contents(facts: Mapping[str, Any]) -> str:
 | `ATTRIBUTION.csv` | origin and licence of each image |
 | `snapshot.json` | revisions, settings, counts, digests |
 | `audit.html`, `audit.json` | what the dataset teaches besides the disease |
-| `changes.json`, `CHANGES.md` | what changed since the previous snapshot |
+| `changes.json`, `CHANGES.md` | {changes} |
 | `croissant.json` | this dataset in the Croissant 1.0 format |
 | `preview.jpg` | a contact sheet |
 | `SHA256SUMS` | checksums of all files |
@@ -230,7 +249,7 @@ pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
 def _loading(manifest: pd.DataFrame, splits: list[str], version: str, uri: str) -> str:
     files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
     webp = int(manifest["format"].eq("WEBP").sum())
-    note = f"\n\nKeras passes over {webp} original files without a word, because they are WebP." if webp else ""
+    note = f"\n\nKeras passes over {counted(webp, 'original file')} in WebP without a word." if webp else ""
     return f"""\
 Copy it and check every byte:
 
@@ -269,6 +288,7 @@ def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None]) -> str:
     stated = manifest["license"].fillna("(none stated)").value_counts().sort_index()
     rows = "\n".join(f"| {markdown(name)} | {count} |" for name, count in stated.items())
     flags = _no_derivatives(manifest).value_counts()
+    forbidding, unnamed = (counted(flags.get(flag, 0), "image") for flag in ("yes", "unknown"))
     claims = "".join(
         f" For the whole of `{source}`, its host states: {markdown(text)}." for source, text in whole.items() if text
     )
@@ -279,14 +299,15 @@ There is no licence of the whole.{claims} As stated by the upstreams, by number 
 |---|---|
 {rows}
 
-{flags.get("yes", 0)} images forbid derivatives, and {flags.get("unknown", 0)} name no licence; for them the column
-`no_derivatives` of `ATTRIBUTION.csv` says `yes` or `unknown`. The pictures in `data/` and `preview.jpg` are resized
+The licence of {forbidding} forbids derivatives, and for {unnamed} none is named; for them the column `no_derivatives`
+of `ATTRIBUTION.csv` says `yes` or `unknown`. The pictures in `data/` and `preview.jpg` are resized
 copies: ask a lawyer, not this card, before you pass those on."""
 
 
 def _making(facts: Mapping[str, Any]) -> str:
     rows = "\n".join(
-        f"| {source} | {about(source).reference} | `{revision}` |" for source, revision in facts["revisions"].items()
+        f"| {source} | {about(source, synthetic=facts.get('synthetic', False)).reference} | `{revision}` |"
+        for source, revision in facts["revisions"].items()
     )
     excluded = ", ".join(f"{rule} {count}" for rule, count in facts["excluded"].items())
     settings = ", ".join(

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from cxr_snapshot.audit.overrides import sentence
+from cxr_snapshot.audit.words import SYNTHETIC, counted
 from cxr_snapshot.selection.manifest import named_by_content
-from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.selection.splits import moved_between_splits
 from cxr_snapshot.shown import markdown
 from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
@@ -19,13 +19,22 @@ from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
 KINDS = {
     "added": "Images that were not in the previous snapshot.",
     "removed": "Images that were in the previous snapshot and are not in this one.",
+    "replaced": "Images in place of others: the upstream's file of the same name has other bytes now.",
     "relabelled": "Images with another class.",
     "moved": "Images in another recommended split.",
     "renamed": "Images of the same class under another file name.",
     "updated": "Images of which other columns of the manifest changed.",
 }
+# What these rules mean for an image that was in: upstream took back one half of it.
+_RETRACTED = {
+    "missing_file": "Retracted: the upstream's file is gone; its row is still there.",
+    "no_metadata_row": "Retracted: the upstream's row is gone; the file is still there.",
+}
+_GONE = "The upstream's file and its row are gone."
+_GONE_WITHOUT_ROW = "The upstream's file is gone."
 _IDENTITY = ("sha256", "file", "class", "split")
 NAMED_ANEW = "From schema version 2 on a file is named by its content, before that it had a name like upstream's."
+_EARLIER = ("old_class", "old_file", "old_finding", "old_split")  # not ``old_sha256``, which is in the file's name
 _LISTED = 50  # rows of a table for people; the JSON file has all
 
 
@@ -46,15 +55,19 @@ def compare(
     if old is None:
         added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
         return {**{kind: [] for kind in KINDS}, "added": added}
-    removed = old[~old["sha256"].isin(new["sha256"])]
+    removed, unknown = old[~old["sha256"].isin(new["sha256"])], new[~new["sha256"].isin(old["sha256"])]
     ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
     was_excluded = {} if old_excluded is None else dict(zip(old_excluded["sha256"], old_excluded["rule"], strict=True))
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for row in _rows(new[~new["sha256"].isin(old["sha256"])]):
-        rule = was_excluded.get(row["sha256"])
-        found["added"].append(_entry(row, reason=f"was excluded as {rule}" if rule else "new in the upstream"))
-    for row in _rows(removed):
-        found["removed"].append(_entry(row, **ledger.explain(row)))
+    gone = {(row["source"], row["path"]): row for row in _rows(removed)}
+    for row in _rows(unknown):
+        place, rule = (row["source"], row["path"]), was_excluded.get(row["sha256"])
+        if place in gone and gone[place]["sha256"] not in ledger.by_sha256:
+            was = gone.pop(place)
+            found["replaced"].append(_entry(row, old_file=was["file"], old_sha256=was["sha256"]))
+        else:
+            found["added"].append(_entry(row, reason=f"was excluded as {rule}" if rule else "new in the upstream"))
+    found["removed"] = [_entry(row, **ledger.explain(row)) for row in gone.values()]
     for was, now in zip(*map(_rows, _unequal(old, new)), strict=True):
         for kind, entry in _differences(was, now):
             found[kind].append(entry)
@@ -111,8 +124,9 @@ class _Whereabouts:
         if same is None and at_path and at_path["sha256"]:
             return {"rule": "replaced", "reason": "The upstream's file of this name has other bytes now."}
         if same := same or at_path:
-            return {name: same[name] for name in ("rule", "reason", "evidence")}
-        return {"rule": "missing_file", "reason": REASONS["missing_file"], "evidence": "no row names it any more"}
+            reason = _RETRACTED.get(same["rule"], same["reason"])
+            return {"rule": same["rule"], "reason": reason, "evidence": same["evidence"]}
+        return {"rule": "retracted", "reason": _GONE_WITHOUT_ROW if row.get("metadata_line") is None else _GONE}
 
 
 def changes_report(
@@ -129,7 +143,7 @@ def changes_report(
     """
     old = previous["revisions"] if previous else {}
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "previous": previous["version"] if previous else None,
         "revisions": {name: {"from": old.get(name), "to": revision} for name, revision in revisions.items()},
         "counts": {kind: len(found[kind]) for kind in KINDS},
@@ -137,16 +151,20 @@ def changes_report(
     }
 
 
-def changes_markdown(report: Mapping[str, Any], overrides: Iterable[Mapping[str, Any]]) -> str:
+def changes_markdown(
+    report: Mapping[str, Any], overrides: Iterable[Mapping[str, Any]], *, synthetic: bool = False
+) -> str:
     """Return ``CHANGES.md`` without its title: the report for people.
 
     Args:
         report: from :func:`changes_report`.
         overrides: what was accepted although a check failed, as in ``snapshot.json``.
+        synthetic: whether the images are generated.
     """
-    accepted = "".join(f"**A failed check was overridden.** {markdown(sentence(each))}\n\n" for each in overrides)
+    accepted = f"> **{SYNTHETIC}**\n\n" if synthetic else ""
+    accepted += "".join(f"**A failed check was overridden.** {markdown(sentence(each))}\n\n" for each in overrides)
     if report["previous"] is None:
-        return f"{accepted}This is the first snapshot; all its {report['counts']['added']} images are new.\n"
+        return f"{accepted}{first(report['counts']['added'])}\n"
     lines = [f"{accepted}Compared with {report['previous']}.", ""]
     lines += [
         f"- {name}: {markdown(_shown(change['from']))} → {markdown(change['to'])}"
@@ -159,7 +177,11 @@ def changes_markdown(report: Mapping[str, Any], overrides: Iterable[Mapping[str,
         lines += ["", f"## {kind.capitalize()}", "", meaning]
         listed = [entry for entry in entries if not named_anew(entry)]
         if anew := len(entries) - len(listed):
-            lines += ["", f"{NAMED_ANEW} For this reason alone {anew} have another name; changes.json lists them."]
+            lines += [
+                "",
+                f"{NAMED_ANEW} For this reason alone {anew} {'has' if anew == 1 else 'have'} another name; "
+                "changes.json lists them.",
+            ]
         if kind == "updated":  # one change of words upstream often touches every image
             header = ["what", "images"]
             rows = [[what, str(count)] for what, count in Counter(map(describe, listed)).most_common()]
@@ -168,9 +190,14 @@ def changes_markdown(report: Mapping[str, Any], overrides: Iterable[Mapping[str,
             rows = [[entry["file"], describe(entry)] for entry in listed]
         if rows:
             lines += ["", *_table(header, rows[:_LISTED])]
-        if len(rows) > _LISTED:
-            lines += ["", f"{len(rows) - _LISTED} more are in changes.json."]
+        if more := len(rows[_LISTED:]):
+            lines += ["", f"{more} more {'is' if more == 1 else 'are'} in changes.json."]
     return "\n".join(lines) + "\n"
+
+
+def first(images: int) -> str:
+    """Say that there is no earlier snapshot to compare one of so many images with."""
+    return f"This is the first snapshot, of {counted(images, 'image')}."
 
 
 def named_anew(entry: Mapping[str, Any]) -> bool:
@@ -186,7 +213,7 @@ def describe(entry: Mapping[str, Any]) -> str:
         changed = [f"{name}: {_shown(c['from'])} → {_shown(c['to'])}" for name, c in entry["columns"].items()]
         return "; ".join(changed)
     words = [str(entry[name]) for name in ("rule", "reason", "evidence") if entry.get(name)]
-    words += [f"{name.removeprefix('old_')} was {_shown(entry[name])}" for name in entry if name.startswith("old_")]
+    words += [f"{name.removeprefix('old_')} was {_shown(entry[name])}" for name in entry if name in _EARLIER]
     return "; ".join(words)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from cxr_snapshot.publication.cards import citations
+from cxr_snapshot.publication.cards import citations, pretty_name
 from cxr_snapshot.sources import about
+from cxr_snapshot.sources.base import GENERATED
 from cxr_snapshot.tables import MANIFEST_SCHEMA
 
 _CONTEXT = {
@@ -80,25 +81,31 @@ def croissant(
         files: the tables and shards; ``manifest.parquet`` is among them.
         image_formats: Pillow's names of the formats of the original files.
         warning: what everybody must know before use.
-        snapshot: ``version``, ``created``, ``uri`` and ``revisions`` of ``snapshot.json``.
+        snapshot: ``version``, ``created``, ``uri``, ``revisions`` and, where it has it, ``synthetic`` of
+            ``snapshot.json``.
     """
-    sources = [about(name) for name in snapshot["revisions"]]
+    synthetic = snapshot.get("synthetic", False)
+    sources = dict.fromkeys(about(name, synthetic=synthetic) for name in snapshot["revisions"])
+    what = pretty_name(synthetic=True) if synthetic else "Balanced chest X-rays"
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": "covid-cxr",
-        "description": f"Balanced chest X-rays of the classes COVID, NORMAL and PNEUMONIA. {warning}",
+        "name": "covid-cxr-sample" if synthetic else "covid-cxr",
+        "description": f"{what} of the classes COVID, NORMAL and PNEUMONIA. {warning}",
         "version": semantic_version(snapshot["version"]),
         "datePublished": snapshot["created"],
         "url": snapshot["uri"],
         "license": [
             *(each.licence_url for each in sources if each.licence_url),
-            "See ATTRIBUTION.csv for the licence of each image",
+            GENERATED.licence if synthetic else "See ATTRIBUTION.csv for the licence of each image",
         ],
-        "citeAs": citations(snapshot["revisions"]),
+        "citeAs": "Nothing is to be cited for generated data." if synthetic else citations(snapshot["revisions"]),
         "creator": [{"@type": "sc:Organization", "name": each.reference} for each in sources],
-        "keywords": ["chest X-ray", "COVID-19", "pneumonia", "image classification"],
+        "keywords": [
+            *("chest X-ray", "COVID-19", "pneumonia", "image classification"),
+            *(["synthetic"] if synthetic else []),
+        ],
         "distribution": [*map(_file_object, files), *_file_sets(image_formats)],
         "recordSet": [_manifest_records(), _example_records()],
     }

@@ -17,7 +17,7 @@ from cxr_snapshot.publication.changes import changes_markdown, changes_report, c
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
 from cxr_snapshot.publication.parts import Copy, Draft
-from cxr_snapshot.publication.preview import draw_preview
+from cxr_snapshot.publication.preview import choose, draw_preview
 from cxr_snapshot.publication.shards import write_shards
 from cxr_snapshot.store.encoding import csv_bytes, json_bytes, parquet_bytes
 from cxr_snapshot.store.objects import Store, blob_name
@@ -52,11 +52,12 @@ def build_draft(
     pictures = Pictures(store)
     # Takes much memory, so while there are no tables yet.
     shards = write_shards(store, pictures, manifest, folder, earlier)
-    attributed, splits = attribution(manifest), split_counts(manifest)
-    preview = draw_preview(pictures, manifest)
+    synthetic = facts.get("synthetic", False)
+    attributed, splits = attribution(manifest, synthetic=synthetic), split_counts(manifest)
+    preview = choose(pictures, manifest)
     found = compare(*_earlier_tables(store, previous), manifest, excluded)
     changes = changes_report(found, previous, facts["revisions"])
-    changes_text, changes_json = changes_markdown(changes, audit["overrides"]), json_bytes(changes)
+    changes_text, changes_json = changes_markdown(changes, audit["overrides"], synthetic=synthetic), json_bytes(changes)
     del found, changes  # a first snapshot has an entry for each image
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
@@ -65,7 +66,6 @@ def build_draft(
         "excluded.csv": csv_bytes(excluded),
         "ATTRIBUTION.csv": csv_bytes(attributed),
         "changes.json": changes_json,
-        "preview.jpg": preview,
         **report,
     }
     made = {
@@ -80,7 +80,7 @@ def build_draft(
         Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
         for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
     )
-    return Draft(manifest, images + shards, tables, facts | made, changes_text)
+    return Draft(manifest, images + shards, tables, facts | made, changes_text, preview)
 
 
 def finish(draft: Draft, version: str, created: str, uri: str, previous: str | None) -> dict[str, bytes]:
@@ -94,14 +94,20 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
         previous: version of the snapshot that was the latest before, or ``None``.
     """
     snapshot = draft.facts | {"version": version, "uri": uri, "created": created, "previous": previous}
-    described = [DescribedFile(name, len(body), _sha256(body)) for name, body in draft.tables.items()]
+    synthetic = snapshot.get("synthetic", False)
+    preview = draw_preview(draft.preview, snapshot)
+    tables = draft.tables | {"preview.jpg": preview}
+    described = [DescribedFile(name, len(body), _sha256(body)) for name, body in tables.items()]
     described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
     described.sort(key=lambda file: file.name)
     formats = sorted(set(draft.manifest["format"]))
     return {
         "CHANGES.md": f"# Changes in {version}\n\n{draft.changes}".encode(),
         "README.md": dataset_card(draft.manifest, snapshot),
-        "croissant.json": json_bytes(croissant(described, formats, limits(draft.manifest), snapshot)),
+        "croissant.json": json_bytes(
+            croissant(described, formats, limits(draft.manifest, synthetic=synthetic), snapshot)
+        ),
+        "preview.jpg": preview,
         "snapshot.json": json_bytes(snapshot),
     }
 

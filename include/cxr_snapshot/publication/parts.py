@@ -63,6 +63,7 @@ class Draft:
         tables: its small files by name, without those that :func:`cxr_snapshot.drafting.finish` adds.
         facts: what ``snapshot.json`` says beside version, address, time and predecessor.
         changes: ``CHANGES.md`` without its title.
+        preview: pictures of each class for the contact sheet.
         archive: whether the snapshot also holds itself as one zip.
     """
 
@@ -71,6 +72,7 @@ class Draft:
     tables: dict[str, bytes]
     facts: dict[str, Any]
     changes: str
+    preview: dict[str, list[bytes]]
     archive: bool = False
 
     @property
@@ -78,4 +80,7 @@ class Draft:
         """SHA-256 over everything in the draft; two publishers with equal digests write equal bytes."""
         sums = {copy.target: copy.sha256 for copy in self.copies}
         sums |= {name: hashlib.sha256(body).hexdigest() for name, body in self.tables.items()}
+        sums |= {
+            f"preview of {name}": hashlib.sha256(b"".join(bodies)).hexdigest() for name, bodies in self.preview.items()
+        }
         return json_sha256({"files": sums, "facts": self.facts, "archive": self.archive})

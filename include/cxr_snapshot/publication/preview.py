@@ -1,25 +1,41 @@
-"""Draws the contact sheet: a row of pictures for each class."""
+"""Draws the contact sheet: what the snapshot is, and a row of pictures for each class."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
+from cxr_snapshot.audit.words import DRAWINGS, counted
 from cxr_snapshot.inspection.contact_sheets import PICTURES, contact_sheet
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.tables import CLASSES
 
 
-def draw_preview(pictures: Pictures, manifest: pd.DataFrame) -> bytes:
-    """Return a JPEG with up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
+def choose(pictures: Pictures, manifest: pd.DataFrame) -> dict[str, list[bytes]]:
+    """Return up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
 
     Args:
         pictures: of the blobs.
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
     of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
-    return contact_sheet(
-        {
-            f"{name}: {len(sha256s)} images": list(pictures.load(sha256s.head(PICTURES)))
-            for name, sha256s in of_class.items()
-        }
-    )
+    return {name: list(pictures.load(sha256s.head(PICTURES))) for name, sha256s in of_class.items()}
+
+
+def draw_preview(chosen: Mapping[str, Sequence[bytes]], facts: Mapping[str, Any]) -> bytes:
+    """Return the contact sheet as JPEG, which people may meet without the snapshot that it is of.
+
+    Args:
+        chosen: from :func:`choose`.
+        facts: what ``snapshot.json`` says.
+    """
+    what = "generated sample" if facts.get("synthetic") else "chest X-rays"
+    heading = [
+        f"COVID, NORMAL and PNEUMONIA, {what}: snapshot {facts['version']}",
+        *([DRAWINGS] if facts.get("synthetic") else []),
+        facts["audit"]["headline"],
+    ]
+    rows = {f"{name}: {counted(facts['counts'][name], 'image')}": bodies for name, bodies in chosen.items()}
+    return contact_sheet(rows, heading)

@@ -65,6 +65,7 @@ def release(
         "candidates": candidate_counts(ledger),
         "excluded": excluded_by_rule(ledger),
     }
+    facts |= {"synthetic": True} if plan["synthetic"] else {}
     del ledger  # as large as the tables that were made of it
     draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)

@@ -8,7 +8,7 @@ from typing import Any
 
 from cxr_snapshot import shown
 from cxr_snapshot.audit import REPORT
-from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError, SettingsError
 from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums
 from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import PreconditionFailedError
@@ -65,6 +65,28 @@ def read_base(store: Store, date: str) -> dict[str, Any] | None:
     """
     version = newest_version(store, date)
     return None if version is None else read_snapshot(store, version)
+
+
+def refuse_mixture(store: Store, base: Mapping[str, Any] | None, *, synthetic: bool) -> None:
+    """Refuse to publish generated data beside real data, or the other way round.
+
+    Args:
+        store: where to.
+        base: ``snapshot.json`` of the snapshot to compare with; where there is none, the newest of any day is asked.
+        synthetic: whether the data of this run is generated.
+
+    Raises:
+        SettingsError: what is published there is of the other kind.
+    """
+    known = base or read_base(store, _ANY_DAY)
+    if known is None or known.get("synthetic", False) == synthetic:
+        return
+    theirs, ours = ("real", "generated") if synthetic else ("generated", "real")
+    raise SettingsError(
+        f"{store.uri('')} holds snapshots of {theirs} data, such as {known['version']}, and the upstreams of this run "
+        f"give {ours} data. Set CXR_PREFIX to another prefix, such as {'-'.join(filter(None, [store.prefix, ours]))}, "
+        "for Airflow's web server too."
+    )
 
 
 def read_snapshot(store: Store, version: str) -> dict[str, Any]:

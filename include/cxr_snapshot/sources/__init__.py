@@ -27,9 +27,14 @@ def build_sources(settings: Settings) -> dict[str, Source]:
     return {name: resolve_name(path)(settings) for name, path in SOURCES.items()}
 
 
-def about(name: str) -> About:
-    """Return what people must know of a source; next to nothing of one that an older or newer version knew."""
-    from cxr_snapshot.sources.base import UNKNOWN
+def about(name: str, *, synthetic: bool = False) -> About:
+    """Return what people must know of a source; next to nothing of one that an older or newer version knew.
 
+    Of generated data nothing is true that is true of the collection in whose name it comes.
+    """
+    from cxr_snapshot.sources.base import GENERATED, UNKNOWN
+
+    if synthetic:
+        return GENERATED
     found: About = resolve_name(SOURCES[name]).about if name in SOURCES else UNKNOWN
     return found

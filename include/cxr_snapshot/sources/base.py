@@ -34,8 +34,8 @@ class About:
 
     @property
     def reference(self) -> str:
-        """Title and address."""
-        return f"{self.title}, {self.url}"
+        """Title and address, where there is one."""
+        return f"{self.title}, {self.url}" if self.url else self.title
 
 
 UNKNOWN = About(
@@ -47,6 +47,19 @@ UNKNOWN = About(
     citation="",
 )
 
+# Of any collection that says of itself that it is generated.
+GENERATED = About(
+    title="Generated sample, drawn by a program",
+    url="",
+    shows="drawings",
+    licence="All pictures are drawings made by a program; what the column `license` says of them is made up.",
+    limit="",
+    citation="",
+)
+
+# An upstream that sends this header says that all its data is generated. The simulator does; no real one knows it.
+SYNTHETIC_HEADER = "X-Synthetic-Data"
+
 
 @dataclass(frozen=True)
 class Revision:
@@ -56,11 +69,13 @@ class Revision:
         source: name of the source, such as ``covid``.
         id: what pins it: a commit SHA-1, or a dataset's version number as text.
         license: the licence that the upstream states for the whole, or ``None``.
+        synthetic: whether the upstream says that its data is generated.
     """
 
     source: str
     id: str
     license: str | None = None
+    synthetic: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ from cxr_snapshot.sources.http import (
     check_status,
     new_session,
     read_body,
+    says_synthetic,
 )
 from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
 
@@ -110,6 +111,7 @@ class GithubRepository:
         self._api = f"{settings.github_api_url.rstrip('/')}/repos/{repo}"
         self._raw = f"{settings.github_raw_url.rstrip('/')}/{repo}"
         self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{repo}"
+        self._synthetic = False  # whether the last answer said so
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         # Each service counts by itself, and a pause of one says nothing of the others.
@@ -135,15 +137,17 @@ class GithubRepository:
             SourceError: GitHub cannot be asked, or does not know the branch or ``pin``.
         """
         if pin is None:
-            return Revision(self.name, self._newest(last_seen))
-        if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", pin):
-            return Revision(self.name, self._commit_as_of(pin))
-        if re.fullmatch(r"[0-9a-fA-F]{7,40}", pin):
+            commit = self._newest(last_seen)
+        elif re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", pin):
+            commit = self._commit_as_of(pin)
+        elif re.fullmatch(r"[0-9a-fA-F]{7,40}", pin):
             with self._saying(
                 422, f"the repository has no commit {pin}", f"A forced push may have removed it. {_PIN_HELP}"
             ):
-                return Revision(self.name, self._commit(pin.lower(), None))
-        raise UpstreamRefusedError(self.name, self._api, f"{pin!r} names no commit", _PIN_HELP)
+                commit = self._commit(pin.lower(), None)
+        else:
+            raise UpstreamRefusedError(self.name, self._api, f"{pin!r} names no commit", _PIN_HELP)
+        return Revision(self.name, commit, synthetic=self._synthetic)
 
     def files(self, revision: Revision, known: Container[str]) -> Listing:
         """List the wanted files as of ``revision``.
@@ -358,6 +362,7 @@ class GithubRepository:
         with self._session.get(url, stream=True, **kwargs) as response:
             check_status(response)
             self._warn_of_move(response)
+            self._synthetic = says_synthetic(response)
             return None if response.status_code == 304 else read_body(response, limit)
 
     def _warn_of_move(self, response: requests.Response) -> None:

@@ -33,6 +33,7 @@ from cxr_snapshot.errors import (
     UpstreamUnavailableError,
 )
 from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources.base import SYNTHETIC_HEADER
 
 T = TypeVar("T")
 Sleep = Callable[[float], None]
@@ -125,6 +126,11 @@ class Meter:
         if seconds > _START and self._bytes < seconds * MIN_SPEED:
             problem = f"{self._bytes:,} bytes came in {seconds:.0f} s, less than {MIN_SPEED:,} a second"
             raise BadAnswerError(problem, UpstreamUnavailableError)
+
+
+def says_synthetic(response: requests.Response) -> bool:
+    """Say whether an answer comes from an upstream that calls its data generated."""
+    return response.headers.get(SYNTHETIC_HEADER) == "true"
 
 
 def read_body(response: requests.Response, limit: int) -> bytes:

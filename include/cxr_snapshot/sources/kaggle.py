@@ -38,6 +38,7 @@ from cxr_snapshot.sources.http import (
     check_status,
     new_session,
     read_body,
+    says_synthetic,
 )
 
 CHUNK = 1024 * 1024  # bytes
@@ -164,15 +165,15 @@ class KaggleDataset:
         url, request = f"{self._service}/GetDataset", ApiGetDatasetRequest()
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
 
-        def fetch() -> tuple[int, str | None]:
+        def fetch() -> tuple[int, str | None, bool]:
             with self._api() as api, _open_answer(lambda: api.get_dataset(request)) as response:
-                return described_dataset(read_body(response, MAX_DESCRIPTION))
+                return *described_dataset(read_body(response, MAX_DESCRIPTION)), says_synthetic(response)
 
-        newest, license_name = self._http.call(url, fetch)
+        newest, license_name, synthetic = self._http.call(url, fetch)
         if pin is not None and (not re.fullmatch(r"[1-9][0-9]{0,8}", pin) or int(pin) > newest):
             problem = f"{self._dataset} has no version {pin!r}"
             raise UpstreamRefusedError(self.name, url, problem, f"Give a number from 1 to {newest}.")
-        return Revision(self.name, pin or str(newest), license_name)
+        return Revision(self.name, pin or str(newest), license_name, synthetic)
 
     def files(self, revision: Revision, known: Container[str]) -> Listing:  # noqa: ARG002
         """Download the zip of ``revision`` and list its files by path, all but the ignored ones with their bodies.

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+import yaml
+
+from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.inspection.pictures import DESCRIPTION
 from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
 from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.sources.base import GENERATED
 from support.ledgers import AUDIT, FACTS, FIGURES, ledger, picture, row
+from support.words import OF_THE_REAL_ONES
 
 ROWS = [
     row(1, "COVID", picture(1), license="CC BY-NC-ND", age=70.0),
@@ -20,6 +26,7 @@ NAMED = FACTS | {
     "overrides": [],
     "version": "2026-11-03",
     "uri": "s3://bucket/covid-cxr/2026-11-03/",
+    "previous": "2026-11-01",
 }
 
 
@@ -74,11 +81,54 @@ def test_counts_ages_and_licences_are_those_of_the_manifest(card: str):
     assert "| `COVID` | 2 | 1 | 1 | 2 |" in card
     assert "`COVID` 31 to 70 years, median 50.5, known for 2 images; `NORMAL` not stated" in card
     assert "| (none stated) | 1 |" in card
-    assert "1 images forbid derivatives, and 1 name no licence" in card
+    assert "The licence of 1 image forbids derivatives, and for 1 image none is named" in card
+
+
+def test_a_single_image_is_no_images():
+    one = dataset_card(build_manifest(ledger(ROWS[0])), NAMED | {"previous": None}).decode()
+    assert "\n1 chest X-ray (frontal views), equally many of each class." in one
+    assert "`COVID` 70 to 70 years, median 70, known for 1 image; `NORMAL` not stated for any image" in one
+    assert "The licence of 1 image forbids derivatives, and for 0 images none is named" in one
+
+
+def test_the_files_of_a_first_snapshot_speak_of_no_other(card: str):
+    assert "| `changes.json`, `CHANGES.md` | what changed since 2026-11-01 |" in card
+    first = dataset_card(MANIFEST, NAMED | {"previous": None}).decode()
+    assert "| `changes.json`, `CHANGES.md` | that this is the first snapshot |" in first
+    assert "what changed since" not in first
+
+
+class TestGenerated:
+    CARD = dataset_card(
+        MANIFEST, NAMED | {"synthetic": True, "licences": {"covid": None, "pneumonia": "CC BY"}}
+    ).decode()
+
+    def test_the_banner_is_the_warning(self):
+        title, warning = self.CARD.split("---\n", 2)[2].strip().split("\n\n")[:2]
+        assert title == "# Generated sample in place of chest X-rays: snapshot 2026-11-03"
+        assert warning == f"> **Read this before you train on it.** {SYNTHETIC}"
+
+    def test_the_front_matter_is_yaml_and_says_it(self):
+        front = yaml.safe_load(self.CARD.split("---\n")[1])
+        assert front["pretty_name"] == "Generated sample in place of chest X-rays"
+        assert front["license_name"] == "generated-data"
+        assert front["license_details"] == GENERATED.licence
+        assert front["tags"] == ["medical", "chest-x-ray", "covid-19", "synthetic"]
+        assert front["size_categories"] == ["n<1K"]
+
+    def test_nothing_is_claimed_that_is_true_of_the_real_ones_only(self, card: str):
+        for word in OF_THE_REAL_ONES:
+            assert re.search(word, card, re.IGNORECASE), word
+            assert not re.search(word, self.CARD, re.IGNORECASE), word
+
+    def test_licences_are_those_of_the_columns_alone(self):
+        assert self.CARD.split("## Licences\n\n")[1].split("\n\n##")[0] == GENERATED.licence
+        titles = attribution(MANIFEST, synthetic=True)["source_title"]
+        assert set(titles) == {"Generated sample, drawn by a program"}
 
 
 def test_the_card_says_which_files_keras_does_not_see(card: str):
-    assert "Keras passes over 1 original files" in card
+    assert "Keras passes over 1 original file in WebP without a word." in card
     without = dataset_card(build_manifest(ledger(*(row for row in ROWS if row["format"] != "WEBP"))), NAMED)
     assert b"Keras passes over" not in without
 

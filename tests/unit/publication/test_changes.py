@@ -4,7 +4,9 @@ import hashlib
 from typing import Any
 
 import pandas as pd
+import pytest
 
+from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.publication.changes import (
     KINDS,
     NAMED_ANEW,
@@ -19,6 +21,7 @@ from support.ledgers import ledger, picture, row
 from support.older_names import older
 
 BODIES = [picture(number) for number in range(6)]
+LEFT_OUT = row(5, "COVID", BODIES[5], rule="not_drawn", reason="Not drawn.")
 NOTHING: dict[str, list[Any]] = {kind: [] for kind in KINDS}
 
 
@@ -81,19 +84,67 @@ def test_a_removed_image_under_another_path_is_found_by_its_bytes():
 def test_a_removed_image_whose_row_is_still_there():
     no_file = covid(2, rule="missing_file", reason="No file.", sha256=None, in_upstream=False)
     [entry] = changes([covid(1), covid(2)], [covid(1), no_file])["removed"]
-    assert (entry["rule"], entry["reason"]) == ("missing_file", "No file.")
+    assert (entry["rule"], entry["reason"]) == (
+        "missing_file",
+        "Retracted: the upstream's file is gone; its row is still there.",
+    )
     assert "evidence" not in entry
 
 
+def test_a_removed_image_whose_file_is_still_there_without_its_row():
+    no_row = covid(2, rule="no_metadata_row", reason="No row.", metadata_line=None)
+    [entry] = changes([covid(1), covid(2)], [covid(1), no_row])["removed"]
+    assert (entry["rule"], entry["reason"]) == (
+        "no_metadata_row",
+        "Retracted: the upstream's row is gone; the file is still there.",
+    )
+
+
 def test_a_removed_image_that_left_no_trace():
-    [entry] = changes([covid(1), covid(2)], [covid(1)])["removed"]
-    assert (entry["rule"], entry["evidence"]) == ("missing_file", "no row names it any more")
+    found = changes([covid(1), covid(2)], [covid(1)])
+    [entry] = found["removed"]
+    assert (entry["rule"], entry["reason"]) == ("retracted", "The upstream's file and its row are gone.")
+    assert f"| {named(2)} | retracted; The upstream's file and its row are gone. |" in text_of(found)
 
 
-def test_new_bytes_under_an_old_name_are_one_image_less_and_one_more():
-    found = changes([covid(2)], [row(2, "COVID", BODIES[3])])
+def test_of_a_collection_without_rows_only_the_file_can_be_gone():
+    [entry] = changes([covid(1), row(2, "NORMAL", BODIES[2])], [covid(1)])["removed"]
+    assert (entry["rule"], entry["reason"]) == ("retracted", "The upstream's file is gone.")
+
+
+def test_new_bytes_under_an_old_name_are_one_image_replaced():
+    found = changes([covid(1), covid(2)], [covid(1), row(2, "COVID", BODIES[3])])
+    text = text_of(found)
+    assert found.pop("replaced") == [
+        {
+            "sha256": hashlib.sha256(BODIES[3]).hexdigest(),
+            "file": named(3),
+            "class": "COVID",
+            "split": "train",
+            "old_file": named(2),
+            "old_sha256": hashlib.sha256(BODIES[2]).hexdigest(),
+        }
+    ]
+    assert not any(found.values())
+    assert f"| {named(3)} | file was {named(2)} |" in text
+    assert "| added | 0 |" in text
+    assert "| removed | 0 |" in text
+    assert "| replaced | 1 |" in text
+
+
+def test_new_bytes_that_are_left_out_replace_nothing():
+    bad = row(2, "COVID", BODIES[3], rule="not_xray", reason="No X-ray.")
+    found = changes([covid(1), covid(2)], [covid(1), bad])
+    assert found["replaced"] == []
     assert found["removed"][0]["rule"] == "replaced"
-    assert found["added"][0]["reason"] == "new in the upstream"
+
+
+def test_old_bytes_that_upstream_has_elsewhere_were_not_replaced():
+    moved_on = covid(2, path="images/other.jpg", rule="duplicate_image", reason="Twice.", evidence="of 1")
+    found = changes([covid(1), covid(2)], [covid(1), row(2, "COVID", BODIES[3]), moved_on])
+    assert found["replaced"] == []
+    assert [entry["rule"] for entry in found["removed"]] == ["duplicate_image"]
+    assert [entry["file"] for entry in found["added"]] == [named(3)]
 
 
 def test_relabelled_names_the_old_class_and_is_not_renamed_as_well():
@@ -157,6 +208,9 @@ class TestFromNamesLikeUpstreamsToNamesByContent:
         assert [named_anew(entry) for entry in found["renamed"]] == [True, True]
         assert "For this reason alone 2 have another name" in text_of(found)
 
+    def test_one_image_has_another_name(self):
+        assert "For this reason alone 1 has another name; changes.json lists them." in text_of(self.changes(covid(1)))
+
     def test_two_older_snapshots_are_compared_as_they_were(self):
         (old, excluded), (new, _) = tables(covid(1)), tables(covid(1, path="images/new.jpg"))
         found = compare(older(old), excluded, older(new), excluded)
@@ -169,7 +223,10 @@ def test_the_report_counts_and_the_text_says_it_all():
     gone = covid(4, rule="other_finding", reason="Not|COVID.", evidence="finding:\nSARS")
     found = changes([covid(1), covid(2), covid(4)], [*many, covid(3), gone])
     report = changes_report(found, previous, {"covid": "1" * 40})
-    assert report["counts"] == {"added": 1, "removed": 1, "relabelled": 0, "moved": 0, "renamed": 0, "updated": 2}
+    assert report["counts"] == {
+        **{"added": 1, "removed": 1, "replaced": 0, "relabelled": 0, "moved": 0, "renamed": 0},
+        "updated": 2,
+    }
     assert report["revisions"] == {"covid": {"from": "0" * 40, "to": "1" * 40}}
     text = changes_markdown(report, [])
     assert "Compared with 2026-11-22." in text
@@ -178,18 +235,30 @@ def test_the_report_counts_and_the_text_says_it_all():
     assert "## Moved" not in text
 
 
-def test_a_long_list_is_cut_in_the_text_only():
-    rows = [covid(1, sha256=f"{number:02}" * 32, path=f"images/{number}.jpg") for number in range(60)]
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(60, "10 more are in changes.json."), (51, "1 more is in changes.json."), (50, None)],
+)
+def test_a_long_list_is_cut_in_the_text_only(count: int, said: str | None):
+    rows = [covid(1, sha256=f"{number:02}" * 32, path=f"images/other-{number}.jpg") for number in range(count)]
     found = compare(*tables(covid(2)), *tables(*rows))
     report = changes_report(found, {"version": "2026-11-22", "revisions": {}}, {"covid": "1"})
-    assert len(report["added"]) == 60
-    assert "10 more are in changes.json." in changes_markdown(report, [])
+    assert len(report["added"]) == count
+    text = changes_markdown(report, [])
+    assert said in text if said else "more" not in text
 
 
-def test_the_first_snapshot_says_so():
-    report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
+@pytest.mark.parametrize(("numbers", "images"), [((1,), "1 image"), ((1, 2), "2 images"), ((), "0 images")])
+def test_the_first_snapshot_speaks_of_no_other(numbers: tuple[int, ...], images: str):
+    report = changes_report(compare(None, None, *tables(LEFT_OUT, *map(covid, numbers))), None, {"covid": "1"})
     assert report["previous"] is None
-    assert changes_markdown(report, []) == "This is the first snapshot; all its 1 images are new.\n"
+    assert changes_markdown(report, []) == f"This is the first snapshot, of {images}.\n"
+
+
+def test_what_is_generated_says_so_first():
+    report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
+    for each in (report, report | {"previous": "2026-11-22"}):
+        assert changes_markdown(each, [], synthetic=True) == f"> **{SYNTHETIC}**\n\n{changes_markdown(each, [])}"
 
 
 def test_what_was_overridden_stands_before_the_changes():

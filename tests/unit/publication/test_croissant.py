@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.publication.croissant import DescribedFile, croissant, semantic_version
+from cxr_snapshot.sources.base import GENERATED
 from cxr_snapshot.tables import MANIFEST_COLUMNS
 
 FILES = [
@@ -38,3 +42,15 @@ def test_the_records_have_every_column_of_the_manifest_and_the_warning_is_in_the
     assert [field["name"] for field in records["manifest"]["field"]] == list(MANIFEST_COLUMNS)
     assert {field["name"] for field in records["examples"]["field"]} >= {"image", "label", "split"}
     assert "Take care." in found["description"]
+
+
+def test_what_is_generated_says_so_and_claims_no_rights():
+    found = croissant(FILES, ["JPEG"], SYNTHETIC, SNAPSHOT | {"synthetic": True})
+    assert found["name"] == "covid-cxr-sample"
+    assert found["description"].endswith(SYNTHETIC)
+    assert found["license"] == [GENERATED.licence]
+    assert found["creator"] == [{"@type": "sc:Organization", "name": GENERATED.title}]
+    assert "synthetic" in found["keywords"]
+    real = croissant(FILES, ["JPEG"], "Take care.", SNAPSHOT)
+    assert "synthetic" not in json.dumps(real)
+    assert found.keys() == real.keys()

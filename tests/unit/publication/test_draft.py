@@ -4,6 +4,7 @@ import hashlib
 import json
 from dataclasses import replace
 
+from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.draft import build_draft, finish
 from cxr_snapshot.publication.parts import Draft
@@ -81,7 +82,8 @@ def test_a_rerun_gives_the_same_bytes_and_writes_nothing(store: Store):
 def test_the_digest_sees_every_file(store: Store):
     made = draft(store)
     assert replace(made, copies=made.copies[:-1]).digest != made.digest
-    assert replace(made, tables=made.tables | {"preview.jpg": b""}).digest != made.digest
+    assert replace(made, tables=made.tables | {"manifest.csv": b""}).digest != made.digest
+    assert replace(made, preview=made.preview | {"COVID": []}).digest != made.digest
     assert replace(made, facts=made.facts | {"counts": {}}).digest != made.digest
 
 
@@ -94,6 +96,19 @@ def test_snapshot_json_records_how_the_pictures_were_made_and_what_is_in_which_s
     assert snapshot["manifest_sha256"] == hashlib.sha256(made.tables["manifest.csv"]).hexdigest()
 
 
+def test_only_what_is_generated_says_what_it_is(store: Store):
+    parts, report = parted(small_ledger(store)), REPORT
+    facts = FACTS | {"synthetic": True}
+    made = finished(build_draft(store, *parts, facts, previous=None, folder="_work/runs/one", report=report))
+    assert json.loads(made["snapshot.json"])["synthetic"] is True
+    real = finished(draft(store))
+    assert "synthetic" not in json.loads(real["snapshot.json"])
+    for name in ("README.md", "CHANGES.md", "croissant.json"):
+        assert SYNTHETIC in made[name].decode(), name
+        assert SYNTHETIC not in real[name].decode(), name
+    assert made["preview.jpg"] != real["preview.jpg"]
+
+
 def test_croissant_describes_the_tables_and_shards_by_their_checksums(store: Store):
     made = draft(store)
     described = {
@@ -101,7 +116,8 @@ def test_croissant_describes_the_tables_and_shards_by_their_checksums(store: Sto
         for item in json.loads(finished(made)["croissant.json"])["distribution"]
         if "sha256" in item
     }
-    expected = {name: hashlib.sha256(body).hexdigest() for name, body in made.tables.items()}
+    small = made.tables | {"preview.jpg": finished(made)["preview.jpg"]}
+    expected = {name: hashlib.sha256(body).hexdigest() for name, body in small.items()}
     expected |= {copy.target: copy.sha256 for copy in made.copies if copy.target.startswith("data/")}
     assert described == expected
 

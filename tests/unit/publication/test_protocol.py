@@ -58,7 +58,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         "audit": AUDIT,
         "overrides": [],
     }
-    return Draft(manifest, tuple(copies), tables, facts, "None.\n")
+    return Draft(manifest, tuple(copies), tables, facts, "None.\n", {name: [] for name in CLASSES})
 
 
 @pytest.fixture

@@ -342,6 +342,6 @@ def test_what_comes_with_a_redirect_is_not_unpacked() -> None:
         tracemalloc.stop()
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"a" * 10_000)[:-9]])
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"a" * 10_000)[:-9]], ids=["no gzip", "cut"])
 def test_a_damaged_body_of_a_redirect_does_not_matter(body: bytes) -> None:
     assert get(redirecting("https://there.example.invalid/", body, content_encoding="gzip")) == b"there"
