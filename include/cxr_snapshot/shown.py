@@ -25,7 +25,8 @@ _MARKS = re.compile(r"[\\`*\[\]<>|#~&$@]|(?<![a-z0-9])_|_(?![a-z0-9])|:(?=//)|(?
 
 def line(text: object) -> str:
     """Return text as one line without anything unseen: for log lines, errors, and cells on a terminal."""
-    return "".join(map(_spelt, plain)) if not (plain := str(text)).isprintable() else plain
+    plain = str(text)
+    return plain if plain.isprintable() else "".join(map(_spelt, plain))
 
 
 def lines(text: object) -> str:

@@ -206,7 +206,10 @@ def test_pages_are_accessible(
     pages = {"list": "/", "snapshot": "/snapshots/latest", "compare": "/compare", "missing": "/snapshots/2020-01-01"}
     pages["audit"] = "/snapshots/latest/audit.html"
     viewport = {"width": width, "height": 900}
-    with browser.new_context(storage_state=signed_in, color_scheme=scheme, viewport=viewport) as context:
+    # The sandbox of the audit's page would keep out what looks at it here, too.
+    with browser.new_context(
+        storage_state=signed_in, color_scheme=scheme, viewport=viewport, bypass_csp=True
+    ) as context:
         page = context.new_page()
         for name, path in pages.items():
             page.goto(f"{airflow.url}{PREFIX}{path}")
