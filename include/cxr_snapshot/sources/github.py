@@ -53,16 +53,6 @@ _VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
 _SHA_ONLY = _VERSION | {"Accept": "application/vnd.github.sha"}
 _JSON = _VERSION | {"Accept": "application/vnd.github+json"}
 _PIN_HELP = "Give a commit SHA-1 (at least 7 hexadecimal digits) or a date such as 2020-03-28."
-_REMEDIES = {
-    401: "The token is wrong or has expired: renew GITHUB_TOKEN or the Airflow connection cxr_github.",
-    403: "Try another token, or none, in GITHUB_TOKEN or the Airflow connection cxr_github.",
-    404: "Check CXR_GITHUB_REPO and the commit, which a forced push may have removed; the repository must be public.",
-    409: "The repository seems to be empty: check CXR_GITHUB_REPO.",
-    422: "There is no such commit or branch: check CXR_GITHUB_BRANCH, which may have been renamed (as from master to "
-    f"main), and the commit, which a forced push may have removed. {_PIN_HELP}",
-    429: "Wait, or set GITHUB_TOKEN or the Airflow connection cxr_github: a token allows 5,000 requests an hour, "
-    "no token 60.",
-}
 # Files and archives are asked for without a token, so that none helps.
 _REMEDIES_OF_FILES = {
     404: "Run again: the commit may have vanished between two requests. A private repository cannot be read.",
@@ -87,13 +77,22 @@ class GithubRepository:
         settings: the run's settings.
         repo: ``owner/name``.
         branch: the branch that is watched.
+        named_in: what names the repository and what the branch, for errors.
         sleep: waits so many seconds.
     """
 
     name: str
     metadata_path: str | None
 
-    def __init__(self, settings: Settings, repo: str, branch: str, *, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        repo: str,
+        branch: str,
+        *,
+        named_in: tuple[str, str] = ("CXR_GITHUB_REPO", "CXR_GITHUB_BRANCH"),
+        sleep: Sleep = time.sleep,
+    ) -> None:
         self.repo, self._branch = repo, branch
         self._api = f"{settings.github_api_url.rstrip('/')}/repos/{repo}"
         self._raw = f"{settings.github_raw_url.rstrip('/')}/{repo}"
@@ -101,7 +100,7 @@ class GithubRepository:
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         # Each service counts by itself, and a pause of one says nothing of the others.
-        self._http = Retrier(self.name, settings, _REMEDIES, sleep=sleep)
+        self._http = Retrier(self.name, settings, _remedies(*named_in), sleep=sleep)
         self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
         self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
 
@@ -366,6 +365,20 @@ def listed_blobs(tree: Any) -> list[_Blob]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadAnswerError("the list of files has an unknown form") from error
     return sorted(blobs, key=lambda blob: blob.path)
+
+
+def _remedies(repo: str, branch: str) -> dict[int, str]:
+    """Return what a person can do about a status code, where ``repo`` and ``branch`` name what is asked for."""
+    return {
+        401: "The token is wrong or has expired: renew GITHUB_TOKEN or the Airflow connection cxr_github.",
+        403: "Try another token, or none, in GITHUB_TOKEN or the Airflow connection cxr_github.",
+        404: f"Check {repo} and the commit, which a forced push may have removed; the repository must be public.",
+        409: f"The repository seems to be empty: check {repo}.",
+        422: f"There is no such commit or branch: check {branch}, which may have been renamed (as from master to "
+        f"main), and the commit, which a forced push may have removed. {_PIN_HELP}",
+        429: "Wait, or set GITHUB_TOKEN or the Airflow connection cxr_github: a token allows 5,000 requests an hour, "
+        "no token 60.",
+    }
 
 
 def _checked_sha(text: str) -> str:
