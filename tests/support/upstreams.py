@@ -10,12 +10,13 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
+from cxr_snapshot.sources.hannover import HannoverCollection
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from upstream_simulator.covid_sample import Commit
@@ -50,6 +51,32 @@ class ServedUpstream:
         """Return a pipeline from this upstream into ``store``, with a memory of nothing."""
         settings = Settings.load(self.settings(folder, bucket=store.bucket, prefix=store.prefix, **others), environ={})
         return Pipeline(settings, store, build_sources(settings))
+
+
+@dataclass
+class ServedCollections:
+    """Upstreams of all four collections. One simulator serves one repository, so that Hannover's is another one's."""
+
+    main: ServedUpstream
+    hannover: ServedUpstream
+
+    def pipeline(self, store: Store, folder: Path, **others: object) -> Pipeline:
+        """Return a pipeline from these upstreams into ``store``, with a memory of nothing."""
+        pipeline = self.main.pipeline(store, folder, **others)
+        if "hannover" in pipeline.sources:
+            settings = replace(pipeline.settings, **self.hannover.simulator.settings())
+            pipeline.sources = {**pipeline.sources, "hannover": HannoverCollection(settings)}
+        return pipeline
+
+
+@contextmanager
+def served_collections(covid: Path, hannover: Path, kaggle_dir: Path) -> Iterator[ServedCollections]:
+    """Serve the repositories ``covid`` and ``hannover``, and all datasets in ``kaggle_dir``."""
+    with (
+        UpstreamSimulator(git_dir=covid, kaggle_dir=kaggle_dir) as main,
+        UpstreamSimulator(git_dir=hannover, kaggle_dir=kaggle_dir) as other,
+    ):
+        yield ServedCollections(ServedUpstream(main, covid, kaggle_dir), ServedUpstream(other, hannover, kaggle_dir))
 
 
 def commit_at(sample: Path, step: int) -> Commit:

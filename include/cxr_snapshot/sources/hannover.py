@@ -6,8 +6,10 @@ a table, ``data.csv``. The COVID collection republished most of them, cut square
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
+from functools import partial
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ from cxr_snapshot.sources import words
 from cxr_snapshot.sources.base import About
 from cxr_snapshot.sources.github import GithubRepository
 from cxr_snapshot.sources.http import Sleep
+from cxr_snapshot.sources.identities import looks_damaged, padded_patient
 from cxr_snapshot.sources.joining import join_rows
 from cxr_snapshot.sources.sheets import COMMON_LOOKS, Form, read_sheet
 from cxr_snapshot.sources.words import plain, view_kind
@@ -55,6 +58,11 @@ def modality(text: str | None) -> str | None:
     return "X-ray" if plain(text) in _RADIOGRAPHS else words.modality(text)
 
 
+def patient_looks_damaged(text: str) -> bool:
+    """Say whether a patient's name looks damaged: not so ``3e461592``, since names are hexadecimal numbers."""
+    return not re.fullmatch(r"[0-9a-f]{8}", text) and looks_damaged(text)
+
+
 FORM = Form(
     columns={
         "imageid": "filename",
@@ -68,6 +76,8 @@ FORM = Form(
     needed_with={},
     looks={**COMMON_LOOKS, "modality": modality},
     expected={"modality": {"modality"}, "view": {"view"}},
+    patient=partial(padded_patient, digits=8),
+    patient_looks_damaged=patient_looks_damaged,
     remedy="Nothing was published. Report it upstream, or take hannover out of CXR_SOURCES until it is mended.",
 )
 

@@ -9,15 +9,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import PurePosixPath
 
 import pandas as pd
 
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources import identities
 from cxr_snapshot.sources.base import About
 from cxr_snapshot.sources.http import Sleep
+from cxr_snapshot.sources.identities import padded_patient
 from cxr_snapshot.sources.joining import join_rows
 from cxr_snapshot.sources.kaggle import KaggleDataset
 from cxr_snapshot.sources.sheets import COMMON_LOOKS, MAX_AGE, Form, read_sheet
@@ -35,7 +36,6 @@ DATASET = "nih-chest-xrays/sample"
 METADATA = "sample_labels.csv"
 
 _IMAGES = "images"  # the folder, whatever is above it
-_PATIENT_DIGITS = 8
 
 _ADDRESS = "https://nihcc.app.box.com/v/ChestXray-NIHCC"  # NIH asks that this be named, not Kaggle's
 _TERMS = "NIH Clinical Center: use is unrestricted; link to the download site, acknowledge it and cite Wang et al. 2017"
@@ -95,12 +95,6 @@ def age(text: str) -> float | None:
     return years if years <= MAX_AGE else None
 
 
-def patient(text: str) -> str:
-    """Return a patient's number with the zeros in front that programs take away."""
-    name = identities.patient(text)
-    return name.zfill(_PATIENT_DIGITS) if name.isdecimal() else name
-
-
 FORM = Form(
     columns={
         "imageindex": "filename",
@@ -115,7 +109,7 @@ FORM = Form(
     looks={**COMMON_LOOKS, "finding": finding_kind, "age": age},
     expected={"filename": {"file"}, "finding": {"finding"}, "view": {"view"}},
     age=age,
-    patient=patient,
+    patient=partial(padded_patient, digits=8),
     remedy="Nothing was published. Report it upstream, or take nih out of CXR_SOURCES until it is mended.",
 )
 

@@ -110,6 +110,7 @@ class Form:
         expected: which of these looks the cells of a column can have, for columns that give a shift away.
         age: what a cell of the age says in years; ``None`` where it cannot be read.
         patient: the one spelling of a patient's name; empty where there is none.
+        patient_looks_damaged: whether a patient's name looks like what a program made of another one.
         remedy: what a person can do about a sheet that cannot be read.
     """
 
@@ -120,6 +121,7 @@ class Form:
     expected: Mapping[str, set[str]]
     age: Callable[[str], float | None] = age
     patient: Callable[[str], str] = identities.patient
+    patient_looks_damaged: Callable[[str], bool] = identities.looks_damaged
     remedy: str = REMEDY
 
     @property
@@ -342,7 +344,7 @@ def _spell_patient(row: Row, form: Form) -> Iterator[str]:
     if (stated := row["patient_id"]) is None:
         return
     row["patient_id"] = form.patient(stated) or None
-    if identities.looks_damaged(stated):
+    if form.patient_looks_damaged(stated):
         yield f"patient_id {stated[:_NAMED]!a} looks damaged"
     if row["patient_id"] != stated:
         yield f"patient_id {stated[:_NAMED]!a} is read as {(row['patient_id'] or '')[:_NAMED]!a}"
