@@ -20,7 +20,9 @@ _USES = """\
 domain shift; `NORMAL` against `PNEUMONIA` within one source.
 
 **Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
-classes were cut to equal size); conclusions on adults who have no COVID-19, of whom there are few or none."""
+classes were cut to equal size){adults}."""
+_NO_ADULTS = "; conclusions on adults who have no COVID-19, of whom there are few or none"
+_ADULT = 18  # years
 
 _SEEN = {
     "file_facts": "size, shape, mode and format of the file (pictures: its bytes)",
@@ -70,7 +72,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"# COVID, pneumonia and normal chest X-rays: snapshot {facts['version']}",
         "> **Read this before you train on it.** " + limits(manifest),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
-        _USES,
+        _USES.format(adults="" if _has_adult_controls(manifest) else _NO_ADULTS),
         _known_limits(facts["revisions"]),
         "## What is in it",
         f"{len(manifest)} chest X-rays ({facts['settings']['views']} views), equally many of each class.",
@@ -146,13 +148,19 @@ def limits(manifest: pd.DataFrame) -> str:
         else "The `NORMAL` and `PNEUMONIA` images"
     )
     coincide = "almost the same thing" if shared else "the same thing"
+    adults = _has_adult_controls(manifest)
+    what, age = ("Class and source", "") if adults else ("Class, source and age group", "age, by ")
     return (
         f"{where} show {_shown(controls)}; the `COVID` images show {_shown(covid)}. "
-        f"**Class, source and age group are {coincide} in this dataset.** A model can tell `COVID` from the others by "
-        "age, by image size, by borders or by letters burnt into the picture, without looking at any lung. Equal class "
-        "sizes do not mend that, and no split of this dataset can show it: a score on its test set says nothing about "
-        "patients."
+        f"**{what} are {coincide} in this dataset.** A model can tell `COVID` from the others by {age}image size, by "
+        "borders or by letters burnt into the picture, without looking at any lung. Equal class sizes do not mend "
+        "that, and no split of this dataset can show it: a score on its test set says nothing about patients."
     )
+
+
+def _has_adult_controls(manifest: pd.DataFrame) -> bool:
+    """Say whether most images that show no COVID-19 are known to be of adults."""
+    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(_ADULT).fillna(value=False).mean() > 0.5)
 
 
 def _shown(sources: Iterable[str]) -> str:
