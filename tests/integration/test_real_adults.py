@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 from cxr_snapshot.selection.duplicates import clusters_of
 from cxr_snapshot.selection.ledger import load_ledger
 from cxr_snapshot.selection.splits import moved_between_splits
+from cxr_snapshot.sources.covid import CovidCollection
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_ADULTS
 from support.stages import balanced_plan, run_stages
@@ -185,7 +186,7 @@ def test_what_the_covid_collection_republished_is_one_film_with_it(found: Found)
         shown = ledger[ledger["pixel_sha256"].notna()]
         # As if no picture looked like another: then the names alone say it, also of those that look different.
         apart = {name: number for number, name in enumerate(shown["pixel_sha256"].unique())}
-        named = clusters_of(ledger, apart, {"covid": ["hannover"]})
+        named = clusters_of(ledger, apart, {"covid": CovidCollection.republishes})
         for clusters in (named, shown["cluster"]):
             pairs = partners(shown, clusters)
             assert pairs == {stem: {stem} for stem in copies()["image_id"] if stem in pairs}

@@ -25,3 +25,14 @@ def test_a_column_that_is_empty_is_no_fault(store: Store, missing: str) -> None:
     assert {probe["level"] for probe in report["probes"]} == {"unmeasured"}
     assert page.count("Not measured") >= 2
     assert ("No age is stated." in page) == (missing == "age")
+
+
+@pytest.mark.parametrize("other", ["pneumonia", "nih"])
+def test_ages_that_a_collection_keeps_to_itself_are_spoken_of_where_it_is_in(store: Store, other: str) -> None:
+    plan = make_plan(
+        "one", "2026-11-23", "2026-11-23", {"covid": "1" * 40, other: "2"}, {}, licences={}, accept_shrink=False
+    )
+    write_report(store, small_ledger(store), [], plan=plan, splits={})
+    page = store.get(f"{plan['folder']}/{PAGE}").decode()
+    assert "Ages as stated." in page
+    assert ("its children were 1 to 5 years old" in page) == (other == "pneumonia")
