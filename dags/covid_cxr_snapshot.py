@@ -44,7 +44,8 @@ newest snapshot up to that day. `latest.json` moves only forwards. All other col
 
 **The schedule** is read when this file is parsed: `CXR_SCHEDULE` (cron, default `0 3 * * *`) in the time zone
 `CXR_TIMEZONE` (default `UTC`). Versions are named by the UTC date at which a run starts.
-**The collections** are read there too: `CXR_SOURCES`, default `covid,pneumonia`.
+
+**The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`).
 
 **Settings** are environment variables `CXR_*` or the Airflow variable `cxr_snapshot` (a JSON object). **Credentials**
 are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. The README lists them all.
