@@ -60,7 +60,7 @@ from typing import Any
 from airflow.sdk import Asset, CronTriggerTimetable, Param, dag, get_current_context, task
 
 from airflow_approval import ApprovalIfNeeded
-from airflow_notify import SnapshotNotifier
+from airflow_notify import Heartbeat, SnapshotNotifier
 from airflow_runtime import WaitAsAsked, pipeline, time_travel
 from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, SUBTYPE_CHOICES, VIEW_CHOICES
 from cxr_snapshot.sources import chosen
@@ -149,6 +149,8 @@ def _overrides() -> dict[str, Any]:
     max_active_runs=1,
     dagrun_timeout=timedelta(days=3),  # longer than an approval may take; each task has a shorter limit of its own
     params=PARAMS,
+    on_success_callback=Heartbeat(),
+    on_failure_callback=Heartbeat("fail"),
     tags=["covid", "chest-x-ray", "dataset"],
     default_args={
         "owner": "data-engineering",
@@ -167,6 +169,7 @@ def covid_cxr_snapshot() -> None:
     @task.short_circuit(
         task_display_name="Poll the upstreams",
         execution_timeout=timedelta(minutes=15),
+        on_execute_callback=Heartbeat("start"),
         on_success_callback=SnapshotNotifier("quiet"),
     )
     def poll() -> Any:

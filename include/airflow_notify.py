@@ -1,4 +1,7 @@
-"""Sends the pipeline's messages through Airflow's own notifiers: by e-mail, or as JSON to a web hook, as Slack has."""
+"""Sends the pipeline's messages through Airflow's own notifiers: by e-mail, or as JSON to a web hook, as Slack has.
+
+And calls a watchdog elsewhere, which notices when nothing comes any more.
+"""
 
 from __future__ import annotations
 
@@ -61,6 +64,52 @@ class SnapshotNotifier(BaseNotifier):
         if latest is None or instance.xcom_pull(task_ids=instance.task_id):
             return None
         return notices.quiet(latest, context["dag_run"].run_after.date(), settings.quiet_days, link)
+
+
+class Heartbeat:
+    """Calls the address that the setting ``heartbeat_url`` names; does nothing where there is none.
+
+    It is no notifier: those cannot be callbacks of a whole run in ``dag.test`` (Airflow 3.3.2).
+
+    Args:
+        what: ``start``, ``fail``, or empty for a good end: the last part of the address, as healthchecks.io has it
+            (https://healthchecks.io/docs/http_api/).
+    """
+
+    def __init__(self, what: Literal["start", "fail", ""] = "") -> None:
+        self.what = what
+
+    def __call__(self, context: Context) -> None:  # noqa: ARG002
+        """Call the address.
+
+        Raises:
+            ConnectionError: nobody answered, or not well, in three tries.
+        """
+        from airflow_runtime import load_settings
+
+        if url := load_settings().heartbeat_url:
+            _call(f"{url.rstrip('/')}/{self.what}".rstrip("/"))
+
+
+def _call(url: str) -> None:
+    import requests
+    from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+
+    # Not the retries of urllib3, which logs the address: by it anybody can call.
+    tries = Retrying(
+        retry=retry_if_exception_type(requests.RequestException),
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(1),
+        reraise=True,
+    )
+    with requests.Session() as session:
+        session.trust_env = False  # no login of .netrc
+        try:
+            tries(lambda: session.get(url, timeout=HTTP_TIMEOUT).raise_for_status())
+        except requests.RequestException as error:
+            raise ConnectionError(
+                f"the watchdog of CXR_HEARTBEAT_URL was not reached: {type(error).__name__}"
+            ) from None
 
 
 def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:

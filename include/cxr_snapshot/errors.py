@@ -43,7 +43,13 @@ class RateLimitedError(UpstreamUnavailableError):
 
 
 class UpstreamRefusedError(SourceError):
-    """The upstream understood and said no: wrong credentials, unknown repository, unknown revision."""
+    """The upstream understood and said no: wrong credentials, unknown repository, unknown revision.
+
+    Attributes:
+        status: the HTTP status by which it said so, if it did.
+    """
+
+    status: int | None = None
 
 
 class UpstreamCorruptError(SourceError, ValueError):

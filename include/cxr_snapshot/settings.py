@@ -75,6 +75,8 @@ class Settings:
         notify: Airflow connection that receives messages, of type SMTP or HTTP; ``None`` for no messages.
         notify_to: e-mail addresses, separated by commas; needed where ``notify`` is an SMTP connection.
         quiet_days: a message says that nothing was new for this many days, and again after as many more.
+        heartbeat_url: address of a watchdog such as healthchecks.io, which is called when a run starts (``/start``),
+            ended well, or failed (``/fail``), so that a scheduler that died is noticed; ``None`` for none.
     """
 
     bucket: str
@@ -110,6 +112,7 @@ class Settings:
     notify: str | None = None
     notify_to: str | None = None
     quiet_days: int = 30
+    heartbeat_url: str | None = field(default=None, repr=False)  # whoever has it can call it
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, by name and with the remedy."""
@@ -139,6 +142,10 @@ class Settings:
             if secret is not None and not re.fullmatch(r"[\x21-\x7e]+", secret):  # what can stand in a header
                 where = f"setting {name} ({_variable(name)})"
                 raise SettingsError(f"{where} holds characters that no such key has. Copy it from where it was made.")
+        if self.heartbeat_url is not None and not _is_http(self.heartbeat_url):
+            raise SettingsError(
+                "setting heartbeat_url (CXR_HEARTBEAT_URL) is no http(s) URL. Copy it from the watchdog."
+            )
         _require(self.http_timeout > 0, "http_timeout", self.http_timeout, "seconds above 0")
         _require(self.http_attempts >= 1, "http_attempts", self.http_attempts, "a whole number of at least 1")
         _require(self.http_max_wait >= 0, "http_max_wait", self.http_max_wait, "seconds of at least 0")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 DAG_ID = "covid_cxr_snapshot"
+PAGES = "covid-cxr-snapshots"  # the address that plugins/snapshot_pages.py gives them
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,8 +48,7 @@ def run(upstream: str, *, advance: bool) -> int:
     """Run the DAG once and say what came of it."""
     started = time.monotonic()
     _check_dag_is_there()
-    local = environment.uses_local_store(os.environ)
-    with stack.services(ROOT, upstream, advance=advance):
+    with stack.services(ROOT, upstream, advance=advance) as processes:
         store = _store()
         before = store.get_json("latest.json")
         os.environ.update(_airflow_variables(port=free_port()))
@@ -69,26 +69,30 @@ def run(upstream: str, *, advance: bool) -> int:
         snapshot = json.loads(store.get(f"{latest['version']}/snapshot.json"))
         print(summary.published(snapshot, seconds=seconds))
         address = environment.endpoint(os.environ)
-        print(f"\n{summary.how_to_read(latest['uri'], latest['version'], address, local=local)}")
+        print(f"\n{summary.how_to_read(latest['uri'], latest['version'], address, local=bool(processes))}")
     return 0
 
 
 def ui(upstream: str, port: int | None) -> int:
     """Run Airflow with its web pages until a signal comes."""
     _check_dag_is_there()
-    local = environment.uses_local_store(os.environ)
     if port is not None and free_port(port) != port:
         raise StackError(f"Port {port} is in use. Choose another: make ui PORT={free_port()}")
-    port = port or free_port(8080)
+    if port is None:
+        port = free_port(8080)
+        if port != 8080:
+            print(f"Port 8080 is in use, so this takes port {port}.")
     url = f"http://127.0.0.1:{port}"
     with stack.services(ROOT, upstream) as processes:
+        _store().get_json("latest.json")  # a bucket that cannot be read is better noticed now
         os.environ.update(_airflow_variables(port=port))
         logs = stack.log_file(ROOT, "airflow").parent
         print(f"Airflow is starting (logs: {logs.relative_to(ROOT)}/airflow-*.log) ...", flush=True)
         with airflow_ui(url, os.environ, logs) as parts:
             keys = airflow_home.load_secrets(ROOT / ".local/secrets.json")
-            print(f"\nAirflow:  {url}/dags/{DAG_ID}\nUser:     admin\nPassword: {keys['admin_password']}")
-            if local:
+            print(f"\nAirflow:   {url}/dags/{DAG_ID}\nSnapshots: {url}/{PAGES}/\nUser:      admin")
+            print(f"Password:  {keys['admin_password']}")
+            if processes:
                 address = os.environ["AWS_ENDPOINT_URL_S3"]
                 variables = " ".join(f"{name}={value}" for name, value in environment.local_keys(keys).items())
                 uri = _store().uri("")

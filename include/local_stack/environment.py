@@ -3,34 +3,51 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local_stack.processes import StackError
 
 LOCAL_BUCKET = "cxr-snapshots"
-STORE_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_PROFILE")
 
 
-def uses_local_store(environ: Mapping[str, str]) -> bool:
-    """Say whether the store is the local one: it is, unless a bucket and a store's endpoint or keys are named.
+def uses_local_store(environ: Mapping[str, str], *, has_keys: Callable[[], bool]) -> bool:
+    """Say whether the store is the local one: it is, unless a bucket is named.
+
+    Args:
+        environ: the environment.
+        has_keys: says whether boto3 finds keys, in variables, profiles or wherever it looks.
 
     Raises:
-        StackError: an endpoint without a bucket, or a connection, which only a deployed Airflow uses.
+        StackError: a bucket without keys, an endpoint without a bucket, or a connection, which only a deployed Airflow
+            uses.
     """
     if environ.get("AIRFLOW_CONN_CXR_S3"):
         raise StackError(
             "AIRFLOW_CONN_CXR_S3 is set. On this machine, name the store by CXR_BUCKET and boto3's own variables "
             "(AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...) instead, and unset AIRFLOW_CONN_CXR_S3."
         )
-    if environ.get("CXR_BUCKET") and any(environ.get(name) for name in STORE_VARIABLES):
-        return False
+    if bucket := environ.get("CXR_BUCKET"):
+        if has_keys():
+            return False
+        raise StackError(
+            f"CXR_BUCKET names the bucket {bucket}, but boto3 finds no keys for a store. Set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL_S3 unless it is Amazon's; or unset CXR_BUCKET "
+            "to use the local store."
+        )
     if address := endpoint(environ):
         raise StackError(
             f"The environment names the S3 store {address}, but no bucket. Set CXR_BUCKET to the bucket to use, "
             "or unset AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL to use the local store."
         )
     return True
+
+
+def boto3_finds_keys() -> bool:
+    """Say whether boto3 finds keys as this process would use them."""
+    import boto3
+
+    return boto3.Session().get_credentials() is not None
 
 
 def endpoint(environ: Mapping[str, str]) -> str | None:
@@ -68,8 +85,7 @@ def with_local_store(environ: Mapping[str, str], address: str, keys: Mapping[str
     """Return ``environ`` with the local store at ``address`` and its ``keys``, and nothing left that names another."""
     others = ("AWS_ENDPOINT_URL", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
     result = {name: value for name, value in environ.items() if name not in others}
-    if not result.get("CXR_BUCKET"):
-        result["CXR_BUCKET"] = LOCAL_BUCKET
+    result["CXR_BUCKET"] = LOCAL_BUCKET
     files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
     return {**result, **keys} | files | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL_S3": address}
 

@@ -13,6 +13,7 @@ from local_stack import airflow_home, environment
 from local_stack.processes import Child, StackError, fetch, free_port
 
 SERVER = Path(__file__).with_name("s3_server.py")
+PORT = 9000  # of the local store, where it is free, so that what is set up in other programs lasts
 
 
 class BusyError(StackError):
@@ -59,7 +60,7 @@ def services(root: Path, upstream: str, *, advance: bool = False) -> Iterator[li
     processes: list[Child] = []
     with ExitStack() as running:
         running.enter_context(only_one(root / ".local"))
-        if environment.uses_local_store(environ):
+        if environment.uses_local_store(environ, has_keys=environment.boto3_finds_keys):
             address, process = running.enter_context(local_store(root, environ))
             processes.append(process)
             environ = environment.with_local_store(environ, address, _keys(root))
@@ -86,7 +87,7 @@ def store_only(root: Path) -> Iterator[None]:
     """
     environ = environment.with_basics(os.environ, root)
     with ExitStack() as running:
-        if environment.uses_local_store(environ):
+        if environment.uses_local_store(environ, has_keys=environment.boto3_finds_keys):
             local = root / ".local"
             try:
                 running.enter_context(only_one(local))
@@ -110,25 +111,29 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, C
     local = root / ".local"
     # Not the rest of our environment: it may hold keys and another server's settings.
     inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}
-    with s3_server(root, local / "s3", log_file(root, "ministack"), inherited | _keys(root)) as (address, process):
+    log, keys = log_file(root, "ministack"), _keys(root)
+    with s3_server(root, local / "s3", log, inherited | keys, free_port(PORT)) as (address, process):
         _endpoint_file(local).write_text(address)
         yield address, process
 
 
 @contextmanager
-def s3_server(root: Path, data: Path, log: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, Child]]:
-    """Run MiniStack on a free loopback port while the block lasts; give its address and its process.
+def s3_server(
+    root: Path, data: Path, log: Path, environ: Mapping[str, str], port: int = 0
+) -> Iterator[tuple[str, Child]]:
+    """Run MiniStack on a loopback port while the block lasts; give its address and its process.
 
     Args:
         root: the checkout, whose ``.local/ministack-venv`` holds the program.
         data: folder that keeps the objects.
         log: receives its output.
         environ: its environment, with the ``AWS_*`` keys that requests must be signed with.
+        port: TCP port; 0 for any free one.
 
     Raises:
         StackError: it did not start.
     """
-    port = free_port()
+    port = port or free_port()
     address = f"http://127.0.0.1:{port}"
     own = {
         "BIND_HOST": "127.0.0.1",
@@ -160,13 +165,14 @@ def sample_upstream(root: Path, *, advance: bool) -> Iterator[dict[str, str]]:
         raise StackError("The sample upstream is a git repository, but there is no `git` program. Install git.")
     folder = root / ".local/upstream"
     step = None
+    if sample.move_older(folder):
+        print("Moved the repository that an older version wrote to .local/upstream/github.", flush=True)
     if not sample.has_sample(folder):
         print("Writing a generated sample upstream to .local/upstream ...", flush=True)
         sample.write_sample(folder)
-    git_dir = folder / sample.GIT_NAME
     if advance:
-        step = sample.advance(git_dir)
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=folder / sample.KAGGLE_NAME) as simulator:
+        step = sample.advance(folder / sample.GIT_NAME)
+    with UpstreamSimulator(folder / sample.GITHUB_NAME, folder / sample.KAGGLE_NAME) as simulator:
         moved = f", moved on to {step}" if step else ", already at its last commit: nothing to move on to"
         print(f"Upstream: generated sample in .local/upstream{moved if advance else ''}")
         yield simulator.settings()

@@ -18,13 +18,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     write.add_argument("--seed", type=int, default=0, help="another number gives other pictures (default: 0)")
     onward = commands.add_parser("advance", help="move the COVID upstream in DIR on by one commit")
     serve = commands.add_parser("serve", help="serve DIR in the forms of GitHub and Kaggle until interrupted")
-    serve.add_argument("--port", type=int, required=True, help="TCP port; 0 takes a free one")
+    serve.add_argument(
+        "--port", type=int, required=True, help="TCP port of the APIs, files are at the next; 0: free ones"
+    )
     serve.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
     serve.add_argument("--replay", action="store_true", help="first move the COVID upstream back to its first commit")
     for command in (write, onward, serve):
         command.add_argument("folder", metavar="DIR", type=Path, help="folder of the sample")
     options = parser.parse_args(arguments)
     try:
+        if sample.move_older(options.folder):
+            print(f"Moved the repository of an older version to {options.folder / sample.GIT_NAME}.", flush=True)
         if options.command == "sample":
             _sample(options.folder, options.seed)
         elif options.command == "advance":
@@ -60,9 +64,10 @@ def _serve(folder: Path, host: str, port: int, *, replay: bool) -> None:
     if replay:
         sample.rewind(git_dir)
     try:
-        simulator = UpstreamSimulator(git_dir=git_dir, kaggle_dir=folder / sample.KAGGLE_NAME, port=port, host=host)
+        simulator = UpstreamSimulator(folder / sample.GITHUB_NAME, folder / sample.KAGGLE_NAME, port=port, host=host)
     except OSError as error:
-        raise sample.SampleError(f"cannot serve {folder} on port {port}: {error}; choose another --port") from error
+        where = f"port {port} and the next"
+        raise sample.SampleError(f"cannot serve {folder} on {where}: {error}; choose another --port") from error
     with simulator:
         print(f"Serving {folder} at {simulator.url}", flush=True)
         for name, value in simulator.settings().items():

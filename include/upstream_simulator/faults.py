@@ -11,11 +11,37 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from upstream_simulator.messages import Body, Request, Response, bytes_response, json_response
+from upstream_simulator import problems
+from upstream_simulator.messages import Body, Request, Response, bytes_response
 
-FaultKind = Literal["429", "403-rate-limit", "403", "500", "401", "404", "cut", "corrupt", "slow", "truncated"]
+Refusal = Literal[
+    "429",
+    "403-rate-limit",
+    "403-secondary",
+    "429-secondary",
+    "401",
+    "403",
+    "404",
+    "500",
+    "502-html",
+    "503-nested",
+    "404-nested",
+    "400-expired",
+]
+FaultKind = Literal[Refusal, "cut", "corrupt", "slow", "truncated"]
 
-_REFUSALS = {"401": "Bad credentials", "403": "Forbidden", "404": "Not Found", "500": "Internal Server Error"}
+# A secondary limit may come without any header: https://github.com/hub4j/github-api/issues/2009
+_SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+_REFUSALS = {
+    "429": _SECONDARY,
+    "403-rate-limit": "API rate limit exceeded for 127.0.0.1.",
+    "403-secondary": _SECONDARY,
+    "429-secondary": _SECONDARY,
+    "401": "Bad credentials",
+    "403": "Forbidden",
+    "404": "Not Found",
+    "500": "Internal Server Error",
+}
 
 
 class ConnectionCut(Exception):  # noqa: N818 - it is no error of the program but an order to the server
@@ -26,11 +52,13 @@ class ConnectionCut(Exception):  # noqa: N818 - it is no error of the program bu
 class Fault:
     """One fault, for the next ``times`` requests whose path and query contain ``path``.
 
-    The kinds ``429``, ``403-rate-limit``, ``403``, ``500``, ``401`` and ``404`` answer in the place of the upstream.
-    The others spoil its answer: ``cut`` closes the connection in the middle of the body (of a body without known
-    length: in the middle of the first chunk), ``corrupt`` inverts the bits of the byte there, ``slow`` pauses there
-    (before the answer where the body is empty), ``truncated`` drops half of a tree's entries and says ``truncated``.
-    An answer with an empty body (302, 304) uses up a ``cut`` or ``corrupt`` without harm: aim them by ``path``.
+    The kinds of ``Refusal`` answer in the place of the upstream, in its words. ``429`` and ``403-rate-limit`` say when
+    to come back, ``-secondary`` says nothing of it, ``-html`` is GitHub's page, ``-nested`` is a form of Kaggle's, and
+    ``400-expired`` is the storage's word for a link that is too old. The others spoil its answer: ``cut`` closes the
+    connection in the middle of the body (of a body without known length: of the first chunk), ``corrupt`` inverts the
+    bits of the byte there, ``slow`` pauses there (before the answer where the body is empty), ``truncated`` drops half
+    of a tree's entries and says ``truncated``. An answer with an empty body (302, 304) uses up a ``cut`` or ``corrupt``
+    without harm: aim them by ``path``.
 
     Attributes:
         kind: what goes wrong.
@@ -95,25 +123,30 @@ def respond(
     """
     if fault is None:
         return upstream(request)
-    refusal = _refusal(fault)
+    refusal = _refusal(fault, request.target)
     return refusal if refusal is not None else _spoil(upstream(request), fault, pause)
 
 
-def _refusal(fault: Fault) -> Response | None:
+def _refusal(fault: Fault, target: str) -> Response | None:
     """Return the answer that ``fault`` gives in the place of the upstream, if it is of that sort."""
-    wait = math.ceil(fault.seconds)
+    wait, status = math.ceil(fault.seconds), fault.kind.partition("-")[0]
+    message, headers = _REFUSALS.get(fault.kind), {}
     if fault.kind == "429":
-        return _error(429, "You have exceeded a secondary rate limit.", {"retry-after": str(wait)})
-    if fault.kind == "403-rate-limit":
+        headers = {"retry-after": str(wait)}
+    elif fault.kind == "403-rate-limit":
         limits = {"limit": 60, "remaining": 0, "used": 60, "reset": math.ceil(time.time()) + wait, "resource": "core"}
         headers = {f"x-ratelimit-{name}": str(value) for name, value in limits.items()}
-        return _error(403, "API rate limit exceeded for 127.0.0.1.", headers)
-    message = _REFUSALS.get(fault.kind)
-    return _error(int(fault.kind), message) if message else None
-
-
-def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
-    return json_response(status, {"code": status, "message": message}, headers)
+    if message is not None:
+        return problems.of_place(target, int(status), message, headers)
+    match fault.kind:
+        case "502-html":
+            return problems.unicorn(502)
+        case "503-nested" | "404-nested":
+            return problems.nested(int(status), "Requested entity is not to be had.")
+        case "400-expired":
+            return problems.expired()
+        case _:
+            return None
 
 
 def _spoil(response: Response, fault: Fault, pause: Callable[[float], object]) -> Response:

@@ -1,6 +1,6 @@
 """Writes a generated upstream to a folder, and moves it on from one commit to the next.
 
-The folder then holds what the simulator serves: ``covid.git``, a bare repository whose states are
+The folder then holds what the simulator serves: ``github/<owner>/<name>.git``, a bare repository whose states are
 ``refs/replay/step-1`` and on, with branch ``master`` at the first; and ``kaggle/<owner>/<slug>/1.zip``.
 """
 
@@ -17,7 +17,9 @@ from pathlib import Path
 
 from upstream_simulator import covid_sample, kaggle_sample
 
-GIT_NAME = "covid.git"
+GITHUB_NAME = "github"
+GIT_NAME = f"{GITHUB_NAME}/ieee8023/covid-chestxray-dataset.git"
+_OLD_GIT_NAME = "covid.git"  # until version 0.2
 KAGGLE_NAME = "kaggle"
 _ZIP_NAME = f"{KAGGLE_NAME}/paultimothymooney/chest-xray-pneumonia/1.zip"
 _ZIP_DATE = (2018, 3, 25, 0, 0, 0)
@@ -35,6 +37,16 @@ def has_sample(folder: Path) -> bool:
     return (folder / GIT_NAME).exists() and (folder / _ZIP_NAME).exists()
 
 
+def move_older(folder: Path) -> bool:
+    """Move the repository that an older version wrote to where it is looked for now; say whether there was one."""
+    old, new = folder / _OLD_GIT_NAME, folder / GIT_NAME
+    if new.exists() or not old.exists():
+        return False
+    new.parent.mkdir(parents=True, exist_ok=True)
+    old.rename(new)
+    return True
+
+
 def write_sample(folder: Path, seed: int = 0) -> None:
     """Write the sample to ``folder``; a repository or zip that is there already is left as it is.
 
@@ -47,8 +59,9 @@ def write_sample(folder: Path, seed: int = 0) -> None:
     # Both parts are made under another name and then renamed: a kill leaves no half of a part under its own name.
     with tempfile.TemporaryDirectory(dir=folder, prefix=".sample-") as scratch:
         if not (folder / GIT_NAME).exists():
-            write_repository(Path(scratch) / GIT_NAME, covid_sample.history(seed))
-            (Path(scratch) / GIT_NAME).rename(folder / GIT_NAME)
+            write_repository(Path(scratch) / "covid.git", covid_sample.history(seed))
+            (folder / GIT_NAME).parent.mkdir(parents=True, exist_ok=True)
+            (Path(scratch) / "covid.git").rename(folder / GIT_NAME)
         if not (folder / _ZIP_NAME).exists():
             write_zip(Path(scratch) / "1.zip", kaggle_sample.members(seed))
             (folder / _ZIP_NAME).parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +115,7 @@ def _replay_steps(git_dir: Path) -> list[tuple[str, str]]:
 
 def write_repository(git_dir: Path, commits: Iterable[covid_sample.Commit]) -> None:
     """Write a bare repository with a replay step for each commit and ``master`` at the first."""
-    git_dir.mkdir()
+    git_dir.mkdir(parents=True)
     _git(git_dir, "init", "--quiet", "--bare", "--template=", "--object-format=sha1", "--initial-branch=master")
     _git(git_dir, "fast-import", "--quiet", stdin=b"".join(_import_stream(commits)))
 

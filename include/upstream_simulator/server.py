@@ -1,4 +1,9 @@
-"""One HTTP server for all stand-ins: routing, faults and the log of requests."""
+"""The HTTP servers of all stand-ins: routing, faults and the log of requests.
+
+There are two, since APIs and files have hosts of their own: https://api.github.com beside
+https://raw.githubusercontent.com and https://codeload.github.com, https://api.kaggle.com beside
+https://storage.googleapis.com. What is meant for one must not go to the other.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,8 @@ import signal
 import socket
 import sys
 import threading
+import time
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +27,10 @@ from upstream_simulator.kaggle import Kaggle
 from upstream_simulator.messages import Request, Response, json_response
 
 _log = logging.getLogger(__name__)
+
+Route = Callable[[Request], Response]
+# The two names of loopback: as different for a client as any two hosts.
+_OTHER_NAME = {"127.0.0.1": "localhost", "localhost": "127.0.0.1"}
 
 
 @dataclass
@@ -42,57 +53,85 @@ class RecordedRequest:
 
 
 class UpstreamSimulator:
-    """GitHub and Kaggle on one port, for as long as the ``with`` block lasts.
+    """GitHub and Kaggle on two ports, for as long as the ``with`` block lasts.
 
     Args:
-        git_dir: bare git repository that GitHub serves.
+        github_dir: folder with ``<owner>/<name>.git``, bare repositories that GitHub serves.
         kaggle_dir: folder with ``<owner>/<slug>/<version>.zip`` that Kaggle serves.
-        port: TCP port; 0 for any free one.
+        port: TCP port of the APIs; files are at the next one. 0 for any two free ones.
         signed_url_seconds: how long a storage address of Kaggle may be used.
         host: address to listen at. Nobody has to log in here, so that anything but loopback is for closed networks.
+        api_per_hour: how many requests GitHub's API allows; ``None`` for any number.
+        raw_per_hour: how many single files GitHub allows; ``None`` for any number.
+        now: the time in seconds since 1970, for these limits and for storage addresses.
 
     Attributes:
-        url: address of the server, without a slash at its end.
+        url: address of the APIs, without a slash at its end.
+        files_url: address of everything else.
         requests: every request so far, in order of their answers. Only ever appended to, so that a copy by ``list``
             is safe at any time.
         faults: the faults of the next requests.
+        kaggle: how Kaggle's storage behaves can be set here.
 
     Raises:
         FileNotFoundError: a folder is missing.
-        OSError: the port is taken.
+        OSError: a port is taken.
     """
 
     def __init__(
-        self, git_dir: Path, kaggle_dir: Path, port: int = 0, signed_url_seconds: float = 300.0, host: str = "127.0.0.1"
+        self,
+        github_dir: Path,
+        kaggle_dir: Path,
+        port: int = 0,
+        signed_url_seconds: float = 300.0,
+        host: str = "127.0.0.1",
+        *,
+        api_per_hour: int | None = None,
+        raw_per_hour: int | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.requests: list[RecordedRequest] = []
         self.faults = faults.FaultPlan()
         self._stopping = threading.Event()
-        github = GitHub(git_dir)
-        self._server = _Server((host, port), self)
-        self.url = f"http://{host}:{self._server.server_port}"
-        try:
-            kaggle = Kaggle(kaggle_dir, signed_url_seconds)
-        except FileNotFoundError:
-            self._server.server_close()
-            raise
-        self._routes = {
-            "github-api": github.api,
+        github = GitHub(github_dir, api_per_hour, raw_per_hour, now)
+        self.kaggle = Kaggle(kaggle_dir, self._files_url, signed_url_seconds, now)
+        apis = {"github-api": github.api, "kaggle-api": self.kaggle.api}
+        files = {
             "github-raw": github.raw,
             "github-codeload": github.codeload,
-            "kaggle-api": kaggle.api,
-            "kaggle-storage": kaggle.storage,
+            "kaggle-storage": self.kaggle.storage,
         }
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="upstream-simulator")
+        self._apis = _Server((host, port), self, apis)
+        try:
+            self._files = _Server((host, port and port + 1), self, files)
+        except OSError:
+            self._apis.server_close()
+            raise
+        self.url = f"http://{host}:{self._apis.server_port}"
+        self.files_url = self._files_url(f"{host}:{self._apis.server_port}")
+        self._threads = [
+            threading.Thread(target=server.serve_forever, args=(0.05,), name="upstream-simulator")
+            for server in (self._apis, self._files)
+        ]
 
     def settings(self) -> dict[str, str]:
         """Return the pipeline's settings that make it use this server."""
-        names = ("github-api", "github-raw", "github-codeload", "kaggle-api")
-        return {f"{name.replace('-', '_')}_url": f"{self.url}/{name}" for name in names}
+        return {
+            "github_api_url": f"{self.url}/github-api",
+            "github_raw_url": f"{self.files_url}/github-raw",
+            "github_codeload_url": f"{self.files_url}/github-codeload",
+            "kaggle_api_url": f"{self.url}/kaggle-api",
+        }
+
+    def _files_url(self, asked: str) -> str:
+        """Return the address of files for a client that knows the APIs as ``asked``, a host and a port."""
+        name = asked.rpartition(":")[0] or asked
+        return f"http://{_OTHER_NAME.get(name, name)}:{self._files.server_port}"
 
     def __enter__(self) -> Self:
         """Start to answer."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(
@@ -100,10 +139,11 @@ class UpstreamSimulator:
     ) -> None:
         """Stop, and close every connection."""
         self._stopping.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.close_connections()
-        self._server.server_close()
+        for server, thread in zip((self._apis, self._files), self._threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.close_connections()
+            server.server_close()
 
     def serve_forever(self) -> None:
         """Wait for SIGINT or SIGTERM, inside the ``with`` block and on the main thread."""
@@ -116,23 +156,24 @@ class UpstreamSimulator:
             for number, handler in zip(signals, before, strict=True):
                 signal.signal(number, handler)
 
-    def respond(self, request: Request) -> Response:
-        """Answer one request, with the fault that is due."""
-        return faults.respond(request, self.faults.take(request.target), self._upstream, self._stopping.wait)
+    def respond(self, request: Request, routes: Mapping[str, Route]) -> Response:
+        """Answer one request by the one of ``routes`` that fits, with the fault that is due."""
 
-    def _upstream(self, request: Request) -> Response:
-        route = self._routes.get(request.path.lstrip("/").partition("/")[0])
-        if route is None:
-            return json_response(404, {"message": f"Nothing is served here; known are {', '.join(self._routes)}"})
-        return route(request)
+        def upstream(request: Request) -> Response:
+            route = routes.get(request.path.lstrip("/").partition("/")[0])
+            if route is None:
+                return json_response(404, {"message": f"Nothing is served here; known are {', '.join(routes)}"})
+            return route(request)
+
+        return faults.respond(request, self.faults.take(request.target), upstream, self._stopping.wait)
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = False  # server_close waits for the answers under way, so that no test leaves a thread behind
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], simulator: UpstreamSimulator) -> None:
-        self.simulator = simulator
+    def __init__(self, address: tuple[str, int], simulator: UpstreamSimulator, routes: Mapping[str, Route]) -> None:
+        self.simulator, self.routes = simulator, routes
         self._open: set[socket.socket] = set()
         super().__init__(address, _Handler)
 
@@ -177,11 +218,11 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         body = self.rfile.read(int(headers.get("content-length", "0")))
-        simulator = cast(_Server, self.server).simulator
-        response = simulator.respond(Request(self.command, self.path, headers, body))
+        server = cast(_Server, self.server)
+        response = server.simulator.respond(Request(self.command, self.path, headers, body), server.routes)
         # Recorded before it is sent: a client that has the answer finds it in the log.
         record = RecordedRequest(self.command, self.path, response.status, 0, headers)
-        simulator.requests.append(record)
+        server.simulator.requests.append(record)
         with closing(response.body):
             self._send(response, record)
 

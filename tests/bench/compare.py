@@ -181,7 +181,7 @@ def measure(upstream: Upstream, scratch: Path) -> None:
         folder = scratch / f"round-{number}"
         folder.mkdir()
         with (
-            UpstreamSimulator(git_dir=upstream.git_dir, kaggle_dir=upstream.kaggle_dir) as simulator,
+            UpstreamSimulator(upstream.github_dir, upstream.kaggle_dir) as simulator,
             web(scratch / "web") as files_url,
             s3_server(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as (s3_url, _),
         ):

@@ -170,7 +170,7 @@ def measure(upstream: Upstream, scratch: Path) -> tuple[dict[str, Spent], dict[s
         folder = scratch / str(number)
         folder.mkdir()
         with (
-            UpstreamSimulator(git_dir=upstream.git_dir, kaggle_dir=upstream.kaggle_dir) as simulator,
+            UpstreamSimulator(upstream.github_dir, upstream.kaggle_dir) as simulator,
             s3_server(ROOT, folder / "s3", folder / "log", environ) as (address, _),
         ):
             client = boto3.client("s3", endpoint_url=address, **KEYS)

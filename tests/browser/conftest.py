@@ -62,7 +62,7 @@ def airflow(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         with stack.services(root, "sample"):
             environ = dict(os.environ) | airflow_home.variables(root, home, keys, port)
             settings = Settings.load()
-            client = boto3.client("s3")
+            client = boto3.Session().client("s3")  # not the default session, which remembers the keys of the first one
             with airflow_ui(url, environ, stack.log_file(root, "airflow").parent):
                 yield RunningAirflow(url, keys["admin_password"], Store(client, settings.bucket, settings.prefix))
     finally:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import psutil
+import pytest
 
 from support.browser import RunningAirflow
+
+pytestmark = pytest.mark.long
 
 
 def test_every_socket_that_listens_is_at_loopback(airflow: RunningAirflow) -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain, repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,28 @@ def run_dag(dag_bag: DagBag, configure: Callable[..., None]) -> RunDag:
         return dag.test(run_conf=conf)
 
     return run
+
+
+@pytest.fixture
+def heartbeats() -> Iterator[tuple[str, list[str]]]:
+    """Serve a watchdog that is busy at its first request; give its address, and collect the ends of those it took."""
+    received: list[str] = []
+    answers = chain([503], repeat(200))
+
+    class Watchdog(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if (status := next(answers)) == 200:
+                received.append(self.path.removeprefix("/ping/a-secret-name"))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Watchdog) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/ping/a-secret-name", received
+        server.shutdown()
 
 
 @pytest.fixture

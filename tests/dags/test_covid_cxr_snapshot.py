@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,10 +36,16 @@ def asset_events() -> list[dict[str, Any]]:
 
 
 def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
-    run_dag: RunDag, sample: ServedUpstream, store: Store
+    run_dag: RunDag,
+    configure: Callable[..., None],
+    sample: ServedUpstream,
+    store: Store,
+    heartbeats: tuple[str, list[str]],
 ) -> None:
+    configure(heartbeat_url=heartbeats[0])
     earlier = len(asset_events())  # of other tests
     first = run_dag()
+    assert heartbeats[1] == ["/start", ""]
     assert states(first) == dict.fromkeys(STAGES, "success") | UNASKED
     published = xcom(first, "publish")
     assert set(published["counts"]) == {"COVID", "NORMAL", "PNEUMONIA"}
@@ -49,6 +56,7 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
     quiet = run_dag()
     assert states(quiet) == dict.fromkeys(STAGES, "skipped") | UNASKED | {"poll": "success"}
     assert str(quiet.state) == "success"
+    assert heartbeats[1] == ["/start", ""] * 2
     assert read_latest(store)[0] == published
 
     forced = run_dag(force=True)
@@ -69,11 +77,17 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
 
 
 def test_failing_source_fails_the_run_and_publishes_nothing(
-    run_dag: RunDag, sample: ServedUpstream, store: Store
+    run_dag: RunDag,
+    configure: Callable[..., None],
+    sample: ServedUpstream,
+    store: Store,
+    heartbeats: tuple[str, list[str]],
 ) -> None:
+    configure(heartbeat_url=heartbeats[0])
     sample.simulator.faults.add(Fault("404", path="/git/trees/", times=100))
     run = run_dag()
     assert str(run.state) == "failed"
+    assert heartbeats[1] == ["/start", "/fail"]
     found = states(run)
     assert found["poll"] == "success"
     assert found["ingest"] == "failed/success"  # the other source went through

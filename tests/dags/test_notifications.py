@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 import json
+import logging
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.objects import Store
 
 pytestmark = pytest.mark.usefixtures("dag_bag")
@@ -105,3 +107,22 @@ def test_settings_that_cannot_work_are_named(
         monkeypatch.setenv("AIRFLOW_CONN_THERE", json.dumps(connection))
     with pytest.raises(SettingsError, match=problem):
         notifier_of("failed")(context("audit"))
+
+
+def test_a_watchdog_that_is_away_is_named_without_its_address(
+    configure: Callable[..., None], heartbeats: tuple[str, list[str]], caplog: pytest.LogCaptureFixture
+) -> None:
+    from airflow_notify import Heartbeat
+
+    caplog.set_level(logging.INFO)
+    configure()
+    Heartbeat()(context("poll"))
+    assert heartbeats[1] == [], "nobody asked for it"
+    configure(heartbeat_url="http://127.0.0.1:9/ping/a-secret-name")
+    with pytest.raises(ConnectionError, match="CXR_HEARTBEAT_URL was not reached: ConnectionError") as caught:
+        Heartbeat("fail")(context("poll"))
+    assert "a-secret-name" not in str(caught.value) + caplog.text
+    assert caught.value.__cause__ is None and caught.value.__suppress_context__
+    with pytest.raises(SettingsError, match=r"^setting heartbeat_url \(CXR_HEARTBEAT_URL\) is no http\(s\) URL"):
+        Settings.load({"bucket": "abc", "heartbeat_url": "a-secret-name"}, environ={})
+    assert "a-secret" not in repr(Settings.load({"bucket": "abc", "heartbeat_url": "http://a-secret"}, environ={}))

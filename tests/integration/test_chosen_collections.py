@@ -12,10 +12,10 @@ import pytest
 from cxr_snapshot.errors import SettingsError, UpstreamRefusedError
 from cxr_snapshot.sources import SOURCES
 from cxr_snapshot.store.objects import Store
-from support.adult_samples import NIH_ZIP, hannover_commit, nih_members
+from support.adult_samples import hannover_commit, nih_members
 from support.stages import run_stages
 from support.stores import new_store, read_csv
-from support.upstreams import ServedUpstream, served_collections, served_sample
+from support.upstreams import HANNOVER_NAME, NIH_NAME, ServedUpstream, served_sample, served_with_hannover
 from upstream_simulator.sample import write_repository, write_zip
 
 if TYPE_CHECKING:
@@ -65,12 +65,13 @@ def test_more_collections_move_no_image_unless_a_link_joins_two_groups(
     one = covid[covid["split"].eq("train")].iloc[0]
     other = covid[covid["split"].ne("train")].iloc[0]
     patients = {Path(one["path"]).stem: "042f06a9", Path(other["path"]).stem: "042f06a9", "b343e657": "189daebe"}
-    write_repository(tmp_path / "hannover.git", [hannover_commit(patients)])
-    shutil.copytree(tmp_path / "sample/kaggle", tmp_path / "kaggle")
-    (tmp_path / "kaggle" / NIH_ZIP).parent.mkdir(parents=True)
-    write_zip(tmp_path / "kaggle" / NIH_ZIP, nih_members(LABELS))
-    with served_collections(tmp_path / "sample/covid.git", tmp_path / "hannover.git", tmp_path / "kaggle") as upstreams:
-        pipeline = upstreams.pipeline(store, tmp_path, max_per_class=None, sources=ALL)
+    folder = tmp_path / "sample"
+    (folder / HANNOVER_NAME).parent.mkdir(parents=True)
+    write_repository(folder / HANNOVER_NAME, [hannover_commit(patients)])
+    (folder / NIH_NAME).parent.mkdir(parents=True)
+    write_zip(folder / NIH_NAME, nih_members(LABELS))
+    with served_with_hannover(folder) as upstream:
+        pipeline = upstream.pipeline(store, tmp_path, max_per_class=None, sources=ALL)
         second = run_stages(pipeline, "two", "2026-11-23T03:00:00+00:00").snapshot
     assert second is not None
     after = read_csv(store, f"{second['version']}/manifest.csv")
@@ -116,15 +117,22 @@ def test_a_run_that_was_planned_with_other_collections_is_refused(
             stage()
 
 
-@pytest.mark.parametrize(
-    ("source", "constant"), [("nih", r"sources\.nih\.DATASET"), ("hannover", r"sources\.hannover\.BRANCH")]
-)
-def test_a_collection_that_moved_away_is_looked_for_where_it_is_named(
-    small_sample: Path, store: Store, tmp_path: Path, source: str, constant: str
+@pytest.mark.parametrize(("source", "constant"), [("nih", "nih.DATASET"), ("hannover", "hannover.REPO")])
+def test_a_collection_that_is_gone_is_looked_for_where_it_is_named(
+    sample: ServedUpstream, store: Store, tmp_path: Path, source: str, constant: str
 ) -> None:
-    write_repository(tmp_path / "other.git", [hannover_commit({"b343e657": "189daebe"})])
-    (tmp_path / "other.git/refs/heads").rename(tmp_path / "other.git/refs/tags/x")
-    with served_collections(small_sample / "covid.git", tmp_path / "other.git", small_sample / "kaggle") as upstreams:
-        pipeline = upstreams.pipeline(store, tmp_path, sources=ALL)
-        with pytest.raises(UpstreamRefusedError, match=f"[Cc]heck cxr_snapshot.{constant}"):
-            pipeline.sources[source].resolve()
+    pipeline = sample.pipeline(store, tmp_path, sources=ALL)
+    with pytest.raises(UpstreamRefusedError, match=f"Check cxr_snapshot.sources.{constant}"):
+        pipeline.sources[source].resolve()
+
+
+def test_a_renamed_branch_is_looked_for_where_it_is_named(small_sample: Path, store: Store, tmp_path: Path) -> None:
+    shutil.copytree(small_sample, tmp_path / "sample")
+    git_dir = tmp_path / "sample" / HANNOVER_NAME
+    git_dir.parent.mkdir(parents=True)
+    write_repository(git_dir, [hannover_commit({"b343e657": "189daebe"})])
+    (git_dir / "refs/heads/master").rename(git_dir / "refs/heads/main")
+    with served_with_hannover(tmp_path / "sample") as upstream:
+        pipeline = upstream.pipeline(store, tmp_path, sources=ALL)
+        with pytest.raises(UpstreamRefusedError, match=r"Set cxr_snapshot\.sources\.hannover\.BRANCH"):
+            pipeline.sources["hannover"].resolve()

@@ -56,7 +56,7 @@ def test_lasting_fault_publishes_nothing_and_the_next_night_catches_up(
         sample.simulator.faults.clear()
         text = str(caught.value)
         assert text.startswith(f"{source}: "), text
-        assert f"({sample.simulator.url}" in text, text
+        assert f"({sample.simulator.url}" in text or f"({sample.simulator.files_url}" in text, text
         assert caught.value.transient == (kind not in ("401", "404", "truncated", "corrupt")), text
         assert store.list("2026") == before
         assert read_latest(store)[0] == first

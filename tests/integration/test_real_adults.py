@@ -23,9 +23,9 @@ from cxr_snapshot.store.objects import Store
 from support.paths import REAL_ADULTS
 from support.stages import balanced_plan, run_stages
 from support.stores import new_store
-from support.upstreams import ServedCollections, commit_at, served_collections
+from support.upstreams import HANNOVER_NAME, NIH_NAME, ServedUpstream, commit_at, served_with_hannover
 from upstream_simulator.covid_sample import Commit
-from upstream_simulator.sample import KAGGLE_NAME, write_repository
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_repository
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -76,7 +76,7 @@ def square(png: bytes) -> bytes:
 class Found:
     """What was published before the two collections came, and the ledger of each step of Hannover's after it."""
 
-    upstream: ServedCollections
+    upstream: ServedUpstream
     store: Store
     scratch: Path
     before: pd.DataFrame
@@ -92,18 +92,19 @@ def found(
 ) -> Iterator[Found]:
     folder = tmp_path_factory.mktemp("adults")
     shutil.copytree(small_sample / KAGGLE_NAME, folder / KAGGLE_NAME)
-    (folder / KAGGLE_NAME / "nih-chest-xrays/sample").mkdir(parents=True)
-    (folder / KAGGLE_NAME / "nih-chest-xrays/sample/4.zip").symlink_to(REAL_ADULTS / "nih-chest-xrays-sample.zip")
-    write_repository(folder / "covid.git", [with_copies(commit_at(small_sample, 5))])
-    shutil.copytree(REAL_ADULTS / HANNOVER, folder / HANNOVER)
-    subprocess.run(["chmod", "-R", "u+w", folder / HANNOVER], check=True)
+    (folder / NIH_NAME).parent.mkdir(parents=True)
+    (folder / NIH_NAME).symlink_to(REAL_ADULTS / "nih-chest-xrays-sample.zip")
+    (folder / GIT_NAME).parent.mkdir(parents=True)
+    write_repository(folder / GIT_NAME, [with_copies(commit_at(small_sample, 5))])
+    shutil.copytree(REAL_ADULTS / HANNOVER, folder / HANNOVER_NAME)
+    subprocess.run(["chmod", "-R", "u+w", folder / HANNOVER_NAME], check=True)
     store, scratch = new_store(s3_client), folder / "scratch"
-    with served_collections(folder / "covid.git", folder / HANNOVER, folder / KAGGLE_NAME) as upstream:
+    with served_with_hannover(folder) as upstream:
         first = run_stages(upstream.pipeline(store, scratch), "first", "2026-11-20T03:00:00+00:00")
         assert first.plan
         after = {}
         for step in request.param:
-            upstream.hannover.move_to_step(step)
+            upstream.move_to_step(step)
             plan = balanced_plan(upstream.pipeline(store, scratch, sources=ALL), f"step-{step}")
             after[step] = load_ledger(store, plan["folder"], "filtered")
         yield Found(upstream, store, scratch, load_ledger(store, first.plan["folder"], "filtered"), after)
@@ -228,7 +229,7 @@ def test_no_old_image_moves_but_where_a_link_joins_its_group_to_another(found: F
 
 
 def test_a_snapshot_of_all_four_is_published(found: Found) -> None:
-    found.upstream.hannover.move_to_step(4)
+    found.upstream.move_to_step(4)
     pipeline = found.upstream.pipeline(found.store, found.scratch, sources=ALL)
     snapshot = run_stages(pipeline, "all").snapshot
     assert snapshot is not None

@@ -5,15 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import shutil
-import subprocess
 import tracemalloc
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -25,136 +20,33 @@ from cxr_snapshot.errors import (
     UpstreamUnavailableError,
 )
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources.base import UpstreamFile
 from cxr_snapshot.sources.covid import CovidCollection
 from cxr_snapshot.sources.github import FEW, LOOK_AHEAD, THREADS
 from cxr_snapshot.sources.kaggle import CHUNK
-from cxr_snapshot.sources.pneumonia import PneumoniaCollection
 from support.waiting import PATIENCE
+from support.world import (
+    API,
+    ARCHIVE,
+    DATASET,
+    DOWNLOAD,
+    GET_DATASET,
+    RAW,
+    STORAGE,
+    THIRD,
+    TREE,
+    ZIPPED,
+    World,
+    bodies,
+    everything,
+    git,
+    start,
+    wanted,
+    write_commits,
+    write_zip,
+)
 from upstream_simulator.faults import Fault
-from upstream_simulator.server import RecordedRequest, UpstreamSimulator
-
-DATASET = "paultimothymooney/chest-xray-pneumonia"
-API, TREE, ARCHIVE, RAW = "/commits/", "/git/trees/", "/github-codeload/", "/github-raw/"
-GET_DATASET, DOWNLOAD, STORAGE = "/GetDataset", "/DownloadDataset", "/kaggle-storage/"
-
-FIRST = {
-    "README.md": b"not wanted",
-    "metadata.csv": b"patientid,filename\r\n1,a.jpg\r\n",
-    "images/a.jpg": random.Random(1).randbytes(30_000),
-    "images/b c #1%.png": b"odd",
-    "images/deeper/\u00e9\u4e2d.jpeg": b"far away",
-    "images/same as odd": b"odd",
-}
-SECOND = FIRST | {"images/d.jpg": b"new", "metadata.csv": b"patientid,filename\r\n1,a.jpg\r\n2,d.jpg\r\n"}
-THIRD = SECOND | {"README.md": b"other words"}
-DAYS = ("2020-03-11", "2020-03-13", "2020-03-14")
-
-ZIPPED = {
-    "chest_xray/test/NORMAL/b.jpeg": b"b" * 5_000,
-    "chest_xray/train/PNEUMONIA/a.jpeg": random.Random(2).randbytes(5 * CHUNK),
-    "chest_xray/chest_xray/test/NORMAL/b.jpeg": b"b" * 5_000,
-    "chest_xray/chest_xray/.DS_Store": b"?",
-    "chest_xray/__MACOSX/train/._a.jpeg": b"?",
-}
-
-
-def git(git_dir: Path, *arguments: str, stdin: bytes = b"") -> str:
-    command = ["git", f"--git-dir={git_dir}", *arguments]
-    return subprocess.run(command, input=stdin, stdout=subprocess.PIPE, check=True).stdout.decode().strip()
-
-
-def write_commits(git_dir: Path, states: tuple[dict[str, bytes], ...]) -> None:
-    """Write one commit for each state, at noon of its day."""
-    subprocess.run(["git", "init", "--quiet", "--bare", "--template=", "--initial-branch=master", git_dir], check=True)
-    stream = b""
-    for day, state in zip(DAYS, states, strict=False):
-        noon = int(datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp())
-        stream += b"commit refs/heads/master\ncommitter A <a@example.invalid> %d +0000\ndata 0\n" % noon
-        stream += b"deleteall\n"
-        for path, body in state.items():
-            stream += b'M 100644 inline "%b"\ndata %d\n%b\n' % (path.encode(), len(body), body)
-    git(git_dir, "fast-import", "--quiet", stdin=stream)
-
-
-def write_zip(file: Path, members: dict[str, bytes]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.mkdir("chest_xray")
-        for path, body in members.items():
-            archive.writestr(path, body)
-
-
-class World:
-    """An upstream of three commits and a zip, the simulator that serves it, and a scratch folder."""
-
-    def __init__(self, upstream: Path, sim: UpstreamSimulator, scratch: Path) -> None:
-        self.sim, self.scratch, self.sleeps = sim, scratch, list[float]()
-        self.git_dir, self.kaggle_dir = upstream / "covid.git", upstream / "kaggle" / DATASET
-        self.commits = git(self.git_dir, "rev-list", "--reverse", "master").split()
-
-    def settings(self, **changes: Any) -> Settings:
-        fast = {"bucket": "abc", "scratch_dir": self.scratch, "http_attempts": 3, "http_max_wait": 30.0}
-        return Settings(**{**fast, **self.sim.settings(), **changes})
-
-    def github(self, **changes: Any) -> CovidCollection:
-        return CovidCollection(self.settings(**changes), sleep=self.sleeps.append)
-
-    def kaggle(self, **changes: Any) -> PneumoniaCollection:
-        return PneumoniaCollection(self.settings(**changes), sleep=self.sleeps.append)
-
-    def asked(self, part: str = "") -> list[RecordedRequest]:
-        return [request for request in list(self.sim.requests) if part in request.path]
-
-
-def start(upstream: Path) -> UpstreamSimulator:
-    return UpstreamSimulator(git_dir=upstream / "covid.git", kaggle_dir=upstream / "kaggle")
-
-
-@pytest.fixture(scope="module")
-def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("upstream")
-    write_commits(folder / "covid.git", (FIRST, SECOND, THIRD))
-    write_zip(folder / "kaggle" / DATASET / "1.zip", ZIPPED)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shared_sim(upstream: Path) -> Iterator[UpstreamSimulator]:
-    with start(upstream) as sim:
-        yield sim
-
-
-@pytest.fixture
-def world(upstream: Path, shared_sim: UpstreamSimulator, tmp_path: Path) -> World:
-    """An upstream that every test leaves as it was."""
-    shared_sim.faults.clear()
-    shared_sim.requests.clear()
-    return World(upstream, shared_sim, tmp_path / "scratch")
-
-
-@pytest.fixture
-def own_world(upstream: Path, tmp_path: Path) -> Iterator[World]:
-    """An upstream that a test may change."""
-    shutil.copytree(upstream, tmp_path / "upstream")
-    with start(tmp_path / "upstream") as sim:
-        yield World(tmp_path / "upstream", sim, tmp_path / "scratch")
-
-
-def bodies(files: list[UpstreamFile]) -> dict[str, bytes | None]:
-    return {file.path: file.body for file in files}
-
-
-def wanted(state: dict[str, bytes]) -> dict[str, bytes]:
-    return {path: body for path, body in state.items() if path != "README.md"}
-
-
-def everything(source: CovidCollection | PneumoniaCollection) -> list[UpstreamFile]:
-    listing = source.files(source.resolve(), known=())
-    files = list(listing.files)
-    assert len(files) == listing.total
-    return files
-
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME
+from upstream_simulator.server import UpstreamSimulator
 
 # GitHub: what is asked
 
@@ -182,7 +74,7 @@ def test_a_pin_takes_one_request(world: World, pin: str, number: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pin", "text"), [("2020-03-10", "no commit up to 2020-03-10"), ("f" * 40, "no such commit or branch")]
+    ("pin", "text"), [("2020-03-10", "no commit up to 2020-03-10"), ("f" * 40, "the repository has no commit ffff")]
 )
 def test_an_unknown_pin_is_refused(world: World, pin: str, text: str) -> None:
     with pytest.raises(UpstreamRefusedError, match=text):
@@ -250,8 +142,8 @@ HUNDRED = [f"images/{number:03}.jpg" for number in range(100)]
 def all_but(folder: Path, count: int) -> Iterator[tuple[UpstreamSimulator, CovidCollection, set[str]]]:
     """Give an upstream of a hundred images and a table, and the hashes of all files but the first ``count`` images."""
     images = {path: b"%d" % number for number, path in enumerate(HUNDRED)}
-    write_commits(folder / "covid.git", (images | {"metadata.csv": b"x"},))
-    (folder / "kaggle").mkdir()
+    write_commits(folder / GIT_NAME, (images | {"metadata.csv": b"x"},))
+    (folder / KAGGLE_NAME).mkdir()
     with start(folder) as sim:
         source = CovidCollection(Settings(bucket="abc", **sim.settings()))
         known = {file.upstream_hash for file in everything(source) if file.path not in HUNDRED[:count]}
@@ -317,7 +209,8 @@ def test_github_faults_that_last_end_in_a_clear_error(
 ) -> None:
     """A remedy is for the API, or, after a bar, for files and archives."""
     source = world.github(http_attempts=2)
-    remedy = remedy.split("|")[-1 if place in (ARCHIVE, RAW) else 0]
+    files = place in (ARCHIVE, RAW)
+    remedy = remedy.split("|")[-1 if files else 0]
     if place == RAW and error is RateLimitedError:
         world.sim.faults.add(Fault(kind, ARCHIVE, times=99, seconds=1))  # which is asked instead
     known = _hash_of(world, "metadata.csv") if place == RAW else set()
@@ -327,7 +220,7 @@ def test_github_faults_that_last_end_in_a_clear_error(
     with pytest.raises(error) as caught:
         list(source.files(source.resolve(), known).files)
     assert type(caught.value) is error
-    _assert_helpful(caught.value, "covid", world.sim.url, remedy)
+    _assert_helpful(caught.value, "covid", world.sim.files_url if files else world.sim.url, remedy)
 
 
 @pytest.mark.parametrize("kind", ["429", "403-rate-limit"])

@@ -18,6 +18,7 @@ FILES = {
     "images/é.png": b"accent",
     "empty": b"",
 }
+OTHER = b"commit refs/heads/main\ncommitter B <b@example.invalid> 1 +0000\ndata 0\nM 100644 inline empty\ndata 1\n!\n"
 # Author dates are a year earlier: choosing by them would choose wrongly.
 COMMITTED = (1583971200, 1584057600, 1584144000)  # 2020-03-12, -13 and -14, midnight UTC
 
@@ -46,9 +47,14 @@ def write_repository(git_dir: Path) -> None:
 
 @pytest.fixture(scope="session")
 def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``covid.git`` and ``kaggle/``; read only."""
+    """A folder with ``github/`` and ``kaggle/``; read only."""
     folder = tmp_path_factory.mktemp("upstream")
-    write_repository(folder / "covid.git")
+    write_repository(folder / "github/ann/covid.git")
+    (folder / "github/ann/older-name.git").symlink_to("covid.git")
+    for name in ("ann/empty", "bob/other"):
+        git_dir = folder / f"github/{name}.git"
+        subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", git_dir], check=True)
+    git(git_dir, "fast-import", "--quiet", stdin=OTHER)
     dataset = folder / "kaggle" / "ann" / "x-rays"
     dataset.mkdir(parents=True)
     for version in (9, 10):
@@ -59,7 +65,7 @@ def upstream(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running(upstream: Path) -> Iterator[UpstreamSimulator]:
-    with UpstreamSimulator(git_dir=upstream / "covid.git", kaggle_dir=upstream / "kaggle") as simulator:
+    with UpstreamSimulator(upstream / "github", upstream / "kaggle") as simulator:
         yield simulator
 
 
@@ -74,4 +80,4 @@ def sim(running: UpstreamSimulator) -> UpstreamSimulator:
 @pytest.fixture
 def shas(upstream: Path) -> list[str]:
     """The commits, oldest first."""
-    return git(upstream / "covid.git", "rev-list", "--reverse", "master").split()
+    return git(upstream / "github/ann/covid.git", "rev-list", "--reverse", "master").split()

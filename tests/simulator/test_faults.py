@@ -13,7 +13,7 @@ IMAGE = bytes(range(256)) * 1024
 
 
 def raw_url(sim: UpstreamSimulator) -> str:
-    return f"{sim.url}/github-raw/ann/covid/master/images/a.jpg"
+    return f"{sim.files_url}/github-raw/ann/covid/master/images/a.jpg"
 
 
 def tree_url(sim: UpstreamSimulator) -> str:
@@ -21,7 +21,15 @@ def tree_url(sim: UpstreamSimulator) -> str:
 
 
 def archive_url(sim: UpstreamSimulator) -> str:
-    return f"{sim.url}/github-codeload/ann/covid/tar.gz/master"
+    return f"{sim.files_url}/github-codeload/ann/covid/tar.gz/master"
+
+
+def dataset_url(sim: UpstreamSimulator) -> str:
+    return f"{sim.url}/kaggle-api/v1/datasets.DatasetApiService/GetDataset"
+
+
+def storage_url(sim: UpstreamSimulator) -> str:
+    return f"{sim.files_url}/kaggle-storage/ann/x-rays/9.zip"
 
 
 def get(url: str, timeout: float = PATIENCE) -> requests.Response:
@@ -47,6 +55,29 @@ def test_rate_limit_says_when_it_ends(sim):
     assert (response.status_code, response.headers["x-ratelimit-remaining"]) == (403, "0")
     assert before + 60 <= int(response.headers["x-ratelimit-reset"]) <= time.time() + 62
     assert "rate limit" in response.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "url", "status", "kind_of_body", "text"),
+    [
+        ("403-secondary", tree_url, 403, "application/json", "secondary rate limit"),
+        ("429-secondary", raw_url, 429, "text/plain", "429: You have exceeded a secondary rate limit"),
+        ("404", archive_url, 404, "text/plain", "404: Not Found"),
+        ("502-html", tree_url, 502, "text/html", "<title>Unicorn! &middot; GitHub</title>"),
+        ("500", dataset_url, 500, "application/json", '{"code": 500, "message"'),
+        ("503-nested", dataset_url, 503, "application/json", '{"error": {"code": 503, "message"'),
+        ("404-nested", dataset_url, 404, "application/json", '{"error": {"code": 404, "message"'),
+        ("400-expired", storage_url, 400, "application/xml", "<Code>ExpiredToken</Code>"),
+        ("403", storage_url, 403, "application/xml", "<Code>Forbidden</Code>"),
+    ],
+)
+def test_each_service_refuses_in_its_own_words(sim, kind, url, status, kind_of_body, text):
+    sim.faults.add(Fault(kind))
+    response = get(url(sim))
+    assert response.status_code == status
+    assert response.headers["Content-Type"].partition(";")[0] == kind_of_body
+    assert text in response.text
+    assert "retry-after" not in response.headers
 
 
 def test_a_fault_waits_for_its_path(sim):
@@ -98,7 +129,7 @@ def test_corrupt_archive(sim):
 @pytest.mark.parametrize("kind", ["cut", "corrupt"])
 def test_an_answer_without_body_cannot_be_spoilt(sim, kind):
     sim.faults.add(Fault(kind))
-    response = get(f"{sim.url}/github-raw/ann/covid/master/empty")
+    response = get(f"{sim.files_url}/github-raw/ann/covid/master/empty")
     assert (response.status_code, response.content) == (200, b"")
 
 
@@ -120,7 +151,7 @@ def test_slow_body_runs_into_the_timeout_of_the_client(sim):
 def test_slow_answer_without_body(sim):
     sim.faults.add(Fault("slow", seconds=PATIENCE))
     with pytest.raises(requests.exceptions.ReadTimeout):
-        get(f"{sim.url}/github-raw/ann/covid/master/empty", timeout=0.1)
+        get(f"{sim.files_url}/github-raw/ann/covid/master/empty", timeout=0.1)
 
 
 def test_truncated_tree(sim):

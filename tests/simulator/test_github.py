@@ -160,7 +160,7 @@ def test_unknown_raw_file_is_a_404(sim, ref, path):
 
 def test_relative_raw_path_is_a_404(upstream):
     request = Request("GET", "/github-raw/ann/covid/master/images/../empty")
-    assert GitHub(upstream / "covid.git").raw(request).status == 404
+    assert GitHub(upstream / "github").raw(request).status == 404
 
 
 def test_archive_of_a_commit(sim, shas):
@@ -180,18 +180,80 @@ def test_unknown_archive_is_a_404(sim):
 
 
 def test_a_moved_branch_shows_at_once(tmp_path, upstream, shas):
-    moving = tmp_path / "moving.git"
-    moving.mkdir()
+    moving = tmp_path / "ann" / "covid.git"
+    moving.mkdir(parents=True)
     (moving / "HEAD").write_text("ref: refs/heads/master\n")
     (moving / "refs" / "heads").mkdir(parents=True)
     (moving / "objects" / "info").mkdir(parents=True)
-    (moving / "objects" / "info" / "alternates").write_text(f"{upstream / 'covid.git' / 'objects'}\n")
+    (moving / "objects" / "info" / "alternates").write_text(f"{upstream / 'github/ann/covid.git/objects'}\n")
     seen = []
-    with UpstreamSimulator(git_dir=moving, kaggle_dir=upstream / "kaggle") as sim:
+    with UpstreamSimulator(tmp_path, upstream / "kaggle") as sim:
         for sha in shas:
             (moving / "refs" / "heads" / "master").write_text(f"{sha}\n")
             seen.append(api(sim, "commits/master", headers=SHA).text)
     assert seen == shas
+
+
+def everything(sim: UpstreamSimulator, name: str, branch: str) -> list[requests.Response]:
+    """Return the answers of all three services for a repository, which are not followed elsewhere."""
+    paths = (
+        f"{sim.url}/github-api/repos/{name}/commits/{branch}",
+        f"{sim.url}/github-api/repos/{name}/git/trees/{branch}?recursive=1",
+        f"{sim.files_url}/github-raw/{name}/{branch}/empty",
+        f"{sim.files_url}/github-codeload/{name}/tar.gz/{branch}",
+    )
+    return [requests.get(path, allow_redirects=False, timeout=PATIENCE) for path in paths]
+
+
+def test_repositories_are_served_beside_each_other(sim):
+    assert [answer.status_code for answer in everything(sim, "bob/other", "main")] == [200] * 4
+    assert everything(sim, "bob/other", "main")[2].content == b"!"
+    assert everything(sim, "ann/covid", "master")[2].content == b""
+
+
+@pytest.mark.parametrize("name", ["bob/covid", "ann/nope", "ann/..", "../ann"])
+def test_an_unknown_repository_is_a_404(sim, name):
+    assert [answer.status_code for answer in everything(sim, name, "master")] == [404] * 4
+
+
+def test_an_empty_repository(sim):
+    assert [answer.status_code for answer in everything(sim, "ann/empty", "main")] == [409, 409, 404, 404]
+
+
+def test_a_renamed_repository_leads_to_its_new_name(sim, shas):
+    old, new = everything(sim, "ann/older-name", "master"), everything(sim, "ann/covid", "master")
+    assert [answer.status_code for answer in old] == [301] * 4
+    assert "/repositories/" in old[0].headers["Location"]
+    assert old[0].json()["url"] == old[0].headers["Location"]
+    for before, now in zip(old[:3], new[:3], strict=True):
+        followed = requests.get(before.url, timeout=PATIENCE)
+        assert (followed.status_code, followed.content) == (200, now.content)
+    archive = requests.get(old[3].url, timeout=PATIENCE)
+    with tarfile.open(fileobj=io.BytesIO(archive.content)) as tar:
+        assert "covid-master/empty" in tar.getnames()
+
+
+def test_an_unknown_number_is_a_404(sim):
+    assert requests.get(f"{sim.url}/github-api/repositories/7/commits/master", timeout=PATIENCE).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "encodings", "packed", "kind"),
+    [
+        ("metadata.csv", "gzip, deflate", "gzip", "text/plain; charset=utf-8"),
+        ("metadata.csv", "identity", None, "text/plain; charset=utf-8"),
+        ("images/a.jpg", "gzip, deflate", None, "image/jpeg"),
+        ("empty", "gzip, deflate", None, "application/octet-stream"),
+    ],
+)
+def test_text_comes_packed_where_the_client_unpacks(sim, shas, path, encodings, packed, kind):
+    response = raw(sim, shas[0], path, headers={"Accept-Encoding": encodings})
+    assert response.headers.get("Content-Encoding") == packed
+    assert response.headers["Content-Type"] == kind
+    assert response.headers["ETag"].startswith("W/") is bool(packed)
+    assert response.content == raw(sim, shas[0], path, headers={"Accept-Encoding": "identity"}).content
+    again = raw(sim, shas[0], path, headers={"If-None-Match": response.headers["ETag"]})
+    assert again.status_code == 304
 
 
 @pytest.mark.parametrize(("headers", "limit"), [({}, "60"), ({"Authorization": "Bearer t"}, "5000")])
@@ -200,11 +262,33 @@ def test_rate_limit_headers(sim, headers, limit):
         assert api(sim, path, headers=headers).headers["x-ratelimit-limit"] == limit
 
 
+def test_api_and_single_files_have_budgets_of_their_own_and_archives_none(upstream):
+    clock = [1_000_000.5]
+    folders = (upstream / "github", upstream / "kaggle")
+    with UpstreamSimulator(*folders, api_per_hour=2, raw_per_hour=1, now=lambda: clock[0]) as sim:
+        rounds = [everything(sim, "ann/covid", "master") for _ in range(2)]
+        assert [[answer.status_code for answer in answers] for answers in rounds] == [
+            [200, 200, 200, 200],
+            [403, 403, 429, 200],
+        ]
+        limited = rounds[1][0]
+        names = ("limit", "remaining", "used", "reset")
+        assert [limited.headers[f"x-ratelimit-{name}"] for name in names] == ["2", "0", "2", "1003600"]
+        assert "API rate limit exceeded" in limited.json()["message"]
+        assert rounds[1][2].text == "429: Too Many Requests"
+        assert not {"retry-after", "x-ratelimit-reset"} & {name.lower() for name in rounds[1][2].headers}
+        assert api(sim, "commits/master", headers={"Authorization": "Bearer t"}).status_code == 200
+        clock[0] += 3599
+        assert everything(sim, "ann/covid", "master")[2].status_code == 429
+        clock[0] += 1
+        assert everything(sim, "ann/covid", "master")[2].status_code == 200
+
+
 @pytest.mark.parametrize("path", ["git/trees", "git/blobs/1", "issues"])
 def test_endpoints_that_are_not_there(sim, path):
     assert api(sim, path).status_code == 404
 
 
-def test_a_folder_without_repository_is_refused(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="no bare git repository; name a folder that holds HEAD"):
-        GitHub(tmp_path)
+def test_a_missing_folder_is_refused(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match=r"name one that holds <owner>/<repository>\.git"):
+        GitHub(tmp_path / "nope")

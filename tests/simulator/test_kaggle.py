@@ -4,6 +4,7 @@ import base64
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -11,7 +12,7 @@ from kagglesdk import KaggleClient, KaggleEnv, kaggle_env
 from kagglesdk.datasets.types.dataset_api_service import ApiDownloadDatasetRequest, ApiGetDatasetRequest
 
 from support.waiting import PATIENCE
-from upstream_simulator.kaggle import Kaggle
+from upstream_simulator.kaggle import LICENSE_NAME, Kaggle, crc32c
 from upstream_simulator.server import UpstreamSimulator
 
 
@@ -152,11 +153,49 @@ def test_if_range_of_other_bytes_gets_the_whole_file(sim, signed_url, zip_bytes)
     assert (response.status_code, response.content) == (200, zip_bytes)
 
 
+def test_a_storage_that_overlooks_if_range_sends_the_range_of_other_bytes(sim, signed_url, zip_bytes, monkeypatch):
+    monkeypatch.setattr(sim.kaggle, "heeds_if_range", False)
+    response = get(signed_url, Range="bytes=100-", **{"If-Range": '"other"'})
+    assert (response.status_code, response.content) == (206, zip_bytes[100:])
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("crc32c and md5", [["crc32c", "md5"]]),
+        ("crc32c, md5 in two headers", [["crc32c"], ["md5"]]),
+        ("crc32c", [["crc32c"]]),
+    ],
+)
+def test_forms_of_the_hash(sim, signed_url, monkeypatch, form, names):
+    monkeypatch.setattr(sim.kaggle, "hash_form", form)
+    headers = requests.get(signed_url, timeout=PATIENCE).raw.headers.getlist("x-goog-hash")
+    assert [[item.partition("=")[0] for item in header.split(",")] for header in headers] == names
+
+
+def test_crc32c():
+    """The check value of the catalogue at https://reveng.sourceforge.io/crc-catalogue/all.htm."""
+    assert crc32c(b"123456789") == 0xE3069283
+
+
+def test_a_version_may_have_a_licence_of_its_own(tmp_path, upstream):
+    folder = tmp_path / "ann" / "x-rays"
+    folder.mkdir(parents=True)
+    (folder / "1.zip").touch()
+    with UpstreamSimulator(upstream / "github", tmp_path) as sim:
+        asked = {"ownerSlug": "ann", "datasetSlug": "x-rays"}
+        assert call(sim, "GetDataset", **asked).json()["licenseName"] == LICENSE_NAME
+        (folder / "2.zip").touch()
+        (folder / "2.licence").write_text("Other (specified in description)\n")
+        answer = call(sim, "GetDataset", **asked).json()
+    assert (answer["currentVersionNumber"], answer["licenseName"]) == (2, "Other (specified in description)")
+
+
 def test_a_replaced_file_changes_its_etag(tmp_path, upstream):
     file = tmp_path / "ann" / "x-rays" / "1.zip"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"first")
-    with UpstreamSimulator(git_dir=upstream / "covid.git", kaggle_dir=tmp_path) as sim:
+    with UpstreamSimulator(upstream / "github", tmp_path) as sim:
         url = ask_for_url(sim)
         etag = get(url).headers["ETag"]
         file.write_bytes(b"second, other")
@@ -179,40 +218,50 @@ def test_a_wrong_signature_is_a_403(signed_url, tamper):
     assert "SignatureDoesNotMatch" in response.text
 
 
-def test_an_expired_address_is_a_403(upstream):
-    folders = {"git_dir": upstream / "covid.git", "kaggle_dir": upstream / "kaggle"}
+def test_an_expired_address_is_a_400(upstream):
+    folders = {"github_dir": upstream / "github", "kaggle_dir": upstream / "kaggle"}
     with UpstreamSimulator(**folders, signed_url_seconds=0) as sim:
         response = get(ask_for_url(sim))
-    assert response.status_code == 403
-    assert "ExpiredToken" in response.text
+    assert response.status_code == 400
+    assert "<Code>ExpiredToken</Code>" in response.text
 
 
 def test_a_file_that_went_away_is_a_404(tmp_path, upstream):
     file = tmp_path / "ann" / "x-rays" / "1.zip"
     file.parent.mkdir(parents=True)
     file.touch()
-    with UpstreamSimulator(git_dir=upstream / "covid.git", kaggle_dir=tmp_path) as sim:
+    with UpstreamSimulator(upstream / "github", tmp_path) as sim:
         url = ask_for_url(sim)
         file.unlink()
         assert get(url).status_code == 404
 
 
-def test_the_storage_address_names_the_host_that_was_asked(sim, zip_bytes):
-    by_name = sim.url.replace("127.0.0.1", "localhost")  # as containers do
-    url = f"{by_name}/kaggle-api/v1/datasets.DatasetApiService/DownloadDataset"
-    response = requests.post(url, json={"ownerSlug": "ann", "datasetSlug": "x-rays"}, timeout=PATIENCE)
-    assert response.url.startswith(f"{by_name}/kaggle-storage/")
-    assert response.content == zip_bytes
+def test_the_storage_is_another_host_than_the_api(sim, zip_bytes):
+    url = ask_for_url(sim)
+    assert (urlsplit(sim.url).hostname, urlsplit(url).hostname) == ("127.0.0.1", "localhost")
+    assert urlsplit(sim.url).port != urlsplit(url).port
+    assert get(url).content == zip_bytes
+    assert get(url.replace(sim.files_url, sim.url)).status_code == 404
+
+
+def test_a_client_that_knows_the_api_by_a_name_finds_the_storage_by_it(sim):
+    url = f"{sim.settings()['kaggle_api_url']}/v1/datasets.DatasetApiService/DownloadDataset"
+    asked = {"ownerSlug": "ann", "datasetSlug": "x-rays"}
+    response = requests.post(
+        url, json=asked, headers={"Host": "upstream:8000"}, allow_redirects=False, timeout=PATIENCE
+    )
+    assert urlsplit(response.headers["Location"]).hostname == "upstream"
+    assert urlsplit(response.headers["Location"]).port == urlsplit(sim.files_url).port
 
 
 def test_links_are_followed(tmp_path, upstream, zip_bytes):
     folder = tmp_path / "ann" / "x-rays"
     folder.mkdir(parents=True)
     (folder / "1.zip").symlink_to(upstream / "kaggle" / "ann" / "x-rays" / "10.zip")
-    with UpstreamSimulator(git_dir=upstream / "covid.git", kaggle_dir=tmp_path) as sim:
+    with UpstreamSimulator(upstream / "github", tmp_path) as sim:
         assert get(ask_for_url(sim)).content == zip_bytes
 
 
 def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"name one that holds <owner>/<slug>/<version>\.zip"):
-        Kaggle(tmp_path / "nope")
+        Kaggle(tmp_path / "nope", str)

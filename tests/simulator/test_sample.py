@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import itertools
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,7 +28,7 @@ INCLUDE = Path(sample.__file__).parents[1]
 
 def git(folder, *arguments):
     return subprocess.run(
-        ["git", f"--git-dir={folder / 'covid.git'}", *arguments], check=True, capture_output=True
+        ["git", f"--git-dir={folder / sample.GIT_NAME}", *arguments], check=True, capture_output=True
     ).stdout
 
 
@@ -50,13 +51,13 @@ def archive(folder):
 @pytest.fixture
 def replay(tmp_path):
     """Return a repository in the form of the sample with three tiny steps, for tests that move its branch."""
-    subprocess.run(["git", "init", "-q", "--bare", "-b", "master", tmp_path / "covid.git"], check=True)
+    subprocess.run(["git", "init", "-q", "--bare", "-b", "master", tmp_path / sample.GIT_NAME], check=True)
     stream = "".join(
         f"commit refs/replay/step-{number}\ncommitter A <a@example.org> {number} +0000\ndata 1\nx\n"
         for number in (1, 2, 10)
     )
     subprocess.run(
-        ["git", f"--git-dir={tmp_path / 'covid.git'}", "fast-import", "--quiet"],
+        ["git", f"--git-dir={tmp_path / sample.GIT_NAME}", "fast-import", "--quiet"],
         input=stream + "reset refs/heads/master\nfrom refs/replay/step-1\n\n",
         text=True,
         check=True,
@@ -159,7 +160,7 @@ def test_the_kind_of_picture_shows():
 
 
 def test_advance_walks_through_every_step_and_stops(replay):
-    git_dir = replay / "covid.git"
+    git_dir = replay / sample.GIT_NAME
 
     assert [sample.advance(git_dir) for _ in range(3)] == ["step-2", "step-10", None]
     assert git(replay, "rev-parse", "master") == git(replay, "rev-parse", "refs/replay/step-10")
@@ -179,12 +180,12 @@ def test_advance_refuses_a_branch_that_is_at_no_step(replay):
     git(replay, "update-ref", "-d", "refs/replay/step-1")
 
     with pytest.raises(sample.SampleError, match="is no replay step; set it to one: git"):
-        sample.advance(replay / "covid.git")
+        sample.advance(replay / sample.GIT_NAME)
 
 
 def test_advance_refuses_what_is_no_sample(tmp_path):
     with pytest.raises(sample.SampleError, match="Check that this is a git repository"):
-        sample.advance(tmp_path / "covid.git")
+        sample.advance(tmp_path / sample.GIT_NAME)
 
     subprocess.run(["git", "init", "-q", "--bare", tmp_path / "empty.git"], check=True)
     with pytest.raises(sample.SampleError, match="write a sample first"):
@@ -314,6 +315,21 @@ def test_kaggle_has_two_identical_pairs_and_people_in_train_and_test(archive):
     assert "chest_xray/test/NORMAL/NORMAL2-IM-0515-0001-0002.jpeg" in top
 
 
+def test_the_sample_of_an_older_version_goes_on_where_it_was(folder, tmp_path, capsys):
+    shutil.copytree(folder / sample.GIT_NAME, tmp_path / "covid.git")
+    (tmp_path / ZIP).parent.mkdir(parents=True)
+    shutil.copy(folder / ZIP, tmp_path / ZIP)
+    sample.advance(tmp_path / "covid.git")
+
+    main(["advance", str(tmp_path)])
+
+    assert f"Moved the repository of an older version to {tmp_path / sample.GIT_NAME}" in capsys.readouterr().out
+    assert git(tmp_path, "rev-parse", "master") == git(folder, "rev-parse", "refs/replay/step-3")
+    assert sample.has_sample(tmp_path)
+    assert not (tmp_path / "covid.git").exists()
+    assert not sample.move_older(tmp_path), "once is enough"
+
+
 def test_command_sample_leaves_an_existing_one_untouched(folder, capsys):
     before = commits_and_zip(folder)
 
@@ -335,7 +351,7 @@ def test_command_serve_names_the_remedy(tmp_path, folder):
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        with pytest.raises(SystemExit, match=f"port {port}: .* choose another --port"):
+        with pytest.raises(SystemExit, match=f"port {port} and the next: .* choose another --port"):
             main(["serve", str(folder), "--port", port])
 
 
@@ -348,7 +364,7 @@ def test_command_serve_answers_until_interrupted(replay):
             lines = [server.stdout.readline().strip() for _ in range(5)]
             settings = dict(line.split("=", 1) for line in lines[1:])
             request = urllib.request.Request(
-                f"{settings['CXR_GITHUB_API_URL']}/repos/a/b/commits/master",
+                f"{settings['CXR_GITHUB_API_URL']}/repos/ieee8023/covid-chestxray-dataset/commits/master",
                 headers={"Accept": "application/vnd.github.sha"},
             )
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:

@@ -16,14 +16,14 @@ from upstream_simulator.server import RecordedRequest, UpstreamSimulator
 
 @pytest.fixture
 def folders(upstream):
-    return {"git_dir": upstream / "covid.git", "kaggle_dir": upstream / "kaggle"}
+    return {"github_dir": upstream / "github", "kaggle_dir": upstream / "kaggle"}
 
 
 def test_settings_name_the_four_upstreams(sim):
     assert sim.settings() == {
         "github_api_url": f"{sim.url}/github-api",
-        "github_raw_url": f"{sim.url}/github-raw",
-        "github_codeload_url": f"{sim.url}/github-codeload",
+        "github_raw_url": f"{sim.files_url}/github-raw",
+        "github_codeload_url": f"{sim.files_url}/github-codeload",
         "kaggle_api_url": f"{sim.url}/kaggle-api",
     }
 
@@ -31,9 +31,11 @@ def test_settings_name_the_four_upstreams(sim):
 def test_log_holds_requests_in_order_with_their_answers(sim):
     with requests.Session() as session:
         session.get(
-            f"{sim.url}/github-raw/ann/covid/master/images/%C3%A9.png?x=1", headers={"X-Mark": "a"}, timeout=PATIENCE
+            f"{sim.files_url}/github-raw/ann/covid/master/images/%C3%A9.png?x=1",
+            headers={"X-Mark": "a"},
+            timeout=PATIENCE,
         )
-        session.get(f"{sim.url}/github-raw/ann/covid/master/nope", timeout=PATIENCE)
+        session.get(f"{sim.files_url}/github-raw/ann/covid/master/nope", timeout=PATIENCE)
     first, second = sim.requests
     assert first.headers.pop("x-mark") == "a"
     path = "/github-raw/ann/covid/master/images/%C3%A9.png?x=1"
@@ -42,7 +44,7 @@ def test_log_holds_requests_in_order_with_their_answers(sim):
 
 
 def test_connections_are_kept_alive(sim):
-    with socket.create_connection((sim.url.split("//")[1].split(":")[0], int(sim.url.rsplit(":", 1)[1]))) as connection:
+    with socket.create_connection(("127.0.0.1", int(sim.files_url.rsplit(":", 1)[1]))) as connection:
         stream = connection.makefile("rb")
         for _ in range(2):
             connection.sendall(b"GET /github-raw/ann/covid/master/README.md HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -53,9 +55,10 @@ def test_connections_are_kept_alive(sim):
 
 
 def test_many_requests_at_once_are_all_answered_and_logged(sim):
-    url = f"{sim.url}/github-raw/ann/covid/master/README.md"
+    url = f"{sim.files_url}/github-raw/ann/covid/master/README.md"
     with ThreadPoolExecutor(16) as pool:
-        bodies = list(pool.map(lambda _: requests.get(url, timeout=PATIENCE).content, range(32)))
+        plain = {"Accept-Encoding": "identity"}
+        bodies = list(pool.map(lambda _: requests.get(url, headers=plain, timeout=PATIENCE).content, range(32)))
     assert bodies == [b"words"] * 32
     assert sum(record.sent_bytes for record in list(sim.requests)) == 32 * 5
 
@@ -71,7 +74,7 @@ def test_closing_ends_kept_alive_connections_and_pauses(folders, monkeypatch):
     before = set(threading.enumerate())
     with requests.Session() as session, ThreadPoolExecutor(1) as pool:
         with UpstreamSimulator(**folders) as sim:
-            url = f"{sim.url}/github-raw/ann/covid/master/README.md"
+            url = f"{sim.files_url}/github-raw/ann/covid/master/README.md"
             assert session.get(url, timeout=PATIENCE).content == b"words"
             cut_short, pause = [], sim._stopping.wait
             monkeypatch.setattr(sim._stopping, "wait", lambda seconds: cut_short.append(pause(seconds)))

@@ -174,7 +174,11 @@ def test_the_simulator_starts_and_serves_what_the_workers_ask(services, sample_f
                 assert json.load(answer)["sha"]
         finally:
             server.send_signal(signal.SIGINT)
-    served = dict(line.replace(address, f"http://upstream:{port}").split("=") for line in lines[2:])
+    files = lines[3].partition("=")[2].removesuffix("/github-raw")
+    served = dict(
+        line.replace(address, f"http://upstream:{port}").replace(files, "http://upstream:8001").split("=")
+        for line in lines[2:]
+    )
     asked = services["worker-sample"]["environment"]
     assert served == {name: value for name, value in asked.items() if name.startswith("CXR_") and name.endswith("_URL")}
 

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from local_stack.guard import session_members
 from local_stack.processes import Child, StackError, free_port
 from support.paths import ROOT
 from support.waiting import PATIENCE, eventually
+from upstream_simulator import sample
 
 OVERRIDE = {
     "finding": "COVID lost 40 %.",
@@ -94,18 +96,25 @@ class TestSummary:
 
 class TestEnvironment:
     @pytest.mark.parametrize(
-        ("environ", "local"),
-        [
-            ({}, True),
-            ({"CXR_BUCKET": "b"}, True),
-            ({"AWS_ACCESS_KEY_ID": "k"}, True),
-            ({"CXR_BUCKET": "b", "AWS_ACCESS_KEY_ID": "k"}, False),
-            ({"CXR_BUCKET": "b", "AWS_PROFILE": "p"}, False),
-            ({"CXR_BUCKET": "b", "AWS_ENDPOINT_URL_S3": "http://x"}, False),
-        ],
+        ("environ", "local"), [({}, True), ({"AWS_ACCESS_KEY_ID": "k"}, True), ({"CXR_BUCKET": "b"}, False)]
     )
     def test_chooses_the_store(self, environ, local):
-        assert environment.uses_local_store(environ) is local
+        assert environment.uses_local_store(environ, has_keys=lambda: True) is local
+
+    def test_a_bucket_that_is_named_is_never_the_local_one(self):
+        with pytest.raises(StackError, match="CXR_BUCKET names the bucket mine, but boto3 finds no keys"):
+            environment.uses_local_store({"CXR_BUCKET": "mine"}, has_keys=lambda: False)
+        assert environment.with_local_store({"CXR_BUCKET": "mine"}, "http://x", {})["CXR_BUCKET"] == "cxr-snapshots"
+
+    def test_keys_are_found_where_boto3_looks(self, tmp_path, monkeypatch):
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            monkeypatch.delenv(name)
+        (tmp_path / "credentials").write_text("[work]\naws_access_key_id = k\naws_secret_access_key = s\n")
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        assert not environment.boto3_finds_keys()
+        monkeypatch.setenv("AWS_PROFILE", "work")
+        assert environment.boto3_finds_keys()
 
     @pytest.mark.parametrize(
         ("environ", "remedy"),
@@ -116,11 +125,12 @@ class TestEnvironment:
     )
     def test_refuses_half_a_store(self, environ, remedy):
         with pytest.raises(StackError, match=remedy):
-            environment.uses_local_store(environ)
+            environment.uses_local_store(environ, has_keys=lambda: True)
 
     def test_keeps_real_keys_from_the_local_store_and_the_sample(self):
         secret = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "GITHUB_TOKEN", "KAGGLE_KEY"), "secret")
-        environ = environment.with_local_store(secret | {"CXR_PREFIX": "mine"}, "http://127.0.0.1:1", {})
+        keys = {"AWS_SECRET_ACCESS_KEY": "local"}
+        environ = environment.with_local_store(secret | {"CXR_PREFIX": "mine"}, "http://127.0.0.1:1", keys)
         environ = environment.with_sample(environ, {"github_api_url": "http://127.0.0.1:2"})
         assert "secret" not in environ.values()
         assert environ["CXR_PREFIX"] == "mine"
@@ -206,6 +216,21 @@ with Child("family", [sys.executable, "-c", {FAMILY!r}], env=os.environ, log=Pat
         busy = pytest.raises(stack.BusyError, match="running in this folder already")
         with stack.only_one(tmp_path), busy, stack.only_one(tmp_path):
             pass
+
+
+class TestSample:
+    def test_that_of_an_older_version_goes_on(self, sample_folder, tmp_path, capsys):
+        folder = tmp_path / ".local/upstream"
+        shutil.copytree(sample_folder, folder)
+        (folder / sample.GIT_NAME).rename(folder / "covid.git")
+        (folder / sample.GITHUB_NAME / "ieee8023").rmdir()
+        (folder / sample.GITHUB_NAME).rmdir()
+        with stack.sample_upstream(tmp_path, advance=True) as settings:
+            assert set(settings) == {"github_api_url", "github_raw_url", "github_codeload_url", "kaggle_api_url"}
+        assert capsys.readouterr().out.splitlines() == [
+            "Moved the repository that an older version wrote to .local/upstream/github.",
+            "Upstream: generated sample in .local/upstream, moved on to step-2",
+        ]
 
 
 class TestDownload:

@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from support.ledgers import picture
 from upstream_simulator.covid_sample import Commit
 
-NIH_ZIP = "nih-chest-xrays/sample/4.zip"
 _NIH_HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position"
 _HANNOVER_HEADER = "patient_id,image_id,sex,age,size,weight,admission_offset,modality,projection,crp_val"
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.paths import REAL_DATA, ROOT
+from upstream_simulator.sample import GIT_NAME, GITHUB_NAME
 
 KAGGLE = "kaggle/paultimothymooney/chest-xray-pneumonia"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret", "region_name": "us-east-1"}
@@ -73,7 +74,11 @@ class Upstream:
 
     @property
     def git_dir(self) -> Path:
-        return self.folder / "covid.git"
+        return self.folder / GIT_NAME
+
+    @property
+    def github_dir(self) -> Path:
+        return self.folder / GITHUB_NAME
 
     @property
     def kaggle_dir(self) -> Path:
@@ -130,7 +135,7 @@ def generated(count: int) -> Upstream:
     for date, size in (("2020-10-01T10:00:00+00:00", covid), ("2020-10-02T10:00:00+00:00", covid + new)):
         files = {"metadata.csv": _metadata(size), **dict(list(images.items())[:size])}
         commits.append(Commit(date, f"{size} images", files))
-    write_repository(draft / "covid.git", commits)
+    write_repository(draft / GIT_NAME, commits)
     members = {
         f"chest_xray/train/{kind.upper()}/{_kaggle_name(kind, number)}": body
         for number, (kind, body) in enumerate(zip(kinds, bodies, strict=True))

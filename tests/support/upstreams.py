@@ -10,21 +10,22 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.sources.hannover import HannoverCollection
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from upstream_simulator.covid_sample import Commit
 from upstream_simulator.kaggle_sample import with_leftovers
-from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_zip
+from upstream_simulator.sample import GIT_NAME, GITHUB_NAME, KAGGLE_NAME, write_zip
 from upstream_simulator.server import UpstreamSimulator
 
 ZIP_NAME = f"{KAGGLE_NAME}/paultimothymooney/chest-xray-pneumonia/1.zip"
+NIH_NAME = f"{KAGGLE_NAME}/nih-chest-xrays/sample/4.zip"
+HANNOVER_NAME = f"{GITHUB_NAME}/ml-workgroup/covid-19-image-repository.git"
 FEW = 4  # images of each class: enough for every stage, too few for the audit's probes, which take seconds
 
 
@@ -53,30 +54,11 @@ class ServedUpstream:
         return Pipeline(settings, store, build_sources(settings))
 
 
-@dataclass
-class ServedCollections:
-    """Upstreams of all four collections. One simulator serves one repository, so that Hannover's is another one's."""
-
-    main: ServedUpstream
-    hannover: ServedUpstream
-
-    def pipeline(self, store: Store, folder: Path, **others: object) -> Pipeline:
-        """Return a pipeline from these upstreams into ``store``, with a memory of nothing."""
-        pipeline = self.main.pipeline(store, folder, **others)
-        if "hannover" in pipeline.sources:
-            settings = replace(pipeline.settings, **self.hannover.simulator.settings())
-            pipeline.sources = {**pipeline.sources, "hannover": HannoverCollection(settings)}
-        return pipeline
-
-
 @contextmanager
-def served_collections(covid: Path, hannover: Path, kaggle_dir: Path) -> Iterator[ServedCollections]:
-    """Serve the repositories ``covid`` and ``hannover``, and all datasets in ``kaggle_dir``."""
-    with (
-        UpstreamSimulator(git_dir=covid, kaggle_dir=kaggle_dir) as main,
-        UpstreamSimulator(git_dir=hannover, kaggle_dir=kaggle_dir) as other,
-    ):
-        yield ServedCollections(ServedUpstream(main, covid, kaggle_dir), ServedUpstream(other, hannover, kaggle_dir))
+def served_with_hannover(folder: Path) -> Iterator[ServedUpstream]:
+    """Serve all repositories and datasets in ``folder``. It is Hannover's repository that a test moves."""
+    with UpstreamSimulator(folder / GITHUB_NAME, folder / KAGGLE_NAME) as simulator:
+        yield ServedUpstream(simulator, folder / HANNOVER_NAME, folder / KAGGLE_NAME)
 
 
 def commit_at(sample: Path, step: int) -> Commit:
@@ -114,18 +96,18 @@ def served_sample(sample: Path, folder: Path) -> Iterator[ServedUpstream]:
     """Serve a copy of a generated sample, made in ``folder``, at its first commit."""
     git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
     shutil.copytree(sample, folder, dirs_exist_ok=True)
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir) as simulator:
         yield ServedUpstream(simulator, git_dir, kaggle_dir)
 
 
 @contextmanager
 def served_real(folder: Path) -> Iterator[ServedUpstream]:
     """Serve eight states of the real COVID collection, and real Kaggle images in a zip of Kaggle's layout."""
-    git_dir, kaggle_dir = folder / "real.git", folder / "kaggle"
+    git_dir, kaggle_dir = folder / GIT_NAME, folder / KAGGLE_NAME
     shutil.copytree(REAL_DATA / "covid-chestxray-dataset.git", git_dir)
     subprocess.run(["chmod", "-R", "u+w", git_dir], check=True)
     dataset = kaggle_dir / "paultimothymooney/chest-xray-pneumonia"
     dataset.mkdir(parents=True)
     (dataset / "2.zip").symlink_to(REAL_DATA / "chest-xray-pneumonia.zip")
-    with UpstreamSimulator(git_dir=git_dir, kaggle_dir=kaggle_dir) as simulator:
+    with UpstreamSimulator(folder / GITHUB_NAME, kaggle_dir) as simulator:
         yield ServedUpstream(simulator, git_dir, kaggle_dir)

@@ -19,18 +19,21 @@ from cxr_snapshot.tables import CLASSES
 
 FEWEST_LETTERS = 4  # marks in a row from which a picture is a candidate for burnt-in text
 
+_ALIKE = ("same pixels as ", "copy of ")  # how the evidence of such a pair begins
 _DUPLICATES = ("duplicate_image", "near_duplicate_image", "duplicate_across_classes")
 
 
 def pick_duplicates(ledger: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return pictures that were found to be copies of others, those of two classes first; at most ``MOST``.
+    """Return pictures that are copies of others, those of two classes first; at most ``MOST``.
+
+    Those that only a file name or a third picture links are left out: they need not look alike.
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``.
 
     Returns:
         Dicts with ``rule``, ``left_out`` and ``kept`` (source and path), their ``sha256`` and ``kept_sha256``, and the
-        ``evidence``. Where none was kept, ``kept`` is another one that was left out.
+        ``evidence``. ``kept`` is the one that the evidence names first; where none was kept, it was left out too.
     """
     left_out = ledger[ledger["rule"].isin(_DUPLICATES)].sort_values(["rule", "source", "path"])
     found: list[dict[str, Any]] = []
@@ -38,7 +41,11 @@ def pick_duplicates(ledger: pd.DataFrame) -> list[dict[str, Any]]:
     seen: set[frozenset[str]] = set()
     for _, row in left_out.iterrows():
         others = pictures[pictures["cluster"].eq(row["cluster"]) & ~pictures.index.isin([row.name])]
-        partner = others.sort_values(["rule", "source", "path"], na_position="first").iloc[0]
+        places = {row["evidence"].find(f" {_address(other)} ("): other for _, other in others.iterrows()}
+        named = [place for place in places if place >= 0]
+        if not row["evidence"].startswith(_ALIKE) or not named:
+            continue
+        partner = places[min(named)]
         pair = frozenset((_address(row), _address(partner)))
         if pair in seen:
             continue
@@ -87,8 +94,8 @@ def pick_texts(manifest: pd.DataFrame, looks: pd.DataFrame) -> list[dict[str, An
 
 
 def draw_duplicates(pictures: Pictures, pairs: Sequence[dict[str, Any]]) -> bytes:
-    """Return a sheet with the kept pictures above those left out."""
-    rows = {"Kept": "kept_sha256", "Left out": "sha256"}
+    """Return a sheet with pictures above their copies."""
+    rows = {"Picture": "kept_sha256", "Its copy": "sha256"}
     return contact_sheet({title: list(pictures.load(pair[name] for pair in pairs)) for title, name in rows.items()})
 
 

@@ -32,8 +32,9 @@ FEWEST_GROUPS = 5  # of each class: one for every fold
 _RESAMPLES = 1000  # of the groups, for the interval
 _MARGIN = 0.05  # by which the interval must lie above guessing before anything is said to be found
 
-# In units of the 32 x 32 points. The lungs lie between the shoulders and the diaphragm, and between the arms.
-_LUNGS = np.s_[5:27, 3:29]
+# In units of the 32 x 32 points. On 434 films with lungs outlined by people, this rectangle leaves 0.9 % of the lung in
+# sight, and more than a tenth of it in 0.5 % of the films; the smaller one of earlier versions, 8.6 % and in 39 %.
+_LUNGS = np.s_[2:29, 1:31]
 _STRIP, _CORNER = 2, 6  # width of the border strip, side of the corner squares
 
 ORIGINALS, PICTURES = "originals", "pictures"

@@ -156,8 +156,8 @@ def verdict(
     }[level]
     blind = [probe for probe in asked if probe["name"] != "thumbnail" and probe["accuracy"] is not None]
     sentences = []
-    if blind:
-        best = max(blind, key=lambda probe: (probe["accuracy"], probe["name"]))
+    if told := [probe for probe in blind if probe["level"] != "none"]:
+        best = max(told, key=lambda probe: (probe["accuracy"], probe["name"]))
         sentences.append(
             f"Without seeing a lung, a simple classifier names the class of {percent(best['accuracy'])} of the images "
             f"rightly (guessing: {percent(best['chance'])}); it sees only {best['sees']}."
@@ -165,6 +165,8 @@ def verdict(
     telling = [each["name"] for each in attributes if each["level"] == "strong"]
     if telling:
         sentences.append(f"The class goes strongly with: {', '.join(telling)}.")
+    if blind and not told:
+        sentences.append("No classifier that sees no lung did clearly better than guessing.")
     unsettled = [check["name"] for check in checks if not check["passed"] and check["accepted_by"] is None]
     counted = tally(len(checks), sum(check["passed"] for check in checks), overrides)
     asked_about = f"; {', '.join(unsettled)} failed, and a person is asked" if unsettled else ""

@@ -163,8 +163,8 @@ class CovidCollection(GithubRepository):
     search_crops = True  # people send the same films from different papers
     republishes = ("hannover",)  # cut square, under their names
 
-    def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep) -> None:
-        super().__init__(settings, settings.github_repo, settings.github_branch, sleep=sleep)
+    def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep, now: Callable[[], float] = time.time) -> None:
+        super().__init__(settings, settings.github_repo, settings.github_branch, sleep=sleep, now=now)
 
     def is_wanted(self, path: str) -> bool:
         """Say whether a file of the repository belongs to the collection."""

@@ -16,6 +16,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import IO, Any, cast
@@ -55,7 +56,7 @@ _JSON = _VERSION | {"Accept": "application/vnd.github+json"}
 _PIN_HELP = "Give a commit SHA-1 (at least 7 hexadecimal digits) or a date such as 2020-03-28."
 # Files and archives are asked for without a token, so that none helps.
 _REMEDIES_OF_FILES = {
-    404: "Run again: the commit may have vanished between two requests. A private repository cannot be read.",
+    404: "Run again. If it lasts: a private repository cannot be read.",
     429: "Wait an hour: GitHub counts what this address downloads, with or without a token. What came is kept, so the "
     "next try needs less.",
 }
@@ -79,6 +80,7 @@ class GithubRepository:
         branch: the branch that is watched.
         named_in: what names the repository and what the branch, for errors.
         sleep: waits so many seconds.
+        now: the time, in seconds since 1970.
     """
 
     name: str
@@ -92,17 +94,20 @@ class GithubRepository:
         *,
         named_in: tuple[str, str] = ("CXR_GITHUB_REPO", "CXR_GITHUB_BRANCH"),
         sleep: Sleep = time.sleep,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self.repo, self._branch = repo, branch
+        self.repo, self._branch, self._named_in, self._is_moved = repo, branch, named_in, False
         self._api = f"{settings.github_api_url.rstrip('/')}/repos/{repo}"
         self._raw = f"{settings.github_raw_url.rstrip('/')}/{repo}"
         self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{repo}"
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         # Each service counts by itself, and a pause of one says nothing of the others.
-        self._http = Retrier(self.name, settings, _remedies(*named_in), sleep=sleep)
-        self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
-        self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep)
+        self._http = Retrier(self.name, settings, _remedies(named_in[0]), sleep=sleep, now=now)
+        self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep, now=now)
+        self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep, now=now)
+        # Of single files that the archive can give as well.
+        self._optional_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep, now=now, impatient=True)
 
     def is_wanted(self, path: str) -> bool:
         """Say whether a file of the repository belongs to the collection."""
@@ -120,11 +125,14 @@ class GithubRepository:
             SourceError: GitHub cannot be asked, or does not know the branch or ``pin``.
         """
         if pin is None:
-            return Revision(self.name, self._commit(self._branch, last_seen))
+            return Revision(self.name, self._newest(last_seen))
         if re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", pin):
             return Revision(self.name, self._commit_as_of(pin))
         if re.fullmatch(r"[0-9a-fA-F]{7,40}", pin):
-            return Revision(self.name, self._commit(pin.lower(), None))
+            with self._saying(
+                422, f"the repository has no commit {pin}", f"A forced push may have removed it. {_PIN_HELP}"
+            ):
+                return Revision(self.name, self._commit(pin.lower(), None))
         raise UpstreamRefusedError(self.name, self._api, f"{pin!r} names no commit", _PIN_HELP)
 
     def files(self, revision: Revision, known: Container[str]) -> Listing:
@@ -137,7 +145,8 @@ class GithubRepository:
         Raises:
             SourceError: the tree is cut off, or bytes cannot be had or do not match git's hash.
         """
-        every = self._tree(revision.id)
+        with self._commit_is_there(revision.id):
+            every = self._tree(revision.id)
         rules = {blob.path: rule_of_file(blob.path, blob.size) for blob in every}
         if self.metadata_path and rules.get(self.metadata_path):
             problem = f"{self.metadata_path} is larger than {MAX_FILE:,} bytes"
@@ -150,9 +159,47 @@ class GithubRepository:
         ]
         unknown = [blob for blob in wanted if blob.sha not in known]
         if len(unknown) < len(wanted) and len(unknown) <= FEW:
-            return Listing(len(every), _both(odd, self._singly(revision.id, wanted, known)))
+            return Listing(len(every), self._checked(revision.id, odd, self._singly(revision.id, wanted, known)))
         there = [UpstreamFile(blob.path, blob.size, blob.sha) for blob in wanted if blob.sha in known]
-        return Listing(len(every), _both(odd + there, self._from_archive(revision.id, unknown)))
+        return Listing(len(every), self._checked(revision.id, odd + there, self._from_archive(revision.id, unknown)))
+
+    def _newest(self, last_seen: str | None) -> str:
+        """Return the branch's newest commit."""
+        remedy = (
+            f"The branch may have been renamed, as from master to main: https://github.com/{self.repo}/branches lists "
+            f"what there is. Set {self._named_in[1]} to its new name."
+        )
+        with self._saying(422, f"the repository has no branch {self._branch}", remedy):
+            return self._commit(self._branch, last_seen)
+
+    @contextmanager
+    def _saying(self, status: int, problem: str, remedy: str) -> Iterator[None]:
+        """Let a refusal with this status say what it means here."""
+        try:
+            yield
+        except UpstreamRefusedError as error:
+            if error.status != status:
+                raise
+            raise UpstreamRefusedError(self.name, error.url, f"{problem} (HTTP {status})", remedy) from None
+
+    @contextmanager
+    def _commit_is_there(self, sha: str) -> Iterator[None]:
+        """Where something of a commit is not found, ask whether the commit itself is gone, and say so."""
+        try:
+            yield
+        except UpstreamRefusedError as error:
+            if error.status == 404:
+                problem = f"commit {sha} is not in the repository any more"
+                remedy = "A forced push removed it. Start a new run, which takes the branch's newest commit."
+                with self._saying(422, problem, remedy):
+                    self._commit(sha, None)
+            raise
+
+    def _checked(self, sha: str, first: list[UpstreamFile], rest: Iterator[UpstreamFile]) -> Iterator[UpstreamFile]:
+        """Yield all; unlike ``itertools.chain`` this can be closed, which ends the threads that fetch ahead."""
+        yield from first
+        with self._commit_is_there(sha):
+            yield from rest
 
     def _commit(self, ref: str, last_seen: str | None) -> str:
         url = f"{self._api}/commits/{quote(ref)}"
@@ -182,7 +229,12 @@ class GithubRepository:
             except (KeyError, TypeError) as error:
                 raise BadAnswerError("the list of commits has an unknown form") from error
 
-        sha = self._http.call(url, fetch)
+        try:
+            sha = self._http.call(url, fetch)
+        except UpstreamRefusedError as error:
+            if error.status == 404:  # of the branch or of the repository: the answer does not say which
+                self._newest(None)
+            raise
         if sha is None:
             problem = f"branch {self._branch} has no commit up to {day}"
             raise UpstreamRefusedError(self.name, url, problem, "Give a later day.")
@@ -215,7 +267,7 @@ class GithubRepository:
             _log.warning(
                 "%s: %d files are not, or not rightly, in the archive; fetching them singly", url, len(missing)
             )
-        yield from self._fetch_all(sha, list(missing.values()), known=())
+        yield from self._fetch_all(sha, list(missing.values()), (), self._raw_http)
 
     def _read_archive(self, url: str, missing: dict[str, _Blob]) -> Iterator[UpstreamFile]:
         """Yield what is right in the archive, and take it out of ``missing`` (so that no later try yields it again)."""
@@ -240,7 +292,7 @@ class GithubRepository:
         """Yield all files, the unknown ones fetched singly as long as GitHub allows it."""
         left = {blob.path: blob for blob in wanted}
         try:
-            for file in self._fetch_all(sha, wanted, known):
+            for file in self._fetch_all(sha, wanted, known, self._optional_http):
                 del left[file.path]
                 yield file
         except RateLimitedError as error:
@@ -250,7 +302,7 @@ class GithubRepository:
         yield from (UpstreamFile(blob.path, blob.size, blob.sha) for blob in left.values() if blob.sha in known)
         yield from self._from_archive(sha, [blob for blob in left.values() if blob.sha not in known])
 
-    def _fetch_all(self, sha: str, wanted: list[_Blob], known: Container[str]) -> Iterator[UpstreamFile]:
+    def _fetch_all(self, sha: str, wanted: list[_Blob], known: Container[str], http: Retrier) -> Iterator[UpstreamFile]:
         """Yield files in the order of ``wanted``; unknown ones are fetched by threads that run a little ahead."""
         waiting: deque[UpstreamFile | Future[UpstreamFile]] = deque()
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="github")
@@ -259,7 +311,7 @@ class GithubRepository:
                 if blob.sha in known:
                     waiting.append(UpstreamFile(blob.path, blob.size, blob.sha))
                 else:
-                    waiting.append(pool.submit(self._fetch, sha, blob))
+                    waiting.append(pool.submit(self._fetch, sha, blob, http))
                 if len(waiting) >= LOOK_AHEAD:
                     yield _result(waiting.popleft())
             while waiting:
@@ -267,7 +319,7 @@ class GithubRepository:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _fetch(self, sha: str, blob: _Blob) -> UpstreamFile:
+    def _fetch(self, sha: str, blob: _Blob, http: Retrier) -> UpstreamFile:
         url = f"{self._raw}/{sha}/{quote(blob.path)}"
 
         def fetch() -> bytes:
@@ -276,7 +328,7 @@ class GithubRepository:
                 raise BadAnswerError(f"{len(body)} bytes came that do not match git's hash {blob.sha}")
             return body
 
-        return UpstreamFile(blob.path, blob.size, blob.sha, self._raw_http.call(url, fetch))
+        return UpstreamFile(blob.path, blob.size, blob.sha, http.call(url, fetch))
 
     def _get_json(self, url: str, params: dict[str, str]) -> Any:
         body = self._get(url, MAX_LISTING, headers=_JSON, params=params)
@@ -289,7 +341,21 @@ class GithubRepository:
         """Return the body of an answer, of ``limit`` bytes at most; ``None`` where nothing changed (304)."""
         with self._session.get(url, stream=True, **kwargs) as response:
             check_status(response)
+            self._warn_of_move(response)
             return None if response.status_code == 304 else read_body(response, limit)
+
+    def _warn_of_move(self, response: requests.Response) -> None:
+        """Say once where the answer came from another address for good: every request takes two then."""
+        if not self._is_moved and any(answer.status_code in (301, 308) for answer in response.history):
+            self._is_moved = True
+            _log.warning(
+                "%s: the repository %s was renamed or moved. GitHub leads to it until somebody takes the old name. Set "
+                "%s to the new one, to which https://github.com/%s leads, too.",
+                self.name,
+                self.repo,
+                self._named_in[0],
+                self.repo,
+            )
 
 
 def archive_members(response: requests.Response) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
@@ -367,15 +433,13 @@ def listed_blobs(tree: Any) -> list[_Blob]:
     return sorted(blobs, key=lambda blob: blob.path)
 
 
-def _remedies(repo: str, branch: str) -> dict[int, str]:
-    """Return what a person can do about a status code, where ``repo`` and ``branch`` name what is asked for."""
+def _remedies(repo: str) -> dict[int, str]:
+    """Return what a person can do about a status code, where ``repo`` names the repository."""
     return {
         401: "The token is wrong or has expired: renew GITHUB_TOKEN or the Airflow connection cxr_github.",
         403: "Try another token, or none, in GITHUB_TOKEN or the Airflow connection cxr_github.",
-        404: f"Check {repo} and the commit, which a forced push may have removed; the repository must be public.",
-        409: f"The repository seems to be empty: check {repo}.",
-        422: f"There is no such commit or branch: check {branch}, which may have been renamed (as from master to "
-        f"main), and the commit, which a forced push may have removed. {_PIN_HELP}",
+        404: f"Check {repo}: there is no such repository, or it is not public.",
+        409: f"The repository is empty: check {repo}.",
         429: "Wait, or set GITHUB_TOKEN or the Airflow connection cxr_github: a token allows 5,000 requests an hour, "
         "no token 60.",
     }
@@ -385,12 +449,6 @@ def _checked_sha(text: str) -> str:
     if not re.fullmatch(r"[0-9a-f]{40}", text):
         raise BadAnswerError(f"{text[:60]!r} is no SHA-1")
     return text
-
-
-def _both(first: list[UpstreamFile], rest: Iterator[UpstreamFile]) -> Iterator[UpstreamFile]:
-    """Yield all; unlike ``itertools.chain`` this can be closed, which ends the threads that fetch ahead."""
-    yield from first
-    yield from rest
 
 
 def _result(item: UpstreamFile | Future[UpstreamFile]) -> UpstreamFile:

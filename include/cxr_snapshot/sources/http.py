@@ -58,15 +58,15 @@ _CERTIFICATE_REMEDY = (
 )
 _REFUSED_REMEDY = "Check the settings that name this upstream."
 
-# What requests raises where the connection fails or the body is cut or garbled, and what urllib3 itself raises where
+# What requests raises where the connection fails or the body is cut, and what urllib3 itself raises where
 # the raw stream is read.
 _BROKEN_TRANSFER = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ContentDecodingError,
     urllib3.exceptions.HTTPError,
 )
+_BROKEN_PACKING = (requests.exceptions.ContentDecodingError, urllib3.exceptions.DecodeError)
 
 
 class BadAnswerError(Exception):
@@ -227,6 +227,7 @@ class Retrier:
         *,
         sleep: Sleep = time.sleep,
         now: Callable[[], float] = time.time,
+        impatient: bool = False,
     ) -> None:
         """Prepare for one source.
 
@@ -236,8 +237,10 @@ class Retrier:
             remedies: what a person can do about a status code; 429 stands for every rate limit.
             sleep: waits so many seconds.
             now: the time, in seconds since 1970.
+            impatient: whether a rate limit that does not say when it ends is not waited for: there is another way.
         """
         self._source, self._remedies, self._sleep, self._now = source, remedies, sleep, now
+        self._impatient = impatient
         self._attempts, self._max_wait = settings.http_attempts, settings.http_max_wait
         self._lock, self._resume = threading.Lock(), 0.0  # seconds since 1970, before which nothing is asked for
         self._backoff = wait_exponential_jitter(initial=1, max=self._max_wait, jitter=1)
@@ -316,9 +319,9 @@ class Retrier:
             return _Verdict(error.final(self._source, url, error.problem, remedy), again=True)
         if isinstance(error, requests.HTTPError) and error.response is not None:
             return self._judge_status(url, error.response, error.message if isinstance(error, StatusError) else "")
-        if isinstance(error, requests.JSONDecodeError):
-            problem = "the answer is no JSON"
-            return _Verdict(UpstreamCorruptError(self._source, url, problem, _CORRUPT_REMEDY), again=True)
+        if isinstance(error, (requests.JSONDecodeError, *_BROKEN_PACKING)):
+            what = "is no JSON" if isinstance(error, requests.JSONDecodeError) else "cannot be unpacked"
+            return _Verdict(UpstreamCorruptError(self._source, url, f"the answer {what}", _CORRUPT_REMEDY), again=True)
         if isinstance(error, _BROKEN_TRANSFER):
             return self._judge_transfer(url, error)
         if isinstance(error, requests.RequestException):  # such as a malformed URL or redirects in a circle
@@ -337,9 +340,10 @@ class Retrier:
         status = response.status_code
         wait = pause_asked_for(response.headers, self._now())
         limited = status == 429 or (status == 403 and (wait is not None or "rate limit" in message.lower()))
-        if limited and wait is None:
+        unnamed = limited and wait is None
+        if unnamed:
             wait = UNNAMED_PAUSE
-        bearable = wait is None or wait <= self._max_wait
+        bearable = (wait is None or wait <= self._max_wait) and not (unnamed and self._impatient)
         until = _until(self._now(), wait)
         if limited:
             problem = f"rate limit reached (HTTP {status}){until}"
@@ -350,7 +354,9 @@ class Retrier:
             problem = f"the server failed (HTTP {status}){until}"
             return _Verdict(UpstreamUnavailableError(self._source, url, problem, _UNAVAILABLE_REMEDY), bearable, wait)
         remedy = self._remedies.get(status, _REFUSED_REMEDY)
-        return _Verdict(UpstreamRefusedError(self._source, url, f"refused with HTTP {status}", remedy), again=False)
+        refusal = UpstreamRefusedError(self._source, url, f"refused with HTTP {status}", remedy)
+        refusal.status = status
+        return _Verdict(refusal, again=False)
 
 
 def pause_asked_for(headers: Mapping[str, str], now: float) -> float | None:

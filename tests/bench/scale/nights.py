@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from cxr_snapshot.settings import INSPECT_SHARDS
-from local_stack.processes import Child, fetch, free_port
+from local_stack.processes import Child
 from local_stack.stack import s3_server
 
 ROOT = Path(__file__).parents[3]
@@ -94,16 +94,15 @@ class Night:
 def stack(folder: Path) -> Iterator[dict[str, str]]:
     """Serve the upstream in ``folder`` and an empty store; give the environment of the stages."""
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
-    simulator = f"http://127.0.0.1:{(port := free_port())}"
     paths = {"PYTHONPATH": os.pathsep.join([str(ROOT / "include"), str(ROOT / "tests")])}
-    command = [sys.executable, "-m", "upstream_simulator", "serve", "--port", str(port), str(folder)]
+    log = folder / "simulator.log"
+    command = [sys.executable, "-m", "upstream_simulator", "serve", "--port", "0", str(folder)]
     with (
         s3_server(ROOT, folder / "s3", folder / "s3.log", environ | KEYS) as (store, _),
-        Child("The simulator", command, env=environ | paths, log=folder / "simulator.log") as served,
+        Child("The simulator", command, env=environ | paths, log=log) as served,
     ):
-        served.wait_until(lambda: fetch(f"{simulator}/github-api/repos/a/b/commits/master") is not None, seconds=60)
-        names = ("github_api", "github_raw", "github_codeload", "kaggle_api")
-        urls = {f"CXR_{name.upper()}_URL": f"{simulator}/{name.replace('_', '-')}" for name in names}
+        served.wait_until(lambda: "CXR_KAGGLE_API_URL=" in log.read_text(), seconds=60)  # the last that it prints
+        urls = dict(line.split("=", 1) for line in log.read_text().splitlines() if line.startswith("CXR_"))
         others = {"CXR_BUCKET": "scale", "CXR_SCRATCH_DIR": str(folder / "scratch"), "AWS_ENDPOINT_URL_S3": store}
         files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
         environ = environ | paths | KEYS | urls | others | files

@@ -38,6 +38,7 @@ def picture(number: int, side: int = SIDE) -> bytes:
 def write_upstream(folder: Path, images: int, side: int = SIDE) -> dict[str, int]:
     """Write ``images`` images to ``folder``, and a commit with 1 % more; return the number and bytes of both parts."""
     new, covid = max(images // 100, 1), images // 3
+    (folder / GIT_NAME).mkdir(parents=True)
     _write_repository(folder / GIT_NAME, covid, new, side)
     path = folder / KAGGLE_NAME / "paultimothymooney/chest-xray-pneumonia/1.zip"
     path.parent.mkdir(parents=True)

@@ -123,19 +123,27 @@ def test_drift_compares_with_the_previous_audit() -> None:
     assert {each["previous"] for each in measure_drift(now, None)} == {None}
 
 
-def test_each_pair_of_copies_is_shown_once_with_the_one_that_stays() -> None:
-    rows = [row(number, "NORMAL", picture(number), cluster="c" if number < 3 else f"{number}") for number in range(5)]
-    rows[1] |= {"rule": "near_duplicate_image", "evidence": "4 of 256 bits"}
-    rows[2] |= {"rule": "duplicate_image", "evidence": "same pixels"}
+def test_each_pair_of_copies_is_shown_once_with_the_one_that_its_evidence_names_first() -> None:
+    names = [f"pneumonia:chest_xray/train/NORMAL/{number}.jpeg (NORMAL)" for number in range(7)]
+    rows = [row(number, "NORMAL", picture(number), cluster="b" if number > 3 else "a") for number in range(7)]
+    rows[1] |= {"rule": "near_duplicate_image", "evidence": f"copy of {names[0]}: 4 of 256 bits"}
+    rows[2] |= {"rule": "duplicate_image", "evidence": f"same pixels as {names[0]}"}
+    rows[3] |= {"rule": "near_duplicate_image", "evidence": f"linked by a file name to {names[0]}"}
+    for number, others in ((4, (6, 5)), (5, (6, 4)), (6, (5, 4))):
+        evidence = "; ".join(f"copy of {names[other]}: 2 of 256 bits" for other in others)
+        rows[number] |= {"rule": "duplicate_across_classes", "evidence": evidence}
     pairs = pick_duplicates(ledger(*rows))
-    assert [(pair["rule"], pair["evidence"]) for pair in pairs] == [
-        ("duplicate_image", "same pixels"),
-        ("near_duplicate_image", "4 of 256 bits"),
+    shown = [(pair["rule"], pair["left_out"][-6:], pair["kept"][-6:]) for pair in pairs]
+    assert shown == [
+        ("duplicate_across_classes", "4.jpeg", "6.jpeg"),
+        ("duplicate_across_classes", "5.jpeg", "6.jpeg"),
+        ("duplicate_image", "2.jpeg", "0.jpeg"),
+        ("near_duplicate_image", "1.jpeg", "0.jpeg"),
     ]
-    assert {pair["kept"] for pair in pairs} == {"pneumonia:chest_xray/train/NORMAL/0.jpeg"}
-    both = [
-        row(n, kind, picture(n), cluster="c", rule="duplicate_across_classes") for n, kind in enumerate(CLASSES[:2])
-    ]
+    both = [row(n, kind, picture(n), cluster="c") for n, kind in enumerate(CLASSES[:2])]
+    for one, other in (both, both[::-1]):
+        evidence = f"same pixels as {other['source']}:{other['path']} ({other['class']})"
+        one |= {"rule": "duplicate_across_classes", "evidence": evidence}
     (pair,) = pick_duplicates(ledger(*both))
     assert {pair["left_out"], pair["kept"]} == {"covid:images/0.jpg", "pneumonia:chest_xray/train/NORMAL/1.jpeg"}
 
@@ -190,6 +198,29 @@ def test_the_verdict_is_that_of_the_worst(levels: list[str], attribute: str, lev
     found = verdict(probes, [{"name": "view", "level": attribute}], [{"name": "x", "passed": True}], [])
     assert found["level"] == level
     assert found["sentences"][-1] == "1 of 1 checks passed."
+
+
+@pytest.mark.parametrize(
+    ("levels", "attribute", "said"),
+    [
+        (
+            ["none", "strong"],
+            "none",
+            ["names the class of 91 % of the images rightly (guessing: 33 %); it sees only x1."],
+        ),
+        (["none", "none"], "strong", ["The class goes strongly with: view.", "did clearly better than guessing."]),
+        (["some", "none"], "strong", ["names the class of 90 % of the", "The class goes strongly with: view."]),
+        (["none", "unmeasured"], "none", ["No classifier that sees no lung did clearly better than guessing."]),
+        (["unmeasured"], "none", []),
+    ],
+)
+def test_the_verdict_cites_no_evidence_that_is_none(levels: list[str], attribute: str, said: list[str]) -> None:
+    accuracies = [None if level == "unmeasured" else 0.9 + index / 100 for index, level in enumerate(levels)]
+    probes = [probe(*each) | {"sees": f"x{index}"} for index, each in enumerate(zip(levels, accuracies, strict=True))]
+    found = verdict(probes, [{"name": "view", "level": attribute}], [{"name": "x", "passed": True}], [])
+    assert len(found["sentences"]) == len(said) + 1
+    for sentence, part in zip(found["sentences"], said, strict=False):
+        assert part in sentence
 
 
 def test_the_verdict_tells_what_is_accepted_from_what_a_person_is_asked() -> None:

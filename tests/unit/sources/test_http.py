@@ -113,6 +113,8 @@ def test_passing_failures_are_tried_again_with_growing_pauses(
         (requests.ConnectionError(), UpstreamUnavailableError, "no complete answer (ConnectionError)"),
         (http_error(429), RateLimitedError, "rate limit reached (HTTP 429) until 2020-09-13 12:27:40 UTC"),
         (BadAnswerError("wrong hash"), UpstreamCorruptError, "wrong hash"),
+        (requests.exceptions.ContentDecodingError(), UpstreamCorruptError, "the answer cannot be unpacked"),
+        (urllib3.exceptions.DecodeError(), UpstreamCorruptError, "the answer cannot be unpacked"),
         (BadAnswerError("link expired", UpstreamUnavailableError), UpstreamUnavailableError, "link expired"),
     ],
 )
@@ -131,8 +133,9 @@ def test_lasting_failures_end_in_an_error_that_names_source_url_and_remedy(
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
 def test_a_refusal_is_not_tried_again(retrier: Retrier, sleeps: list[float], status: int) -> None:
     operation = Flaky(http_error(status))
-    with pytest.raises(UpstreamRefusedError, match=f"refused with HTTP {status}"):
+    with pytest.raises(UpstreamRefusedError, match=f"refused with HTTP {status}") as caught:
         retrier.call(URL, operation)
+    assert caught.value.status == status
     assert (operation.calls, sleeps) == (1, [])
 
 
@@ -171,6 +174,19 @@ def test_a_rate_limit_that_names_no_time_is_waited_out_for_a_minute(
 ) -> None:
     assert retrier.call(URL, Flaky(error)) == "done"
     assert sleeps == [60]
+
+
+@pytest.mark.parametrize(("headers", "calls"), [({}, 1), ({"Retry_After": "7"}, 2)])
+def test_the_impatient_wait_only_for_a_limit_that_says_when_it_ends(
+    sleeps: list[float], headers: dict[str, str], calls: int
+) -> None:
+    settings = Settings(bucket="abc", http_attempts=2, http_max_wait=60)
+    impatient = Retrier("covid", settings, REMEDIES, sleep=sleeps.append, now=lambda: NOW, impatient=True)
+    operation = Flaky(*[http_error(429, **headers)] * 2)
+    with pytest.raises(RateLimitedError):
+        impatient.call(URL, operation)
+    assert operation.calls == calls
+    assert sleeps[:1] == [7.0][: calls - 1]
 
 
 def test_a_pause_that_one_is_asked_for_is_made_by_all() -> None:
