@@ -69,7 +69,7 @@ test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery worke
 	  echo "This needs PostgreSQL and Redis. As root on Debian or Ubuntu: apt-get install $(SERVERS)" >&2; exit 1; }
 	@$(PY) -m pytest tests/distributed
 
-fuzz: $(DEV_READY) ## throw 10,000 damaged metadata files and 10,000 damaged images at the readers
+fuzz: $(DEV_READY) ## throw 10,000 damaged inputs of each kind at what reads them: metadata, images, answers, archives, names
 	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
 
 lint: $(DEV_READY) ## check style, types and who imports whom

@@ -115,6 +115,7 @@ def _call(url: str) -> None:
 def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:
     """Return Airflow's notifier for the type of the connection."""
     from airflow_runtime import find_connection
+    from cxr_snapshot import shown
     from cxr_snapshot.errors import SettingsError
 
     name = str(settings.notify)
@@ -124,13 +125,13 @@ def _notifier(notice: Notice, settings: Settings) -> BaseNotifier:
     if connection.conn_type == "http":
         from airflow.providers.http.notifications import HttpNotifier
 
-        body = {"text": f"{notice.subject}\n{notice.text}"}
+        body = {"text": shown.slack(f"{notice.subject}\n{notice.text}")}
         return HttpNotifier(http_conn_id=name, json=body, extra_options={"timeout": HTTP_TIMEOUT})
     if connection.conn_type == "smtp":
         from airflow.providers.smtp.notifications.smtp import SmtpNotifier
 
         if not settings.notify_to:
             raise SettingsError("the setting notify_to (CXR_NOTIFY_TO) is empty, but must hold e-mail addresses")
-        content = f"<pre>{html.escape(notice.text)}</pre>"
-        return SmtpNotifier(settings.notify_to, subject=notice.subject, html_content=content, smtp_conn_id=name)
+        subject, content = shown.line(notice.subject), f"<pre>{html.escape(shown.lines(notice.text))}</pre>"
+        return SmtpNotifier(settings.notify_to, subject=subject, html_content=content, smtp_conn_id=name)
     raise SettingsError(f"the connection {name} is of type {connection.conn_type}, but must be of type http or smtp")

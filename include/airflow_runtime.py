@@ -149,14 +149,14 @@ def store_for_pages() -> Store:
 
 def s3_client(config: Config | None = None) -> Any:
     """Return a client from the connection ``cxr_s3``, or else from the environment as boto3 reads it."""
-    from cxr_snapshot.store.client import CLIENT_CONFIG, connect
+    from cxr_snapshot.store.client import CLIENT_CONFIG, checked, connect
 
     config = config or CLIENT_CONFIG
     if find_connection(S3_CONNECTION) is None:
         return connect(config)
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    return S3Hook(aws_conn_id=S3_CONNECTION, config=config).get_conn()
+    return checked(S3Hook(aws_conn_id=S3_CONNECTION, config=config).get_conn)
 
 
 def find_connection(name: str) -> Connection | None:

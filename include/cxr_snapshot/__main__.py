@@ -5,7 +5,6 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +16,9 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
+from rich.text import Text
 
+from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention
 from cxr_snapshot.catalog.download import download as download_snapshot
@@ -73,8 +74,8 @@ def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
     rows = [[kind, e["file"], _listed(e, but=("file", "sha256"))] for kind, e in entries if not named_anew(e)]
     _print_table(["change", "file", "what"], rows)
     if len(rows) < len(entries):
-        typer.echo(f"{NAMED_ANEW} For this reason alone {len(entries) - len(rows)} have another name.")
-    typer.echo(f"{found['old']} to {found['new']}: {_listed(found['counts'])}")
+        _say(f"{NAMED_ANEW} For this reason alone {len(entries) - len(rows)} have another name.")
+    _say(f"{found['old']} to {found['new']}: {_listed(found['counts'])}")
 
 
 @app.command()
@@ -90,9 +91,7 @@ def verify(
     if as_json:
         _print_json({"version": name, **found})
     else:
-        typer.echo(
-            f"{name} is whole: {found['objects']} files, {decimal(found['bytes'])}; read {found['read_back']} back."
-        )
+        _say(f"{name} is whole: {found['objects']} files, {decimal(found['bytes'])}; read {found['read_back']} back.")
 
 
 @app.command()
@@ -113,7 +112,7 @@ def download(
     if as_json:
         _print_json({"version": name, "folder": str(folder), "fetched": fetched})
     else:
-        typer.echo(f"{folder} holds {name}; {fetched} files fetched, every file checked.")
+        _say(f"{folder} holds {name}; {fetched} files fetched, every file checked.")
 
 
 @app.command()
@@ -132,8 +131,8 @@ def prune(
         return
     rows = [[kind, str(len(objects)), decimal(sum(objects.values()))] for kind, objects in plan.objects.items()]
     _print_table(["what", "objects", "size"], rows)
-    typer.echo(f"Kept: {', '.join(plan.kept) or 'none'}.")
-    typer.echo(f"{'Deleted' if yes else 'To delete'}: {', '.join(plan.doomed) or 'none'}.")
+    _say(f"Kept: {', '.join(plan.kept) or 'none'}.")
+    _say(f"{'Deleted' if yes else 'To delete'}: {', '.join(plan.doomed) or 'none'}.")
     if not yes:
         typer.echo("Nothing was deleted. Add --yes to delete this.")
 
@@ -151,15 +150,26 @@ def _store() -> Store:
     return open_store(Settings.load())
 
 
+def _say(text: str) -> None:
+    typer.echo(shown.line(text))
+
+
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(shown.json_text(value))
 
 
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
-    table = Table(*header)
+    table = Table()
+    for name in header:
+        table.add_column(_text(name))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_text, row))
     Console().print(table)
+
+
+def _text(cell: str) -> Text:
+    """Return a cell that is no markup to rich."""
+    return Text(shown.line(cell))
 
 
 def _marked(item: Mapping[str, Any]) -> str:

@@ -7,11 +7,16 @@ Airflow retry transient errors and fails at once on all others.
 
 from __future__ import annotations
 
+from cxr_snapshot import shown
+
 
 class SnapshotError(Exception):
-    """Base of all errors of this project."""
+    """Base of all errors of this project. Its text is one line, whatever it quotes."""
 
     transient = False
+
+    def __str__(self) -> str:
+        return shown.line(super().__str__())
 
 
 class SettingsError(SnapshotError, ValueError):

@@ -6,10 +6,10 @@ folder and writes its own there, so that any machine can run any stage, again an
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from cxr_snapshot import shown
 from cxr_snapshot.audit import PAGE, gates
 from cxr_snapshot.audit.history import comparable
 from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
@@ -33,7 +33,7 @@ from cxr_snapshot.settings import PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.objects import Store
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 Result = TypeVar("Result")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 
-log = logging.getLogger(__name__)
+from cxr_snapshot import shown
+
+log = shown.logger(__name__)
 
 EVERY = 5.0  # seconds between two lines
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import SettingsError
 
 VIEW_CHOICES = ("frontal", "frontal+lateral")
@@ -133,7 +134,7 @@ class Settings:
             _require(re.fullmatch(r"[\w.-]+/[\w.-]+", value) is not None, name, value, "the form owner/name")
         for name in ("github_api_url", "github_raw_url", "github_codeload_url", "kaggle_api_url"):
             address = getattr(self, name)
-            if re.match(r"[^/]*//[^/]*@", address):
+            if "@" in address:
                 where = f"setting {name} ({_variable(name)})"
                 raise SettingsError(f"{where} holds a user or a password. Take it out; {_LOGIN}")
             _require(_is_http(address), name, address, "an http(s) URL")
@@ -257,8 +258,8 @@ def _convert(name: str, kind: str, value: Any) -> Any:
     converter = converters.get(kind.removesuffix(" | None"), str)
     try:
         return converter(value)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise SettingsError(f"setting {name} ({_variable(name)}) is {value!r}, but must be a {kind}") from error
+    except (TypeError, ValueError, OverflowError):
+        raise SettingsError(f"setting {name} ({_variable(name)}) is {_quoted(value)}, but must be a {kind}") from None
 
 
 def _whole_number(value: Any) -> int:
@@ -270,4 +271,9 @@ def _whole_number(value: Any) -> int:
 
 def _require(holds: bool, name: str, value: object, wanted: str) -> None:
     if not holds:
-        raise SettingsError(f"setting {name} ({_variable(name)}) is {value!r}, but must be {wanted}")
+        raise SettingsError(f"setting {name} ({_variable(name)}) is {_quoted(value)}, but must be {wanted}")
+
+
+def _quoted(value: object) -> str:
+    """Quote a value that may be an address by mistake, with a password in it."""
+    return repr(shown.without_login(value) if isinstance(value, str) else value)

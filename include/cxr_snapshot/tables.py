@@ -7,8 +7,6 @@ excludes, so what is left without a rule at the end is the manifest, and the cou
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import pyarrow as pa
 
@@ -167,14 +165,14 @@ def to_arrow(frame: pd.DataFrame, schema: pa.Schema) -> pa.Table:
 
 def conform(frame: pd.DataFrame, schema: pa.Schema) -> pd.DataFrame:
     """Return ``frame`` with the columns of ``schema``, in its order and types; missing ones are filled with nulls."""
-    return pd.DataFrame({field.name: _conform_column(frame, field) for field in schema}, index=range(len(frame)))
-
-
-def _conform_column(frame: pd.DataFrame, field: pa.Field) -> Any:
-    if field.name not in frame:
-        values = pa.nulls(len(frame), field.type)
-    elif frame[field.name].dtype == _KINDS.get(field.type, field.type.to_pandas_dtype()):
-        return frame[field.name].array  # as it is: to build it anew would take the memory of another table
-    else:
-        values = pa.array(frame[field.name], type=field.type, from_pandas=True)
-    return to_frame(pa.table({field.name: values}))[field.name].array
+    kept, anew = {}, {}
+    for field in schema:
+        column = frame.get(field.name)
+        if column is None:
+            anew[field.name] = pa.nulls(len(frame), field.type)
+        elif column.dtype == _KINDS.get(field.type, field.type.to_pandas_dtype()):
+            kept[field.name] = column.array  # as it is: to build it anew would take the memory of another table
+        else:
+            anew[field.name] = pa.array(column, type=field.type, from_pandas=True)
+    columns = kept | {name: column.array for name, column in to_frame(pa.table(anew)).items()}
+    return pd.DataFrame({name: columns[name] for name in schema.names}, index=range(len(frame)))

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import SnapshotError
 from local_stack import airflow_home, environment, stack, summary
 from local_stack.airflow_ui import airflow_ui, wait_for_the_first
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ui(options.upstream, options.port)
         return download()
     except (StackError, SnapshotError) as error:
-        print(f"\nError: {error}", file=sys.stderr)
+        print(f"\nError: {shown.lines(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
@@ -64,10 +65,10 @@ def run(upstream: str, *, advance: bool) -> int:
         seconds = time.monotonic() - started
         print()
         if latest is None or latest == before:
-            print(summary.unchanged(latest, seconds=seconds))
+            print(shown.lines(summary.unchanged(latest, seconds=seconds)))
             return 0
         snapshot = json.loads(store.get(f"{latest['version']}/snapshot.json"))
-        print(summary.published(snapshot, seconds=seconds))
+        print(shown.lines(summary.published(snapshot, seconds=seconds)))
         address = environment.endpoint(os.environ)
         print(f"\n{summary.how_to_read(latest['uri'], latest['version'], address, local=bool(processes))}")
     return 0

@@ -14,6 +14,8 @@ from typing import Any, TextIO
 
 from airflow.listeners import hookimpl
 
+from cxr_snapshot import shown
+
 
 class Progress(logging.Handler):
     """Shows tasks as they start and end, and the pipeline's own log lines."""
@@ -55,7 +57,7 @@ class Progress(logging.Handler):
 
     def show(self, text: str, end: str = "\n") -> None:
         """Print ``text`` on a line of its own."""
-        print("\n" if self._line_is_open else "", text, sep="", end=end, file=self.terminal, flush=True)
+        print("\n" if self._line_is_open else "", shown.lines(text), sep="", end=end, file=self.terminal, flush=True)
         self._line_is_open = False
 
     def _finish(self, outcome: str) -> None:

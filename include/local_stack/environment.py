@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from cxr_snapshot.shown import without_login
 from local_stack.processes import StackError
 
 LOCAL_BUCKET = "cxr-snapshots"
@@ -19,13 +20,19 @@ def uses_local_store(environ: Mapping[str, str], *, has_keys: Callable[[], bool]
         has_keys: says whether boto3 finds keys, in variables, profiles or wherever it looks.
 
     Raises:
-        StackError: a bucket without keys, an endpoint without a bucket, or a connection, which only a deployed Airflow
-            uses.
+        StackError: a bucket without keys, an endpoint without a bucket or with a password, or a connection, which only
+            a deployed Airflow uses.
     """
     if environ.get("AIRFLOW_CONN_CXR_S3"):
         raise StackError(
             "AIRFLOW_CONN_CXR_S3 is set. On this machine, name the store by CXR_BUCKET and boto3's own variables "
             "(AWS_ENDPOINT_URL_S3, AWS_ACCESS_KEY_ID, ...) instead, and unset AIRFLOW_CONN_CXR_S3."
+        )
+    address = endpoint(environ)
+    if address and "@" in address:
+        raise StackError(
+            f"The address of the S3 store at {without_login(address)} holds a user or a password. Take it out of "
+            "AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL; keys belong into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
         )
     if bucket := environ.get("CXR_BUCKET"):
         if has_keys():
@@ -35,7 +42,7 @@ def uses_local_store(environ: Mapping[str, str], *, has_keys: Callable[[], bool]
             "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, and AWS_ENDPOINT_URL_S3 unless it is Amazon's; or unset CXR_BUCKET "
             "to use the local store."
         )
-    if address := endpoint(environ):
+    if address:
         raise StackError(
             f"The environment names the S3 store {address}, but no bucket. Set CXR_BUCKET to the bucket to use, "
             "or unset AWS_ENDPOINT_URL_S3 and AWS_ENDPOINT_URL to use the local store."

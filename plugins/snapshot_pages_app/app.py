@@ -33,6 +33,10 @@ HEADERS = {
     "Cache-Control": "private, no-store",
     "Vary": "Cookie, Authorization",
 }
+AUDIT_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
+    "frame-ancestors 'self'"
+)
 LINK_SECONDS = 300  # validity of a download link; it is made when it is followed
 
 app = FastAPI(
@@ -99,10 +103,9 @@ def preview(store: StoreDep, version: str) -> Response:
 
 @app.get("/snapshots/{version}/audit.html", response_class=HTMLResponse)
 def audit(store: StoreDep, version: str) -> Response:
-    """Return the audit's own page. Its style and pictures are inside it; nothing else is allowed."""
+    """Return the audit's own page. Its style and pictures are inside it; no script, form or anything else works."""
     body = store.get(f"{resolve(store, version)}/{PAGE}")
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; frame-ancestors 'self'"
-    return HTMLResponse(body, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(body, headers={"Content-Security-Policy": AUDIT_POLICY})
 
 
 @app.get("/snapshots/{version}/files/{name:path}")

@@ -16,6 +16,7 @@ from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
+from cxr_snapshot.shown import without_login
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
@@ -128,7 +129,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
     excluded = pd.read_csv(io.BytesIO(store.get(f"{version}/excluded.csv")), dtype=str)
     facts = load_facts(store, version)
     listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}
-    endpoint = str(store.client.meta.endpoint_url)
+    endpoint = without_login(str(store.client.meta.endpoint_url))
     return Shown(
         facts=facts,
         latest=read_pointer(store)[0] == version,

@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.publication.changes import KINDS, describe
+from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
 
 
@@ -63,6 +64,7 @@ def shown(value: object) -> str:
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
+    finalize=html,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

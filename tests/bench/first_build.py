@@ -31,7 +31,6 @@ def build(address: str, bucket: str, settings: dict[str, Any]) -> dict[str, Spen
         import boto3
         import kagglesdk.datasets.types.dataset_api_service  # what stages import when they first need it
         import kagglesdk.kaggle_client  # noqa: F401
-        import pandera.pandas  # noqa: F401
 
         from cxr_snapshot.pipeline import Pipeline
         from cxr_snapshot.settings import INSPECT_SHARDS, Settings

@@ -6,6 +6,7 @@ import email
 import email.policy
 import json
 import logging
+import re
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
@@ -15,9 +16,12 @@ from typing import Any
 
 import pytest
 
-from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.errors import GuardError, SettingsError
 from cxr_snapshot.settings import Settings
+from cxr_snapshot.shown import line
 from cxr_snapshot.store.objects import Store
+from support.hostile import PIECES
+from support.rendered import Page
 
 pytestmark = pytest.mark.usefixtures("dag_bag")
 
@@ -74,6 +78,28 @@ def test_mail(configure: Callable[..., None], mails: list[str]) -> None:
     assert mail["From"] == "airflow@example.org"
     assert mail["Subject"] == "Chest X-ray snapshot: ingest failed"
     assert next(mail.iter_parts()).get_content().strip() == "<pre>1 &lt; 2\nLog: http://log</pre>"
+
+
+def test_what_strangers_wrote_does_nothing_in_slack(
+    configure: Callable[..., None], hook_messages: list[dict[str, str]]
+) -> None:
+    configure(notify="hook")
+    notifier_of("failed")(context("audit", exception=GuardError("".join(PIECES))))
+    text = hook_messages[0]["text"]
+    assert not re.search("[<>]|&(?!amp;|lt;|gt;)", text)
+    assert len(text.splitlines()) == 3
+    assert "&lt;!channel&gt;" in text
+
+
+def test_what_strangers_wrote_does_nothing_in_a_mail(configure: Callable[..., None], mails: list[str]) -> None:
+    configure(notify="mail", notify_to="team@example.org")
+    notifier_of("failed")(context("a\r\nBcc: eve@example.org", exception=ValueError("".join(PIECES))))
+    mail = email.message_from_string(mails[0], policy=email.policy.default)
+    assert mail["Bcc"] is None
+    assert mail["Subject"] == "Chest X-ray snapshot: a\\r\\nBcc: eve@example.org failed"
+    page = Page(next(mail.iter_parts()).get_content())
+    assert page.elements == [("pre", ())]
+    assert line(page.text.replace("\n", "")) == page.text.replace("\n", "")
 
 
 def test_quiet_nights(configure: Callable[..., None], store: Store, hook_messages: list[dict[str, str]]) -> None:

@@ -1,1 +1,1 @@
-"""Feeds damaged files to the readers: nothing may crash, hang, or pass a picture that was cut short."""
+"""Feeds what is damaged or hostile to all that reads: nothing may crash, hang, take much memory, or pass for right."""

@@ -1,9 +1,10 @@
-"""Runs many damaged files through the readers, on all processors: ``python -m fuzz --cases 10000``."""
+"""Runs many damaged inputs through all that reads, on all processors: ``python -m fuzz --cases 10000``."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections import Counter
@@ -12,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from fuzz.runner import TARGETS, Report, Target, run
 
 _AT_A_TIME = 100  # cases
+_MOST = 8 * 1024**3  # bytes of addresses, most of which libraries reserve and never use
 
 
 def main() -> int:
@@ -40,8 +42,13 @@ def main() -> int:
 
 def _reports(target: Target, seed: int, cases: range) -> list[Report]:
     parts = [cases[start : start + _AT_A_TIME] for start in range(0, len(cases), _AT_A_TIME)]
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), initializer=_limit_memory) as pool:
         return list(pool.map(run, [target] * len(parts), [seed] * len(parts), parts))
+
+
+def _limit_memory() -> None:
+    """Let a case that wants far too much memory fail, before the machine does."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MOST, _MOST))
 
 
 if __name__ == "__main__":

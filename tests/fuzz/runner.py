@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import logging
+import resource
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from types import FrameType
 
-from fuzz import images, metadata
+from fuzz import answers, archives, images, metadata, names
 
 
 @dataclass(frozen=True)
@@ -21,19 +23,30 @@ class Target:
 
     Attributes:
         name: short name.
-        check: makes one case from random numbers and returns what became of it; raises where something is wrong.
-        seconds: of processor time, the most that one case may take.
+        check: makes a case of each of the random numbers and returns what became of it; raises where it is wrong.
+        seconds: of processor time, the most that one call may take.
+        together: how many cases are given to one call, where each by itself would cost more than it tells.
     """
 
     name: str
-    check: Callable[[Random], str]
+    check: Callable[[Sequence[Random]], Sequence[str]]
     seconds: float
+    together: int = 1
+
+
+def singly(check: Callable[[Random], str], randoms: Sequence[Random]) -> list[str]:
+    """Call ``check`` for one case after the other."""
+    return [check(random) for random in randoms]
 
 
 TARGETS = {
-    "metadata": Target("metadata", metadata.check, metadata.SECONDS),
-    "images": Target("images", images.check, images.SECONDS),
+    "metadata": Target("metadata", metadata.check, metadata.SECONDS, together=20),
+    "images": Target("images", partial(singly, images.check), images.SECONDS),
+    "answers": Target("answers", partial(singly, answers.check), answers.SECONDS),
+    "archives": Target("archives", partial(singly, archives.check), archives.SECONDS),
+    "names": Target("names", names.check, names.SECONDS, together=100),
 }
+MAX_MEMORY = 600 * 1024  # KB, as the kernel counts it, that a process may ever have had
 
 
 @dataclass
@@ -52,12 +65,15 @@ def run(target: Target, seed: int, cases: range) -> Report:
     """Check the cases of these numbers; equal seeds and numbers give equal cases."""
     report = Report()
     with _silence():
-        for case in cases:
+        for start in range(0, len(cases), target.together):
+            part = cases[start : start + target.together]
             try:
                 with _limit(target.seconds):
-                    report.outcomes[target.check(Random(f"{seed}:{target.name}:{case}"))] += 1
+                    report.outcomes.update(target.check([Random(f"{seed}:{target.name}:{case}") for case in part]))
+                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+                assert peak < MAX_MEMORY, f"{peak:,} KB of memory"
             except (Exception, _HangError):  # noqa: BLE001 -- this is what the fuzzer looks for
-                again = f"python -m fuzz {target.name} --seed {seed} --first {case} --cases 1"
+                again = f"python -m fuzz {target.name} --seed {seed} --first {part[0]} --cases {len(part)}"
                 report.failures.append(f"{traceback.format_exc()}To see it again: {again}")
     return report
 

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
 
 from fuzz import mutations
-from fuzz.runner import TARGETS, Target, run
+from fuzz.runner import TARGETS, Target, run, singly
 
-CASES = {"metadata": 20, "images": 500}  # of `make fuzz`, which tries 10,000 of each
+CASES = {
+    "metadata": 200,
+    "images": 500,
+    "answers": 500,
+    "archives": 500,
+    "names": 500,
+}  # of `make fuzz`, which tries 10,000 of each
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=list(TARGETS))
@@ -32,7 +39,7 @@ def _hang(random: Random) -> str:
 
 @pytest.mark.parametrize(("check", "error"), [(_crash, "LookupError"), (_hang, "more than 0.05 s of processor time")])
 def test_failure_is_reported_with_the_way_to_see_it_again(check: Callable[[Random], str], error: str) -> None:
-    report = run(Target("broken", check, seconds=0.05), seed=3, cases=range(5, 6))
+    report = run(Target("broken", partial(singly, check), seconds=0.05), seed=3, cases=range(5, 6))
     (failure,) = report.failures
     assert error in failure
     assert failure.endswith("python -m fuzz broken --seed 3 --first 5 --cases 1")

@@ -17,9 +17,11 @@ import pytest
 import requests
 
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
+from support.hostile import PIECES
 from support.older_names import schema_version_1
 from support.paths import ROOT
 from support.stages import run_stages
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
 
 PREFIX = "/covid-cxr-snapshots"
 OLD, NEW = "2026-11-22", "2026-11-23"
-HOSTILE = """<script>alert(1)</script>"><img src=x onerror=alert(2)> javascript:alert(3) {{ 7 * 7 }} ' onclick='x"""
+HOSTILE = (
+    "".join(piece for piece in PIECES if piece.isprintable() and len(piece) < 100)
+    + "' onclick='x\x1b]52;c;eA==\x07\u202e"
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +161,7 @@ class TestAccess:
     def test_every_answer_forbids_scripts_and_foreign_frames(self, pages):
         for address in [*pages.addresses(NEW), "/nowhere", "/?page=0"]:
             headers = pages.client.get(PREFIX + address).headers
-            policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+            policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
             assert policy["default-src"] == "'none'"
             assert policy["frame-ancestors"] == "'self'"
             assert "script-src" not in policy
@@ -302,7 +307,8 @@ class TestPages:
         assert {"href": f"{PREFIX}/snapshots/{NEW}/audit.html"} in text.named("a")
         answer = pages.client.get(f"{PREFIX}/snapshots/{NEW}/audit.html")
         assert answer.content == published.get(f"{NEW}/audit.html")
-        assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'unsafe-inline';")
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert {"sandbox", "default-src 'none'", "style-src 'unsafe-inline'", "form-action 'none'"} <= set(policy)
 
     def test_what_was_overridden_is_shown_with_who_did_it(self, pages, published, store):
         for name in published.list(f"{NEW}/"):
@@ -370,7 +376,8 @@ class TestHostileContent:
         for path in ("/", f"/snapshots/{NEW}", f"/snapshots/{OLD}", "/compare"):
             page = pages.get(path)
             found = Elements(page)
-            assert HOSTILE in "".join(found.words)
+            assert line(HOSTILE) in "".join(found.words)
+            assert line(page.replace("\n", "")) == page.replace("\n", "")
             assert not found.named("script")
             assert len(found.named("img")) == path.startswith("/snapshots")
             for tag, attributes in found.tags:
@@ -450,6 +457,17 @@ class TestStoreOfTheWebServer:
         monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
         anonymous.sign_in("VIEWER")
         assert NEW in anonymous.get("/")
+
+    def test_a_login_in_the_address_of_the_store_is_refused_and_not_shown(self, anonymous, published, monkeypatch):
+        extra = {"endpoint_url": "http://me:SECRET@127.0.0.1:9", "region_name": "us-east-1"}
+        connection = {"conn_type": "aws", "login": "test", "password": "test-secret", "extra": extra}
+        monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", json.dumps({"bucket": published.bucket}))
+        monkeypatch.setenv("AIRFLOW_CONN_CXR_S3", json.dumps(connection))
+        anonymous.sign_in("VIEWER")
+        for path in ("/", f"/snapshots/{NEW}", f"/snapshots/{NEW}/files/manifest.csv"):
+            page = anonymous.get(path, 503)
+            assert "holds a user or a password" in page
+            assert "SECRET" not in page
 
     def test_environment_is_used_and_files_are_saved_by_a_signed_address(self, anonymous, published, monkeypatch):
         monkeypatch.setenv("CXR_BUCKET", published.bucket)

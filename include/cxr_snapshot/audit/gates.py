@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.audit.history import REMEMBERED, Entry, best
 from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
@@ -320,7 +321,7 @@ def question(failed: Sequence[Check], page: str) -> str:
     """
     if not failed:
         return ""
-    found = "\n".join(f"- **{check.name}**: {check.found}" for check in failed)
+    found = "\n".join(f"- **{check.name}**: {shown.markdown(check.found)}" for check in failed)
     return f"""\
 A check failed, and the snapshot is not published unless you say so:
 

@@ -18,7 +18,7 @@ from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
@@ -60,7 +60,8 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
     missing = wanted.difference(list(known["sha256"]))
     progress = Progress("images looked at", len(missing))
     rows = []
-    for sha256, found in bounded_map(lambda sha256: _look(store, pictures, sha256), missing, threads=_THREADS):
+    looks = bounded_map(lambda sha256: _look(store, pictures, sha256), missing, threads=_THREADS, held=held)
+    for sha256, found in looks:
         rows.append({"sha256": sha256} | found)
         progress.advance()
     table = pd.concat([known, conform(pd.DataFrame(rows), LOOK_SCHEMA)]) if rows else known

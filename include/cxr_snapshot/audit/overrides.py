@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -77,11 +76,6 @@ def sentence(override: Mapping[str, Any]) -> str:
     """Say what was overridden, by whom and when."""
     asked = f" in run {override['run']}" if override["how"] == APPROVAL else ""
     return f"{override['finding']} Accepted by {who(override)}{asked} at {override['time']}."
-
-
-def markdown(text: str) -> str:
-    """Return text so that Markdown shows it as it is: names of runs and users may hold marks and lines."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))
 
 
 def tally(total: int, passed: int, overrides: Sequence[Mapping[str, Any]]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from cxr_snapshot import shown
 from cxr_snapshot.audit.confounding import most_frequent_first
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
@@ -67,6 +68,7 @@ def _shown(value: object) -> str:
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent),
     autoescape=True,
+    finalize=shown.html,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,

@@ -6,13 +6,13 @@ thread does all sums, and every figure is rounded.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.audit import PAGE, REPORT, confounding, examples, summary
 from cxr_snapshot.audit.drift import extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.gates import Check
@@ -28,7 +28,7 @@ from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 SCHEMA_VERSION = 1
 MOST_PER_CLASS = 1000  # images that the probes look at, those with the lowest SHA-256: keeps time and memory bounded

@@ -8,12 +8,12 @@ may be at work on it.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from cxr_snapshot import shown
 from cxr_snapshot.catalog.reading import versions
 from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
 from cxr_snapshot.ingestion.ingest import inventory_name
@@ -25,7 +25,7 @@ from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import get_sealed_table
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 GRACE = timedelta(days=7)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import SourceError
 from cxr_snapshot.ingestion.mending import fetch_again, missing_blobs
 from cxr_snapshot.progress import Progress
@@ -19,7 +19,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform, empty_frame
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 
 def inventory_name(revision: Revision) -> str:
@@ -85,7 +85,7 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
     fetched = 0
     progress = Progress(f"{source.name}: files ingested", listing.total)
     try:
-        for file, sha256 in bounded_map(uploader.upload, listing.files):
+        for file, sha256 in bounded_map(uploader.upload, listing.files, held=_held):
             fetched += file.body is not None
             rows.append(
                 {
@@ -106,6 +106,10 @@ def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFram
 def _inventory(rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = conform(pd.DataFrame(rows, columns=INVENTORY_SCHEMA.names), INVENTORY_SCHEMA)
     return frame.sort_values("path", ignore_index=True)
+
+
+def _held(file: UpstreamFile, _: object) -> int:
+    return len(file.body or b"")
 
 
 class _Uploader:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Collection
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import StorageError
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.blobs import list_blobs
 from cxr_snapshot.store.objects import Store, blob_name
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 
 def missing_blobs(store: Store, inventory: pd.DataFrame) -> set[str]:

@@ -13,7 +13,7 @@ from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.features import RECIPE, Features, describe
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
@@ -70,10 +70,13 @@ class Descriptions:
     def _describe(self, pictures: Collection[str]) -> Iterator[tuple[str, Features]]:
         """Decode here, in this thread, while others fetch ahead."""
         progress = Progress("pictures described", len(pictures))
-        for each, body in bounded_map(lambda each: get_blob(self._store, self._blobs[each]), pictures, threads=4):
+        for each, body in bounded_map(self._fetch, pictures, threads=4, held=held):
             with decoded(body) as image:
                 yield each, describe(np.asarray(to_gray(image)))
             progress.advance()
+
+    def _fetch(self, picture: str) -> bytes:
+        return get_blob(self._store, self._blobs[picture])
 
 
 def _features(table: pd.DataFrame) -> dict[str, Features]:

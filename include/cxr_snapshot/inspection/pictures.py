@@ -15,7 +15,7 @@ from PIL import Image, ImageOps
 
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.pixels import to_gray
-from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, put_sealed
@@ -71,7 +71,7 @@ class Pictures:
         Raises:
             LostBlobError: a blob is missing or damaged.
         """
-        for _, picture in bounded_map(self._load, sha256s, threads=_THREADS):
+        for _, picture in bounded_map(self._load, sha256s, threads=_THREADS, held=held):
             yield picture
 
     def keep(self, sha256: str, image: Image.Image) -> bytes:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import LostBlobError, StorageUnavailableError
 from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
@@ -19,7 +19,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, find_sealed_table, put_sealed
 from cxr_snapshot.tables import INSPECTION_SCHEMA, conform, empty_frame
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 # Part of the cache's name: a change of what is recorded must give a new one.
 RECIPE = "4"
@@ -112,7 +112,7 @@ def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave
             return None
 
     rows = []
-    for sha256, body in bounded_map(fetch, sha256s, threads=4):
+    for sha256, body in bounded_map(fetch, sha256s, threads=4, held=held):
         if body is not None:
             rows.append({"sha256": sha256} | inspect_image(body))
         progress.advance()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import logging
 import zipfile
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from cxr_snapshot import shown
 from cxr_snapshot.publication.parts import Copy, read_copy
+from cxr_snapshot.store.blobs import held
 from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import translated
 from cxr_snapshot.store.objects import Store
@@ -24,7 +25,7 @@ from cxr_snapshot.store.seals import find_sealed, put_sealed
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 PART_BYTES = 16 * 2**20  # S3 allows 10,000 parts, so 160 GB
 _AHEAD_THREADS = 4  # a shard can have 35 MB
@@ -72,6 +73,7 @@ def write_archive(
         lambda path: files[path] if path in files else read_copy(store, sources[path]),
         sorted([*files, *sources]),
         threads=_AHEAD_THREADS,
+        held=held,
     )
     folder = archive_name(version).removesuffix(".zip")
     chunks = zip_chunks(((f"{folder}/{path}", body) for path, body in bodies), datetime.fromisoformat(created))

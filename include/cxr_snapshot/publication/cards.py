@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.audit.overrides import markdown, sentence, tally
+from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import percent
 from cxr_snapshot.selection.splits import TARGET
+from cxr_snapshot.shown import markdown
 from cxr_snapshot.sources import about
 from cxr_snapshot.sources.words import licence_kind
 from cxr_snapshot.tables import CLASSES
@@ -274,7 +275,7 @@ images of one patient end up on both sides.{note}"""
 
 def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None]) -> str:
     stated = manifest["license"].fillna("(none stated)").value_counts().sort_index()
-    rows = "\n".join(f"| {_cell(str(name))} | {count} |" for name, count in stated.items())
+    rows = "\n".join(f"| {markdown(name)} | {count} |" for name, count in stated.items())
     flags = _no_derivatives(manifest).value_counts()
     claims = "".join(
         f" For the whole of `{source}`, its host states: {markdown(text)}." for source, text in whole.items() if text
@@ -296,7 +297,9 @@ def _making(facts: Mapping[str, Any]) -> str:
         f"| {source} | {about(source).reference} | `{revision}` |" for source, revision in facts["revisions"].items()
     )
     excluded = ", ".join(f"{rule} {count}" for rule, count in facts["excluded"].items())
-    settings = ", ".join(f"`{name}` {'none' if value is None else value}" for name, value in facts["settings"].items())
+    settings = ", ".join(
+        f"`{name}` {'none' if value is None else markdown(value)}" for name, value in facts["settings"].items()
+    )
     return f"""\
 | source | what | revision |
 |---|---|---|
@@ -306,7 +309,3 @@ Settings: {settings}.
 
 Left out, by rule: {excluded or "nothing"}. Where a class had more images than the smallest, those with the
 lowest salted hash of their content were drawn. The same revisions and settings give the same manifest."""
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cxr_snapshot.audit.overrides import markdown, sentence
+from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.selection.manifest import named_by_content
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.selection.splits import moved_between_splits
+from cxr_snapshot.shown import markdown
 from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
 
 KINDS = {
@@ -147,7 +148,10 @@ def changes_markdown(report: Mapping[str, Any], overrides: Iterable[Mapping[str,
     if report["previous"] is None:
         return f"{accepted}This is the first snapshot; all its {report['counts']['added']} images are new.\n"
     lines = [f"{accepted}Compared with {report['previous']}.", ""]
-    lines += [f"- {name}: {_shown(change['from'])} → {change['to']}" for name, change in report["revisions"].items()]
+    lines += [
+        f"- {name}: {markdown(_shown(change['from']))} → {markdown(change['to'])}"
+        for name, change in report["revisions"].items()
+    ]
     lines += ["", *_table(["change", "images"], [[kind, str(report["counts"][kind])] for kind in KINDS])]
     for kind, meaning in KINDS.items():
         if not (entries := report[kind]):
@@ -198,12 +202,8 @@ def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 
 def _table(header: list[str], rows: list[list[str]]) -> list[str]:
-    cells = [header, ["---"] * len(header), *([_cell(value) for value in row] for row in rows)]
+    cells = [header, ["---"] * len(header), *(map(markdown, row) for row in rows)]
     return ["| " + " | ".join(row) + " |" for row in cells]
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
 
 
 def _shown(value: Any) -> str:

@@ -13,10 +13,10 @@ A conditional write that lost is read back: where the bytes are ours, an earlier
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import MissingObjectError, PublishConflictError, StorageError, VerificationError
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.publication.archive import archive_name, write_archive
@@ -30,7 +30,7 @@ from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, put_sealed
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 CLAIM_LIFETIME = 3600.0  # seconds; the publish task itself is stopped by then
 CLAIMS = "_work/claims/"

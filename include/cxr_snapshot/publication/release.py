@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot import __version__
+from cxr_snapshot import __version__, shown
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.draft import build_draft
@@ -21,7 +20,7 @@ from cxr_snapshot.selection.manifest import build_manifest, content_digest, excl
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.store.objects import Store
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 
 def release(

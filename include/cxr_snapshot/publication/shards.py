@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import logging
 from collections.abc import Container, Iterator, Mapping, Sequence
 
 import pandas as pd
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.progress import Progress
@@ -22,7 +22,7 @@ from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, to_arrow
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 SHARD_ROWS = 1000  # about 35 MB, so that one shard fits in memory
 _GROUP_ROWS = 100  # what a reader that streams has to fetch at least

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from typing import Any
 
+from cxr_snapshot import shown
 from cxr_snapshot.audit import REPORT
 from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError
 from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums
@@ -15,7 +15,7 @@ from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import find_sealed, put_sealed
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 LATEST = "latest.json"
 SEEN = "_work/seen/"

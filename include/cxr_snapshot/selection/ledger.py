@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.progress import listed
 from cxr_snapshot.selection.balance import class_counts
 from cxr_snapshot.selection.rules import excluded_by_rule
@@ -14,7 +14,7 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import get_sealed_table, put_sealed_table
 from cxr_snapshot.tables import LEDGER_SCHEMA
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 _TASKS = {"filtered": "filter", "balanced": "balance"}  # which writes what
 

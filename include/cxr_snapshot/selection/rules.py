@@ -258,6 +258,8 @@ def filter_records(
         if rule.breaks is None:
             continue
         broken = facts["rule"].isna() & rule.breaks(facts).fillna(value=False)
+        if not broken.any():
+            continue
         facts.loc[broken, "rule"] = rule.name
         facts.loc[broken, "evidence"] = facts.loc[broken].apply(
             lambda row, columns=rule.evidence: ", ".join(f"{name}: {_shown(row[name])}" for name in columns), axis=1

@@ -7,8 +7,8 @@ against the hash by which git names it.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import logging
 import re
 import tarfile
 import time
@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import requests
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import RateLimitedError, UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
@@ -41,13 +42,16 @@ from cxr_snapshot.sources.http import (
 from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
 
 FEW = 20  # unknown files that are fetched singly; more come faster, and with one request, from the archive
-MAX_LISTING = 64 * 1024**2  # bytes; GitHub cuts a tree off at 7 MB or 100,000 entries
+MAX_LISTING = 40 * 1024**2  # bytes; GitHub cuts a tree off at 100,000 entries
+MAX_VALUES = 1_000_000  # values in such an answer, each of which takes far more memory than bytes
 MAX_ARCHIVE = 20 * 1024**3  # bytes, unpacked
 MAX_HEADERS = 1024**2  # bytes between two files of the archive
+_ENDS = 10  # times that tarfile reads on at the end, where it would do so 8 GB long if a false header says so
 _MAX_SHA = 1000  # bytes of the answer that holds a commit's name
 
 THREADS = 8
 LOOK_AHEAD = 2 * THREADS  # bodies that may wait in memory for their turn
+LOOK_AHEAD_BYTES = 2 * MAX_FILE  # of these bodies together
 
 # https://docs.github.com/en/rest/about-the-rest-api/api-versions
 _VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
@@ -61,7 +65,7 @@ _REMEDIES_OF_FILES = {
     "next try needs less.",
 }
 
-_log = logging.getLogger(__name__)
+_log = shown.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -304,18 +308,22 @@ class GithubRepository:
 
     def _fetch_all(self, sha: str, wanted: list[_Blob], known: Container[str], http: Retrier) -> Iterator[UpstreamFile]:
         """Yield files in the order of ``wanted``; unknown ones are fetched by threads that run a little ahead."""
-        waiting: deque[UpstreamFile | Future[UpstreamFile]] = deque()
+        waiting: deque[tuple[int, UpstreamFile | Future[UpstreamFile]]] = deque()
+        ahead = 0  # bytes of those that wait
         pool = ThreadPoolExecutor(THREADS, thread_name_prefix="github")
         try:
             for blob in wanted:
-                if blob.sha in known:
-                    waiting.append(UpstreamFile(blob.path, blob.size, blob.sha))
-                else:
-                    waiting.append(pool.submit(self._fetch, sha, blob, http))
-                if len(waiting) >= LOOK_AHEAD:
-                    yield _result(waiting.popleft())
+                there = blob.sha in known
+                size = 0 if there else blob.size
+                while waiting and (len(waiting) >= LOOK_AHEAD or ahead + size > LOOK_AHEAD_BYTES):
+                    done, item = waiting.popleft()
+                    yield _result(item)
+                    ahead -= done
+                file = UpstreamFile(blob.path, blob.size, blob.sha)
+                waiting.append((size, file if there else pool.submit(self._fetch, sha, blob, http)))
+                ahead += size
             while waiting:
-                yield _result(waiting.popleft())
+                yield _result(waiting.popleft()[1])
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -324,16 +332,18 @@ class GithubRepository:
 
         def fetch() -> bytes:
             body = self._get(url, blob.size) or b""
-            if git_blob_sha1(body) != blob.sha:
+            if len(body) != blob.size or git_blob_sha1(body) != blob.sha:
                 raise BadAnswerError(f"{len(body)} bytes came that do not match git's hash {blob.sha}")
             return body
 
         return UpstreamFile(blob.path, blob.size, blob.sha, http.call(url, fetch))
 
     def _get_json(self, url: str, params: dict[str, str]) -> Any:
-        body = self._get(url, MAX_LISTING, headers=_JSON, params=params)
+        body = self._get(url, MAX_LISTING, headers=_JSON, params=params) or b""
+        if sum(map(body.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise BadAnswerError(f"the answer holds more than {MAX_VALUES:,} values")
         try:
-            return json.loads(body or b"")  # the bytes, because requests' own json() overlooks what is not UTF-8
+            return json.loads(body)  # the bytes, because requests' own json() overlooks what is not UTF-8
         except (ValueError, RecursionError) as error:
             raise BadAnswerError("the answer is no JSON") from error
 
@@ -376,8 +386,10 @@ def archive_members(response: requests.Response) -> Iterator[tuple[str, int, Cal
 
 
 def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = archive.extractfile(member)
-    return stream.read() if stream else b""
+    body, stream = io.BytesIO(), archive.extractfile(member)
+    while stream and (part := stream.read(CHUNK)):  # tarfile itself would hold it twice
+        body.write(part)
+    return body.getvalue()
 
 
 class _Unpacked:
@@ -388,7 +400,7 @@ class _Unpacked:
         self._packed = response.raw
         self._gzip = zlib.decompressobj(wbits=31)
         self._meter = Meter(MAX_ARCHIVE)
-        self._unused = b""
+        self._empty = 0  # how often nothing was left
 
     def read(self, size: int) -> bytes:
         """Return so many bytes, fewer at the end."""
@@ -397,7 +409,8 @@ class _Unpacked:
             packed = self._gzip.unconsumed_tail or self._packed.read(CHUNK)
             part = self._gzip.decompress(packed, left)
             if not packed and not part:
-                if not self._gzip.eof:
+                self._empty += 1
+                if not self._gzip.eof or self._empty > _ENDS:
                     raise EOFError("the archive is cut off")
                 break
             parts.append(part)
@@ -411,7 +424,9 @@ class _Unpacked:
 
 def git_blob_sha1(body: bytes) -> str:
     """Return the name that git gives to a file of these bytes, in hexadecimal."""
-    return hashlib.sha1(b"blob %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
+    digest = hashlib.sha1(b"blob %d\0" % len(body), usedforsecurity=False)
+    digest.update(body)
+    return digest.hexdigest()
 
 
 def listed_blobs(tree: Any) -> list[_Blob]:
@@ -428,8 +443,10 @@ def listed_blobs(tree: Any) -> list[_Blob]:
         ]
         if not isinstance(tree["truncated"], bool):
             raise BadAnswerError("the list of files does not say whether it is whole")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadAnswerError("the list of files has an unknown form") from error
+    if len({blob.path for blob in blobs}) < len(blobs):
+        raise BadAnswerError("the list of files names one twice")
     return sorted(blobs, key=lambda blob: blob.path)
 
 

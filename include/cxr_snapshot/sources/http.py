@@ -6,13 +6,13 @@ download links carry credentials), never a header, and never the text of a libra
 
 from __future__ import annotations
 
-import logging
+import io
 import math
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -24,7 +24,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
-from cxr_snapshot import __version__
+from cxr_snapshot import __version__, shown
 from cxr_snapshot.errors import (
     RateLimitedError,
     SourceError,
@@ -37,7 +37,7 @@ from cxr_snapshot.settings import Settings
 T = TypeVar("T")
 Sleep = Callable[[float], None]
 
-_log = logging.getLogger(__name__)
+_log = shown.logger(__name__)
 
 _YEAR = 365 * 86400.0  # seconds
 
@@ -133,11 +133,11 @@ def read_body(response: requests.Response, limit: int) -> bytes:
     Raises:
         BadAnswerError: it has more than ``limit`` bytes, or comes too slowly.
     """
-    meter, parts = Meter(limit), []
+    meter, body = Meter(limit), io.BytesIO()  # which gives its bytes away without a second copy
     for part in response.iter_content(CHUNK):
         meter.add(len(part))
-        parts.append(part)
-    return b"".join(parts)
+        body.write(part)
+    return body.getvalue()
 
 
 class TokenAuth(AuthBase):
@@ -178,6 +178,19 @@ class _Session(requests.Session):
             if hook not in request.hooks["response"]:
                 request.register_hook("response", hook)  # type: ignore[no-untyped-call]
         return super().send(request, **kwargs)
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """Say where a redirect leads; of its body, which may be damaged or endless, only the beginning is read."""
+        try:
+            target = super().get_redirect_target(resp)
+        except UnicodeError as error:
+            raise requests.exceptions.InvalidURL("a redirect leads to no address") from error
+        if target is not None:
+            with suppress(urllib3.exceptions.HTTPError):
+                resp.raw.read(_MESSAGE, decode_content=False)  # a short one whole, so that the connection stays
+            resp.raw.close()
+            resp._content = b""
+        return target
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """Leave credentials behind where a redirect leads to another host."""

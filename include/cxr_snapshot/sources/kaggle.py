@@ -9,10 +9,8 @@ timeouts and checks no checksum. So the SDK makes the requests, and everything a
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import json
-import logging
 import os
 import re
 import stat
@@ -26,6 +24,7 @@ from typing import IO, Any, Self
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import SettingsError, UpstreamCorruptError, UpstreamRefusedError, UpstreamUnavailableError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import zips
@@ -45,7 +44,7 @@ CHUNK = 1024 * 1024  # bytes
 MAX_DESCRIPTION = 8 * CHUNK  # bytes of the description of a dataset
 PROGRESS_SECONDS = 5.0
 
-_log = logging.getLogger(__name__)
+_log = shown.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -169,12 +168,8 @@ class KaggleDataset:
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
 
         def fetch() -> tuple[int, str | None]:
-            with self._api(check=_take) as api:
-                try:
-                    api.get_dataset(request)
-                except _TakenError as taken:
-                    return described_dataset(taken.body)
-            raise BadAnswerError("Kaggle's SDK gave no answer")
+            with self._api() as api, _open_answer(lambda: api.get_dataset(request)) as response:
+                return described_dataset(read_body(response, MAX_DESCRIPTION))
 
         newest, license_name = self._http.call(url, fetch)
         if pin is not None and (not re.fullmatch(r"[1-9][0-9]{0,8}", pin) or int(pin) > newest):
@@ -256,7 +251,7 @@ class KaggleDataset:
         request.owner_slug, request.dataset_slug = self._dataset.split("/")
         request.dataset_version_number = version
         try:
-            response = api.download_dataset(request)
+            return _open_answer(lambda: api.download_dataset(request))
         except requests.HTTPError as error:
             with error.response as answer:
                 if answer.status_code == 416:  # the storage has another file now
@@ -267,9 +262,6 @@ class KaggleDataset:
                     problem = f"the signed download link was refused (HTTP {answer.status_code})"
                     raise BadAnswerError(problem, UpstreamUnavailableError) from None
                 raise
-        if not isinstance(response, requests.Response):
-            raise BadAnswerError("Kaggle's SDK gave no open answer for the download")
-        return response
 
     def _write(self, url: str, response: requests.Response, out: IO[bytes], size: int | None) -> None:
         total = f"{size / 1e6:.0f} MB" if size else "an unknown total"
@@ -289,9 +281,7 @@ class KaggleDataset:
             raise UpstreamCorruptError(self.name, url, problem, "Check what the dataset has become.")
 
     @contextmanager
-    def _api(
-        self, headers: Mapping[str, str] | None = None, check: Callable[..., None] = check_status
-    ) -> Iterator[Any]:
+    def _api(self, headers: Mapping[str, str] | None = None) -> Iterator[Any]:
         """Yield the SDK's client for datasets, on a session of our own.
 
         The SDK's session would have no timeout and would look for credentials in the user's home; and the SDK has no
@@ -303,7 +293,7 @@ class KaggleDataset:
         client = KaggleClient(env=KaggleEnv.PROD)
         with new_session(self._settings, self._auth()) as session:
             session.headers.update({"Content-Type": "application/json", **(headers or {})})
-            session.hooks["response"].append(check)  # before the SDK reads the answer
+            session.hooks["response"].append(_take)
             client.http_client()._session = session
             client.http_client()._endpoint = self._base
             yield client.datasets.dataset_api_client
@@ -345,7 +335,7 @@ def md5_of_header(header: str) -> str | None:
         if name.lower() == "md5":
             try:
                 digest = base64.b64decode(value, validate=True)
-            except binascii.Error as error:
+            except ValueError as error:  # no base64, or no ASCII
                 raise BadAnswerError("the X-Goog-Hash header holds no MD5") from error
             if len(digest) != 16:
                 raise BadAnswerError("the X-Goog-Hash header holds no MD5")
@@ -386,21 +376,30 @@ def described_dataset(body: bytes) -> tuple[int, str | None]:
         raise BadAnswerError("the description of the dataset has an unknown form") from error
     if not isinstance(newest, int) or isinstance(newest, bool) or newest < 1:
         raise BadAnswerError(f"the dataset's current version is {str(newest)[:40]!r}")
-    return newest, license_name[:200] if isinstance(license_name, str) and license_name else None
+    return newest, shown.line(license_name)[:200] if isinstance(license_name, str) and license_name else None
 
 
 class _TakenError(Exception):
-    """Takes an answer out of the SDK before it reads more of it than is needed here, in ways that fail on odd ones."""
+    """Takes an open answer out of the SDK, which would read more of it than is needed here and fail on odd ones."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, response: requests.Response) -> None:
         super().__init__()
-        self.body = body
+        self.response = response
+
+
+def _open_answer(call: Callable[[], object]) -> requests.Response:
+    """Return what ``_take`` takes out of a call of the SDK."""
+    try:
+        call()
+    except _TakenError as taken:
+        return taken.response
+    raise BadAnswerError("Kaggle's SDK gave no answer")
 
 
 def _take(response: requests.Response, **_: object) -> None:
     check_status(response)
     if not response.is_redirect:
-        raise _TakenError(read_body(response, MAX_DESCRIPTION))
+        raise _TakenError(response)
 
 
 def _md5(file: Path) -> str:

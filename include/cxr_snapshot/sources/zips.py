@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -11,10 +12,11 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from cxr_snapshot.sources.base import UpstreamFile
-from cxr_snapshot.sources.http import BadAnswerError
+from cxr_snapshot.sources.http import CHUNK, BadAnswerError
 from cxr_snapshot.sources.identities import rule_of_file, spelt_out
 
 MAX_MEMBERS = 100_000
+MAX_CONTENTS = 16 * 1024**2  # bytes of the table of contents, of which zipfile makes objects before anybody can look
 MAX_TOTAL = 20 * 1024**3  # bytes, of the zip and of all files together
 MAX_RATIO = 200  # bytes of all files together to one byte of the zip
 
@@ -76,11 +78,11 @@ def classify(infos: Iterable[zipfile.ZipInfo], size: int) -> list[Member]:
         BadAnswerError: an encrypted file, a path that leads out of the zip or comes twice, an unusual compression, or
             more than the limits of this module.
     """
-    files = sorted((info for info in infos if not info.is_dir()), key=lambda info: info.filename)
+    files = sorted((info for info in infos if not info.filename.endswith("/")), key=lambda info: info.filename)
     by_path = {info.filename: info for info in files}
     _check_limits(files, size)
     for info in files:
-        _check_member(info)
+        _check_member(info, size)
     if len(by_path) < len(files):
         raise BadAnswerError("the zip holds two files of the same path")
     return [Member(info, _rule(info, by_path)) for info in files]
@@ -96,10 +98,12 @@ def _check_limits(files: list[zipfile.ZipInfo], size: int) -> None:
         raise BadAnswerError(f"the zip unpacks to more than {MAX_RATIO} times its size")
 
 
-def _check_member(info: zipfile.ZipInfo) -> None:
+def _check_member(info: zipfile.ZipInfo, size: int) -> None:
     path, windows = PurePosixPath(info.filename), PureWindowsPath(info.filename)
     if path.is_absolute() or windows.drive or windows.root or ".." in windows.parts:
         raise BadAnswerError(f"the zip holds a path that leads out of it: {info.filename!r}")
+    if not info.filename or not 0 <= info.header_offset < size:
+        raise BadAnswerError(f"{info.filename!r} in the zip lies nowhere")
     if info.flag_bits & _ENCRYPTED:
         raise BadAnswerError(f"{info.filename!r} in the zip is encrypted")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -120,19 +124,30 @@ def _rule(info: zipfile.ZipInfo, by_path: dict[str, zipfile.ZipInfo]) -> str | N
 
 
 def _body(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    body = io.BytesIO()
     with archive.open(info) as stream:
-        # One byte more than announced, so that a stream that unpacks to more than that is not unpacked further.
-        # zipfile compares the CRC-32 when the end is reached.
-        body = stream.read(info.file_size + 1)
-    if len(body) != info.file_size:
+        # zipfile unpacks no more than is announced, and compares the CRC-32 when the end is reached. In pieces, because
+        # it would hold two copies of what it reads at once.
+        while part := stream.read(CHUNK):
+            body.write(part)
+    if body.tell() != info.file_size:
         raise BadAnswerError(f"{info.filename!r} in the zip is cut off")
-    return body
+    return body.getvalue()
+
+
+class _Guarded(io.BufferedReader):
+    """Refuses to be read whole, as zipfile reads the table of contents, where that is too much."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is not None and size > MAX_CONTENTS:
+            raise zipfile.BadZipFile(f"its table of contents has more than {MAX_CONTENTS} bytes")
+        return super().read(size)
 
 
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with _Guarded(file.open("rb", buffering=0)) as raw, zipfile.ZipFile(raw) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError) as error:
         raise BadAnswerError(f"the zip is damaged ({error})") from error

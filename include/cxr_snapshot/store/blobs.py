@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Iterable
 
 from cxr_snapshot.errors import LostBlobError, MissingObjectError
@@ -10,6 +11,12 @@ from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from cxr_snapshot.store.parallel import bounded_map
 
 BLOBS = "_work/blobs/sha256/"
+MAX_BLOB = 64 * 1024**2  # bytes; sources deliver none that is larger
+
+
+def held(_: object, result: object) -> int:
+    """Say for :func:`bounded_map` how much memory work on a blob takes: the most until it is done, then the result."""
+    return MAX_BLOB if result is None else sys.getsizeof(result)
 
 
 def get_blob(store: Store, sha256: str) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from botocore.config import Config
 from botocore.utils import parse_timestamp
 
 from cxr_snapshot import __version__
+from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import THREADS
 
@@ -34,10 +36,32 @@ CLIENT_CONFIG = Config(
 
 
 def connect(config: Config = CLIENT_CONFIG) -> S3Client:
-    """Return an S3 client from the environment, by boto3's own rules (``AWS_ENDPOINT_URL_S3``, ``AWS_PROFILE``)."""
+    """Return an S3 client from the environment, by boto3's own rules (``AWS_ENDPOINT_URL_S3``, ``AWS_PROFILE``).
+
+    Raises:
+        SettingsError: as :func:`checked`.
+    """
     session = botocore.session.get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
-    return boto3.Session(botocore_session=session).client("s3", config=config)
+    return checked(lambda: boto3.Session(botocore_session=session).client("s3", config=config))
+
+
+def checked(make: Callable[[], S3Client]) -> S3Client:
+    """Return the client that ``make`` returns.
+
+    Raises:
+        SettingsError: the address of its store is none, or holds a login, which would be shown on pages and in links.
+    """
+    where = "the address of the store (AWS_ENDPOINT_URL_S3, or endpoint_url of the Airflow connection cxr_s3)"
+    try:
+        client = make()
+    except ValueError as error:
+        if "Invalid endpoint" not in str(error):
+            raise
+        raise SettingsError(f"{where} is no http(s) URL") from None  # boto3's text quotes it
+    if "@" in client.meta.endpoint_url:
+        raise SettingsError(f"{where} holds a user or a password. Take it out; keys belong into the connection.")
+    return client
 
 
 def read_time(value: Any) -> datetime:

@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = 16
+AHEAD = 192 * 1024**2  # bytes that may wait in memory for their turn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def bounded_map(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int = THREADS
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    threads: int = THREADS,
+    *,
+    held: Callable[[Item, Result | None], int] = lambda _item, _result: 0,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, work(item))`` in order, working ahead in threads by at most ``2 * threads`` items.
 
     Unlike ``Executor.map`` it does not take all items at once, so memory stays flat however many there are. Where
     ``items`` fails, the results of those that came before are yielded first.
+
+    Args:
+        work: what is done with each item.
+        items: taken one by one.
+        threads: how many work.
+        held: bytes of memory that an item and its result take, or will take while the result is still ``None``. No
+            further item is begun while those that wait hold ``AHEAD``.
     """
-    iterator, failure = iter(items), None
+    iterator, failure, ended = iter(items), None, False
+    pending: deque[tuple[Item, Future[Result]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            pending: deque[tuple[Item, Future[Result]]] = deque(
-                (item, pool.submit(work, item)) for item in itertools.islice(iterator, 2 * threads)
-            )
-            while pending:
+            while True:
+                while not ended and len(pending) < 2 * threads and _held(pending, held) < AHEAD:
+                    try:
+                        item = next(iterator)
+                    except StopIteration:
+                        ended = True
+                    except Exception as error:  # noqa: BLE001 - of the iterator, which has ended by it
+                        failure, ended = error, True
+                    else:
+                        pending.append((item, pool.submit(work, item)))
+                if not pending:
+                    break
                 item, future = pending.popleft()
                 yield item, future.result()
-                del future
-                try:
-                    pending.extend((item, pool.submit(work, item)) for item in itertools.islice(iterator, 1))
-                except Exception as error:  # noqa: BLE001 - of the iterator, which has ended by it
-                    failure = error
+                del item, future
             if failure:
                 raise failure
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _held(pending: Iterable[tuple[Item, Future[Result]]], held: Callable[[Item, Result | None], int]) -> int:
+    return sum(held(item, _result(future)) for item, future in pending)
+
+
+def _result(future: Future[Result]) -> Result | None:
+    return future.result() if future.done() and not future.exception() else None

@@ -10,17 +10,17 @@ Blobs and shards need none: their names are the hashes of their bytes.
 from __future__ import annotations
 
 import hashlib
-import logging
 from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
 from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
 from cxr_snapshot.store.objects import Store
 
-log = logging.getLogger(__name__)
+log = shown.logger(__name__)
 
 SEAL = "cxr-seal"  # name of the metadata
 

@@ -149,7 +149,7 @@ class TestFromNamesLikeUpstreamsToNamesByContent:
         [relabelled] = found["relabelled"]
         assert relabelled["old_file"] == "images/COVID/covid__1.jpg"
         text = text_of(found)
-        assert f"| {relabelled['file']} | class was COVID; file was images/COVID/covid__1.jpg;" in text
+        assert f"| {relabelled['file']} | class was COVID; file was images/COVID/covid\\_\\_1.jpg;" in text
         assert "For this reason alone 2 have another name" in text
 
     def test_comparing_backwards(self):
@@ -160,7 +160,7 @@ class TestFromNamesLikeUpstreamsToNamesByContent:
     def test_two_older_snapshots_are_compared_as_they_were(self):
         (old, excluded), (new, _) = tables(covid(1)), tables(covid(1, path="images/new.jpg"))
         found = compare(older(old), excluded, older(new), excluded)
-        assert "| images/COVID/covid__new.jpg | file was images/COVID/covid__1.jpg |" in text_of(found)
+        assert "| images/COVID/covid\\_\\_new.jpg | file was images/COVID/covid\\_\\_1.jpg |" in text_of(found)
 
 
 def test_the_report_counts_and_the_text_says_it_all():
@@ -195,7 +195,7 @@ def test_the_first_snapshot_says_so():
 def test_what_was_overridden_stands_before_the_changes():
     report = changes_report(compare(None, None, *tables(covid(1))), None, {"covid": "1"})
     setting = {"how": "accept_shrink", "run": "nightly", "user": None, "time": "10:00", "finding": "COVID lost 40 %."}
-    said = "COVID lost 40 %. Accepted by the setting accept\\_shrink of run nightly at 10:00."
+    said = "COVID lost 40 %. Accepted by the setting accept_shrink of run nightly at 10:00."
     assert changes_markdown(report, [setting]).startswith(
         f"**A failed check was overridden.** {said}\n\nThis is the first"
     )

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import copy
+import gzip
 import hashlib
+import io
+import tarfile
+from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_snapshot.errors import UpstreamRefusedError
+from cxr_snapshot.errors import UpstreamCorruptError, UpstreamRefusedError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
-from cxr_snapshot.sources.base import Revision
+from cxr_snapshot.sources.base import Revision, UpstreamFile
 from cxr_snapshot.sources.covid import FORM, CovidCollection, covid_records
-from cxr_snapshot.sources.github import git_blob_sha1, listed_blobs
+from cxr_snapshot.sources.github import LOOK_AHEAD_BYTES, MAX_VALUES, archive_members, git_blob_sha1, listed_blobs
 from cxr_snapshot.sources.http import BadAnswerError
 from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
@@ -100,3 +106,76 @@ def test_a_file_of_an_unusable_name_is_listed_and_not_fetched(path: str, monkeyp
     records = covid_records(conform(inventory, INVENTORY_SCHEMA), conform(pd.DataFrame(), FORM.schema))
     assert records["rule"].tolist() == ["unusable_name", pd.NA]
     assert csv_bytes(records).count(b"\n") == 3
+
+
+@pytest.mark.parametrize("size", ["1e400", "-1e400"])
+def test_a_size_that_is_no_number_of_bytes_is_refused(size: str) -> None:
+    tree = {"tree": [entry("images/a.jpg") | {"size": float(size)}], "truncated": False}
+    with pytest.raises(BadAnswerError, match="unknown form"):
+        listed_blobs(tree)
+
+
+@pytest.mark.parametrize("values", [b"[],", b"{},", b"0,"])
+def test_a_list_of_more_values_than_github_sends_is_not_parsed(values: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    collection = CovidCollection(Settings(bucket="abc", http_attempts=1))
+    monkeypatch.setattr(collection, "_get", lambda *_, **__: b"[" + values * MAX_VALUES + b"0]")
+    with pytest.raises(UpstreamCorruptError, match="more than 1,000,000 values"):
+        collection.files(Revision("covid", SHA), known=())
+
+
+def test_a_body_that_is_shorter_than_announced_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"the right bytes"
+    listed = {"path": "images/a.jpg", "type": "blob", "sha": git_blob_sha1(body), "size": len(body) + 1}
+    collection = CovidCollection(Settings(bucket="abc", http_attempts=1))
+    tree = {"tree": [listed, entry("images/known.jpg")], "truncated": False}
+    monkeypatch.setattr(collection, "_get_json", lambda *_: tree)
+    monkeypatch.setattr(collection, "_get", lambda *_, **__: body)
+    with pytest.raises(UpstreamCorruptError, match="15 bytes came"):
+        list(collection.files(Revision("covid", SHA), known={SHA}).files)
+
+
+def test_few_bytes_wait_for_their_turn_whatever_the_files_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    half = LOOK_AHEAD_BYTES // 2
+    blobs = [{"path": f"images/{n}.jpg", "type": "blob", "sha": f"{n:040x}", "size": half} for n in range(1, 9)]
+    collection, begun = CovidCollection(Settings(bucket="abc")), []
+
+    def fetch(_: str, blob: Any, http: object) -> UpstreamFile:
+        begun.append(blob.path)
+        return UpstreamFile(blob.path, blob.size, blob.sha)
+
+    tree = {"tree": [*blobs, entry("images/known.jpg")], "truncated": False}
+    monkeypatch.setattr(collection, "_get_json", lambda *_: tree)
+    monkeypatch.setattr(collection, "_fetch", fetch)
+    for taken, _ in enumerate(collection.files(Revision("covid", SHA), known={SHA}).files):
+        assert len(begun) <= taken + 2
+    assert len(begun) == len(blobs)
+
+
+def test_an_empty_file_is_fetched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = {"path": "images/a.jpg", "type": "blob", "sha": git_blob_sha1(b""), "size": 0}
+    collection = CovidCollection(Settings(bucket="abc"))
+    tree = {"tree": [listed, entry("images/known.jpg")], "truncated": False}
+    monkeypatch.setattr(collection, "_get_json", lambda *_: tree)
+    monkeypatch.setattr(collection, "_get", lambda *_, **__: b"")
+    assert [file.body for file in collection.files(Revision("covid", SHA), known={SHA}).files] == [b"", None]
+
+
+def test_a_list_that_names_a_file_twice_is_refused() -> None:
+    tree = {"tree": [entry("images/a.jpg"), entry("images/a.jpg")], "truncated": False}
+    with pytest.raises(BadAnswerError, match="names one twice"):
+        listed_blobs(tree)
+
+
+def test_a_false_header_at_the_end_of_an_archive_is_not_followed() -> None:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        giant = tarfile.TarInfo("images/a.jpg")
+        giant.size = 2**60
+        tar.addfile(giant)  # which does not come
+    response = requests.Response()
+    response.raw = io.BytesIO(gzip.compress(packed.getvalue()))
+    reads = mock.Mock(wraps=response.raw.read)
+    response.raw.read = reads
+    with pytest.raises((tarfile.TarError, EOFError)):
+        list(archive_members(response))
+    assert reads.call_count < 100

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import ssl
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,7 @@ from cxr_snapshot.sources.http import (
     new_session,
     pause_asked_for,
 )
+from support.wire import Answer, answering
 
 NOW = 1_600_000_000.0  # 2020-09-13 12:26:40 UTC
 URL = "https://api.example.invalid/thing"
@@ -308,3 +312,36 @@ def test_a_generator_that_is_left_early_is_not_tried_again(retrier: Retrier, sle
 def test_a_token_goes_to_its_own_server_only(url: str, sent: bool) -> None:
     request = requests.Request("GET", url, auth=TokenAuth("SECRET", "https://api.example.invalid")).prepare()
     assert ("Authorization" in request.headers) is sent
+
+
+def redirecting(location: str, body: bytes = b"", **headers: str) -> Callable[[requests.PreparedRequest], Answer]:
+    """Return what answers the first address by a redirect and any other by ``there``."""
+    moved = Answer(body, "302", [("Location", location)]).with_headers(**headers)
+    return lambda request: moved if request.url == URL else Answer(b"there")
+
+
+def get(answer: Callable[[requests.PreparedRequest], Answer]) -> bytes:
+    with answering(answer):
+        session = new_session(Settings(bucket="abc"), TokenAuth(None, URL))
+        return session.get(URL, stream=True).content
+
+
+@pytest.mark.parametrize("location", ["https://\xff\xfe", "/\xe9\x28"])
+def test_a_redirect_to_bytes_that_are_no_text_is_an_error_of_the_request(location: str) -> None:
+    with pytest.raises(requests.RequestException, match="leads to no address"):
+        get(redirecting(location))
+
+
+def test_what_comes_with_a_redirect_is_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(50_000_000), 1)
+    tracemalloc.start()
+    try:
+        assert get(redirecting("https://there.example.invalid/", bomb, content_encoding="gzip")) == b"there"
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"a" * 10_000)[:-9]])
+def test_a_damaged_body_of_a_redirect_does_not_matter(body: bytes) -> None:
+    assert get(redirecting("https://there.example.invalid/", body, content_encoding="gzip")) == b"there"

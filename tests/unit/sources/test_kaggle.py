@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.errors import SettingsError, UpstreamCorruptError
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.sources.http import BadAnswerError
-from cxr_snapshot.sources.kaggle import Download, Target, check_download, md5_of_header, private_folder
+from cxr_snapshot.sources.kaggle import (
+    Download,
+    Target,
+    check_download,
+    described_dataset,
+    md5_of_header,
+    private_folder,
+)
+from cxr_snapshot.sources.pneumonia import PneumoniaCollection
+from support.wire import Answer, answering
 
 MD5_OF_NOTHING = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -135,3 +148,19 @@ def test_a_folder_for_downloads_that_others_could_have_filled_is_refused(tmp_pat
         folder.chmod(0o770)
     with pytest.raises(SettingsError, match="CXR_SCRATCH_DIR"):
         private_folder(tmp_path)
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b'"x"', b"{", b'{"code": "x"}'])
+def test_json_in_the_place_of_the_zip_is_no_zip(tmp_path: Path, body: bytes) -> None:
+    def answer(request: requests.PreparedRequest) -> Answer:
+        return Answer(body, headers=[("Content-Type", "application/json")])
+
+    settings = Settings(bucket="abc", scratch_dir=tmp_path, http_attempts=1)
+    with answering(answer), pytest.raises(UpstreamCorruptError, match="the zip is damaged"):
+        PneumoniaCollection(settings).files(Revision("pneumonia", "1"), known=())
+
+
+@pytest.mark.parametrize(("stated", "kept"), [("CC BY\ud800", r"CC BY\ud800"), ("a\x1b[2J\n", r"a\x1b[2J\n")])
+def test_a_licence_is_one_line_of_what_can_be_seen(stated: str, kept: str) -> None:
+    body = json.dumps({"currentVersionNumber": 1, "licenseName": stated}).encode()
+    assert described_dataset(body) == (1, kept)

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.sources.covid import FORM, read_metadata
-from cxr_snapshot.sources.sheets import MAX_AGE, MAX_CELL, age, decode, irregularities, is_misplaced
+from cxr_snapshot.sources.sheets import (
+    MAX_AGE,
+    MAX_CELL,
+    MAX_ROWS,
+    MAX_SHEET,
+    age,
+    decode,
+    irregularities,
+    is_misplaced,
+)
 from cxr_snapshot.sources.words import licence_kind
 
 FIRST = "Patientid,offset,sex,age,finding,survival,view,date,location,filename,doi, url,"
@@ -307,3 +316,12 @@ def test_file_that_cannot_be_read_safely_is_refused_with_line_and_remedy(content
     with pytest.raises(MetadataError, match=message) as caught:
         read_metadata(body)
     assert "covid_commit" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rest", "message"),
+    [(b"\n" * (MAX_ROWS + 1), "more than 50,000 rows"), (b"," * MAX_SHEET, "the limit is 16,777,216")],
+)
+def test_a_file_that_would_take_too_much_memory_is_refused(rest: bytes, message: str) -> None:
+    with pytest.raises(MetadataError, match=message):
+        read_metadata(b"patientid,finding,view,filename\n" + rest)

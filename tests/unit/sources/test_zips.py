@@ -21,6 +21,7 @@ SIZE = 1_000_000  # bytes of a zip
 def info(path: str, size: int = 10, crc: int = 1, packed: int | None = None) -> zipfile.ZipInfo:
     member = zipfile.ZipInfo(path)
     member.file_size, member.compress_size, member.CRC = size, size if packed is None else packed, crc
+    member.header_offset = 0
     return member
 
 
@@ -178,3 +179,38 @@ def test_what_a_table_of_contents_says_of_packed_sizes_is_not_believed(tmp_path:
         item.compress_size = item.file_size  # as a false table would have it
     with pytest.raises(BadAnswerError, match="more than 200 times its size"):
         zips.classify(infos, file.stat().st_size)
+
+
+def test_a_table_of_contents_of_hundreds_of_thousands_is_not_read(tmp_path: Path) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a": b""})
+    body = file.read_bytes()
+    start, end = body.index(b"PK\x01\x02"), body.index(b"PK\x05\x06")
+    contents = body[start:end] * (zips.MAX_CONTENTS // (end - start) + 1)
+    place = end + 12  # where the length of the table stands
+    file.write_bytes(
+        body[:start] + contents + body[end:place] + len(contents).to_bytes(4, "little") + body[place + 4 :]
+    )
+    with pytest.raises(BadAnswerError, match="table of contents has more than"):
+        zips.list_members(file)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "text"),
+    [
+        (6, (70).to_bytes(2, "little"), "damaged"),  # the version that is needed
+        (8, (0x40).to_bytes(2, "little"), "damaged"),  # strong encryption
+        (42, (2**32 - 5).to_bytes(4, "little"), "lies nowhere"),  # where the file is
+    ],
+)
+def test_a_table_of_contents_of_what_cannot_be_is_refused(tmp_path: Path, place: int, value: bytes, text: str) -> None:
+    file = write_zip(tmp_path / "a.zip", {"a.jpeg": b"x" * 100})
+    body = file.read_bytes()
+    place += body.index(b"PK\x01\x02")
+    file.write_bytes(body[:place] + value + body[place + len(value) :])
+    with pytest.raises(BadAnswerError, match=text):
+        zips.check_every_byte(file)
+
+
+def test_a_file_without_a_name_is_refused() -> None:
+    with pytest.raises(BadAnswerError, match="lies nowhere"):
+        zips.classify([info("")], SIZE)

@@ -43,3 +43,8 @@ def test_csv_reads_back_equal(rows: list[tuple[str, str]]) -> None:
 def test_csv_has_one_form_in_every_version_of_python(cell: str | None, line: str) -> None:
     assert csv_bytes(pd.DataFrame({"x": [cell]})) == f"x\n{line}\n".encode()
     assert csv_bytes(pd.DataFrame({"x": [cell]}), header=False) == f"{line}\n".encode()
+
+
+@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(1)", "\u202ea", "\x1b[31m"])
+def test_a_cell_that_looks_like_a_formula_stays_as_it_is(cell: str) -> None:
+    assert csv_bytes(pd.DataFrame({"x": [cell]})) == f"x\n{cell}\n".encode()

@@ -1,0 +1,64 @@
+"""The command line shows what strangers wrote, and no terminal obeys it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import cxr_snapshot.__main__ as command_line
+from cxr_snapshot import shown
+from cxr_snapshot.errors import GuardError
+from cxr_snapshot.publication.changes import KINDS
+from support.hostile import PIECES
+
+ENTRY = {"sha256": "0" * 64, "file": "images/COVID/covid-0.jpg", "class": "COVID", "split": "train"}
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a long cell stay in one line, and open no store."""
+    monkeypatch.setenv("COLUMNS", "30000")
+    monkeypatch.setattr(command_line, "_store", lambda: None)
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
+    with pytest.raises(SystemExit):
+        command_line.main(arguments)
+    return capsys.readouterr()
+
+
+def answers(text: str) -> dict[str, Any]:
+    """Return what the catalogue says by command, where upstream wrote ``text``."""
+    snapshot = {"version": text, "latest": True, "created": text, "counts": {"COVID": 1}, "revisions": {"covid": text}}
+    found = {kind: [ENTRY | {"rule": text, "evidence": text}] for kind in KINDS}
+    diff = found | {"old": text, "new": text, "counts": dict.fromkeys(KINDS, 1)}
+    return {"list": [snapshot], "show": snapshot | {"settings": {"salt": text}, "licences": text}, "diff": diff}
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "latest"], ["diff", "a", "b"]])
+def test_what_is_published_is_shown_as_it_is(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in (*PIECES, "".join(PIECES)):
+        found = answers(text)
+        monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda _, found=found: found["list"])
+        for name in ("show", "diff"):
+            monkeypatch.setattr(command_line.catalog, name, lambda *_, found=found[name]: found)
+        output, errors = run(capsys, *command)
+        assert errors == ""
+        assert shown.line(output.replace("\n", "")) == output.replace("\n", "")
+        assert shown.line(text) in output
+        as_json, _ = run(capsys, *command, "--json")
+        assert json.loads(as_json) == found[command[0]]
+        assert shown.line(as_json.replace("\n", "")) == as_json.replace("\n", "")
+
+
+def test_an_error_is_shown_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise GuardError("".join(PIECES))
+
+    monkeypatch.setattr(command_line.catalog, "list_snapshots", fail)
+    output, errors = run(capsys, "list")
+    assert (output, errors) == ("", f"Error: {shown.line(''.join(PIECES))}\n")
