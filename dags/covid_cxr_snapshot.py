@@ -1,18 +1,21 @@
 """Nightly snapshot of COVID, pneumonia and normal chest X-rays.
 
-Every night this DAG asks two public collections whether anything is new:
+Every night this DAG asks two public collections, or those that `CXR_SOURCES` names, whether anything is new:
 
 * **covid**: images and `metadata.csv` of
   [ieee8023/covid-chestxray-dataset](https://github.com/ieee8023/covid-chestxray-dataset) on GitHub,
 * **pneumonia**: the Kaggle dataset
-  [paultimothymooney/chest-xray-pneumonia](https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia).
+  [paultimothymooney/chest-xray-pneumonia](https://www.kaggle.com/datasets/paultimothymooney/chest-xray-pneumonia),
+* on request **nih**: the Kaggle dataset [nih-chest-xrays/sample](https://www.kaggle.com/datasets/nih-chest-xrays/sample),
+* on request **hannover**: images and `data.csv` of
+  [ml-workgroup/covid-19-image-repository](https://github.com/ml-workgroup/covid-19-image-repository) on GitHub.
 
 If so, it builds a balanced dataset with equally many images of the classes COVID, NORMAL and PNEUMONIA and publishes
 it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 
 | task | what it does | what its XCom holds |
 |---|---|---|
-| `poll` | asks both upstreams for their revision; nothing new: all else is skipped | the plan: revisions, settings |
+| `poll` | asks the upstreams for their revision; nothing new: all else is skipped | the plan: revisions, settings |
 | `ingest` | fetches files that are not stored yet, one task per source | inventory, counts |
 | `inspect` | decodes images that were never decoded, in shards | counts |
 | `filter` | labels every record, applies the rules, drops duplicates | ledger, counts by class and rule, warnings |
@@ -37,10 +40,12 @@ by whom or in which run.
 **Time travel.** Trigger with a date in *COVID collection as of*, or run
 `airflow backfill create --dag-id covid_cxr_snapshot --from-date 2020-03-28 --to-date 2020-03-29 --max-active-runs 1`.
 This publishes the snapshot as it would have been at the end of that day (UTC), under that day's name, compared with the
-newest snapshot up to that day. `latest.json` moves only forwards. Kaggle's dataset is always the current one.
+newest snapshot up to that day. `latest.json` moves only forwards. All other collections are always the current ones.
 
 **The schedule** is read when this file is parsed: `CXR_SCHEDULE` (cron, default `0 3 * * *`) in the time zone
 `CXR_TIMEZONE` (default `UTC`). Versions are named by the UTC date at which a run starts.
+
+**The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`).
 
 **Settings** are environment variables `CXR_*` or the Airflow variable `cxr_snapshot` (a JSON object). **Credentials**
 are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. The README lists them all.
@@ -58,9 +63,10 @@ from airflow_approval import ApprovalIfNeeded
 from airflow_notify import Heartbeat, SnapshotNotifier
 from airflow_runtime import WaitAsAsked, pipeline, time_travel
 from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, SUBTYPE_CHOICES, VIEW_CHOICES
-from cxr_snapshot.sources import SOURCES
+from cxr_snapshot.sources import chosen
 
 SNAPSHOT = Asset("covid_cxr_snapshot")
+COLLECTIONS = chosen(os.environ.get("CXR_SOURCES"))
 
 PARAMS = {
     "force": Param(
@@ -161,7 +167,7 @@ def covid_cxr_snapshot() -> None:
     """Wire the stages; the work is in ``cxr_snapshot.pipeline``."""
 
     @task.short_circuit(
-        task_display_name="Poll both upstreams",
+        task_display_name="Poll the upstreams",
         execution_timeout=timedelta(minutes=15),
         on_execute_callback=Heartbeat("start"),
         on_success_callback=SnapshotNotifier("quiet"),
@@ -189,7 +195,7 @@ def covid_cxr_snapshot() -> None:
         task_display_name="Ingest new files",
         doc_md="Fetch the files of one source that are not stored yet, check them, and write the revision's inventory.",
         execution_timeout=timedelta(hours=6),
-        max_active_tis_per_dag=len(SOURCES),
+        max_active_tis_per_dag=len(COLLECTIONS),
         map_index_template="{{ task.op_kwargs['source'] }}",
     )
     def ingest(plan: Any, source: str) -> dict[str, Any]:
@@ -255,7 +261,7 @@ def covid_cxr_snapshot() -> None:
         return result
 
     plan = poll()
-    ingested = ingest.partial(plan=plan).expand(source=list(SOURCES))
+    ingested = ingest.partial(plan=plan).expand(source=COLLECTIONS)
     inspected = inspect.partial(plan=plan).expand(shard=list(range(INSPECT_SHARDS)))
     filtered, balanced, audited, snapshot = filter_(plan), balance(plan), audit(plan), publish(plan)
     ingested >> inspected >> filtered >> balanced >> audited >> approve >> snapshot

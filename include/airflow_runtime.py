@@ -86,9 +86,15 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     """
     from airflow.sdk import Variable
 
+    from cxr_snapshot.errors import SettingsError
     from cxr_snapshot.settings import Settings
 
     variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
+    if "sources" in variable:
+        raise SettingsError(
+            f"the Airflow variable {SETTINGS_VARIABLE} holds sources, which are read where the DAG file is parsed. "
+            "Take it out, and set the environment variable CXR_SOURCES for all parts of Airflow."
+        )
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     return Settings.load({**variable, **given})
 

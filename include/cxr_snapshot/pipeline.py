@@ -120,7 +120,12 @@ class Pipeline:
         return plan
 
     def ingest(self, plan: Plan, source: str) -> dict[str, Any]:
-        """Bring one source's files into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`."""
+        """Bring one source's files into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`.
+
+        Raises:
+            SettingsError: the setting ``sources`` is not what it was when the run was planned.
+        """
+        self._check_sources(plan)
         return self._with_mended(ingest(self.store, self.sources[source], Revision(source, plan["revisions"][source])))
 
     def inspect(self, plan: Plan, shard: int) -> dict[str, Any]:
@@ -253,7 +258,16 @@ class Pipeline:
         move_latest(self.store, version)
         return found
 
+    def _check_sources(self, plan: Plan) -> None:
+        if set(plan["revisions"]) != set(self.sources):
+            now, then = ", ".join(sorted(self.sources)), ", ".join(sorted(plan["revisions"]))
+            raise SettingsError(
+                f"CXR_SOURCES names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
+                "set CXR_SOURCES alike for all parts of Airflow."
+            )
+
     def _delivered(self, plan: Plan) -> Delivered:
+        self._check_sources(plan)
         return Delivered(self.store, self.sources, plan["revisions"])
 
     def _mending(self, plan: Plan, work: Callable[[], Result]) -> Result:

@@ -27,6 +27,7 @@ VERIFY_CHOICES = ("sample", "all")
 APPROVAL_CHOICES = ("off", "on")
 NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
 SUBTYPE_CHOICES = ("any", "balanced")
+DEFAULT_SOURCES = "covid,pneumonia"
 # What decides which images a snapshot holds.
 SELECTION = ("views", "licences", "controls", "subtypes", "max_per_class", "salt")
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
@@ -39,6 +40,8 @@ class Settings:
     Attributes:
         bucket: S3 bucket; 3 to 63 characters. The endpoint and keys are boto3's own (``AWS_ENDPOINT_URL_S3``, ...).
         prefix: key prefix inside the bucket, without slashes at its ends; may be empty.
+        sources: names of the collections to ingest, in that order, separated by commas; which there are, and which one
+            has to be among them, :mod:`cxr_snapshot.sources` says.
         github_repo: ``owner/name`` of the COVID image collection.
         github_branch: branch that is watched.
         github_api_url: base URL of GitHub's REST API.
@@ -79,6 +82,7 @@ class Settings:
 
     bucket: str
     prefix: str = "covid-cxr"
+    sources: str = DEFAULT_SOURCES
     github_repo: str = "ieee8023/covid-chestxray-dataset"
     github_branch: str = "master"
     github_api_url: str = "https://api.github.com"
@@ -181,9 +185,9 @@ class Settings:
         environ = os.environ if environ is None else environ
         overrides = {key: value for key, value in (overrides or {}).items() if value is not None}
         known = {item.name: item for item in fields(cls)}
-        _refuse_unknown("setting", overrides, known)
+        refuse_unknown("setting", overrides, known)
         variables = [_variable(name) for name in known]
-        _refuse_unknown("variable", [name for name in environ if name.startswith("CXR_")], [*variables, *_OF_THE_DAG])
+        refuse_unknown("variable", [name for name in environ if name.startswith("CXR_")], [*variables, *_OF_THE_DAG])
         values: dict[str, Any] = {}
         for name, item in known.items():
             text = overrides.get(name, environ.get(_variable(name)) or None)
@@ -196,8 +200,18 @@ class Settings:
         return cls(**values)
 
     def selection(self) -> dict[str, Any]:
-        """Return the settings that decide which images a snapshot holds, for its fingerprint and its record."""
-        return {name: getattr(self, name) for name in SELECTION}
+        """Return the settings that decide which images a snapshot holds, for its fingerprint and its record.
+
+        ``sources`` is among them where it is not the default, sorted: snapshots of other collections are not to be
+        compared when a class shrinks, and those of the default are what they were before there was a choice.
+        """
+        found, names = {name: getattr(self, name) for name in SELECTION}, sorted(source_names(self.sources))
+        return found if names == sorted(source_names(DEFAULT_SOURCES)) else found | {"sources": ",".join(names)}
+
+
+def source_names(sources: str) -> list[str]:
+    """Return the names in a setting ``sources``."""
+    return [name.strip() for name in sources.split(",")]
 
 
 # Read where the DAG file is parsed.
@@ -229,7 +243,7 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(what: str, given: Iterable[str], known: Iterable[str]) -> None:
     """Refuse names that are not known, each with the known one that is nearest: a slip must not go unnoticed."""
     known = sorted(known)
     for name in sorted(set(given) - set(known)):

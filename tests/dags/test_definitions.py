@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from airflow_runtime import load_settings, time_travel
+from cxr_snapshot.errors import SettingsError
 from support.paths import ROOT
 
 if TYPE_CHECKING:
@@ -78,6 +79,30 @@ def test_schedule_and_its_time_zone_come_from_the_environment(monkeypatch: pytes
     cron, timezone = schedule()
     assert cron == "30 5 * * 1-5"
     assert "Europe/Berlin" in timezone
+
+
+def test_collections_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    def ingested() -> tuple[list[str], int]:
+        bag = DagBag(str(ROOT / "dags/covid_cxr_snapshot.py"))
+        assert bag.import_errors == {}
+        ingest = bag.dags["covid_cxr_snapshot"].get_task("ingest")
+        return ingest.op_kwargs_expand_input.value["source"], ingest.partial_kwargs["max_active_tis_per_dag"]
+
+    monkeypatch.delenv("CXR_SOURCES", raising=False)
+    assert ingested() == (["covid", "pneumonia"], 2)
+    monkeypatch.setenv("CXR_SOURCES", "covid,nih,hannover")
+    assert ingested() == (["covid", "nih", "hannover"], 3)
+    monkeypatch.setenv("CXR_SOURCES", "covid,hanover")
+    (problem,) = DagBag(str(ROOT / "dags/covid_cxr_snapshot.py")).import_errors.values()
+    assert "did you mean hannover?" in problem
+
+
+def test_the_airflow_variable_cannot_choose_collections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", '{"bucket": "cxr", "sources": "covid,nih"}')
+    with pytest.raises(SettingsError, match="Take it out, and set the environment variable CXR_SOURCES"):
+        load_settings()
 
 
 NIGHT = datetime.fromisoformat("2020-03-28T03:00:00+00:00")

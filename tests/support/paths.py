@@ -1,4 +1,4 @@
-"""Where the project lies, and the real upstream states, which not everybody has."""
+"""Where the project lies, and real upstream states, which not everybody has."""
 
 from __future__ import annotations
 
@@ -6,3 +6,4 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 REAL_DATA = ROOT.parent / "shared/real-data"
+REAL_ADULTS = ROOT.parent / "shared/real-data-adult"

@@ -24,6 +24,8 @@ from upstream_simulator.sample import GIT_NAME, GITHUB_NAME, KAGGLE_NAME, write_
 from upstream_simulator.server import UpstreamSimulator
 
 ZIP_NAME = f"{KAGGLE_NAME}/paultimothymooney/chest-xray-pneumonia/1.zip"
+NIH_NAME = f"{KAGGLE_NAME}/nih-chest-xrays/sample/4.zip"
+HANNOVER_NAME = f"{GITHUB_NAME}/ml-workgroup/covid-19-image-repository.git"
 FEW = 4  # images of each class: enough for every stage, too few for the audit's probes, which take seconds
 
 
@@ -50,6 +52,13 @@ class ServedUpstream:
         """Return a pipeline from this upstream into ``store``, with a memory of nothing."""
         settings = Settings.load(self.settings(folder, bucket=store.bucket, prefix=store.prefix, **others), environ={})
         return Pipeline(settings, store, build_sources(settings))
+
+
+@contextmanager
+def served_with_hannover(folder: Path) -> Iterator[ServedUpstream]:
+    """Serve all repositories and datasets in ``folder``. It is Hannover's repository that a test moves."""
+    with UpstreamSimulator(folder / GITHUB_NAME, folder / KAGGLE_NAME, synthetic=False) as simulator:
+        yield ServedUpstream(simulator, folder / HANNOVER_NAME, folder / KAGGLE_NAME)
 
 
 def commit_at(sample: Path, step: int) -> Commit:

@@ -85,7 +85,7 @@ def run_checks(
         The results, and how the images fall into the splits; see :func:`cxr_snapshot.selection.splits.split_report`.
     """
     # Before the ledger is here, and no more of it than is needed: each of the two takes much memory.
-    records, images = delivered.records()[["metadata_line"]], delivered.images()
+    records, images = delivered.records()[_ROW], delivered.images()
     paths = set(zip(images["source"], images["path"], strict=True))
     del images
     ledger = load_ledger(store, plan["folder"], "balanced")
@@ -110,13 +110,13 @@ def check_ledger(ledger: pd.DataFrame, records: pd.DataFrame, paths: set[tuple[s
 
     Args:
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
-        records: the records as the sources gave them, before any rule; their ``metadata_line``.
+        records: the records as the sources gave them, before any rule; their ``source`` and ``metadata_line``.
         paths: source and path of every file that was delivered, counted apart from the records.
     """
     images = ledger[ledger["in_upstream"].eq(other=True)]
     with_row = ledger[ledger["metadata_line"].notna()]
     lost = paths ^ set(zip(images["source"], images["path"], strict=True))
-    rows_lost = [f"line {n}" for n in set(with_row["metadata_line"]) ^ set(records["metadata_line"].dropna())]
+    rows_lost = [f"{source}, line {line}" for source, line in _rows(with_row) ^ _rows(records)]
     twice = pd.concat([images[images.duplicated(["source", "path"])], with_row[with_row.duplicated(_ROW)]])
     unexplained = ledger[ledger["rule"].notna() & ~ledger["rule"].isin(list(REASONS))]
     return [
@@ -336,6 +336,11 @@ would be published is at `{page}`.
   the upstream has mended it.
 
 Without an answer in time the run fails, and nothing is published either."""
+
+
+def _rows(records: pd.DataFrame) -> set[tuple[str, int]]:
+    """Return source and line of each row of a table."""
+    return set(records.dropna(subset=_ROW)[_ROW].itertuples(index=False, name=None))
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

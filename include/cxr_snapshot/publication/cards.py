@@ -22,7 +22,9 @@ _USES = """\
 domain shift; `NORMAL` against `PNEUMONIA` within one source.
 
 **Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
-classes were cut to equal size); conclusions on adults who have no COVID-19, of whom there are few or none."""
+classes were cut to equal size){adults}."""
+_NO_ADULTS = "; conclusions on adults who have no COVID-19, of whom there are few or none"
+_ADULT = 18  # years
 
 _USES_OF_DRAWINGS = """\
 **Good for:** trying out the pipeline and the programs that read its snapshots. **Not for:** anything else."""
@@ -75,7 +77,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"# {pretty_name(synthetic=synthetic)}: snapshot {facts['version']}",
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
-        *([_USES_OF_DRAWINGS] if synthetic else [_USES, _known_limits(facts["revisions"])]),
+        *([_USES_OF_DRAWINGS] if synthetic else [_uses(manifest), _known_limits(facts["revisions"])]),
         "## What is in it",
         f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
         "equally many of each class.",
@@ -164,13 +166,23 @@ def limits(manifest: pd.DataFrame, *, synthetic: bool = False) -> str:
         else "The `NORMAL` and `PNEUMONIA` images"
     )
     coincide = "almost the same thing" if shared else "the same thing"
+    adults = _has_adult_controls(manifest)
+    what, age = ("Class and source", "") if adults else ("Class, source and age group", "age, by ")
     return (
         f"{where} show {_shown(controls)}; the `COVID` images show {_shown(covid)}. "
-        f"**Class, source and age group are {coincide} in this dataset.** A model can tell `COVID` from the others by "
-        "age, by image size, by borders or by letters burnt into the picture, without looking at any lung. Equal class "
-        "sizes do not mend that, and no split of this dataset can show it: a score on its test set says nothing about "
-        "patients."
+        f"**{what} are {coincide} in this dataset.** A model can tell `COVID` from the others by {age}image size, by "
+        "borders or by letters burnt into the picture, without looking at any lung. Equal class sizes do not mend "
+        "that, and no split of this dataset can show it: a score on its test set says nothing about patients."
     )
+
+
+def _uses(manifest: pd.DataFrame) -> str:
+    return _USES.format(adults="" if _has_adult_controls(manifest) else _NO_ADULTS)
+
+
+def _has_adult_controls(manifest: pd.DataFrame) -> bool:
+    """Say whether most images that show no COVID-19 are known to be of adults."""
+    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(_ADULT).fillna(value=False).mean() > 0.5)
 
 
 def _shown(sources: Iterable[str]) -> str:

@@ -3,7 +3,8 @@
 In: settings. Out: revisions, files with their bytes, and ledger rows that say what each file is.
 
 A collection is one file here (``covid.py``, ``pneumonia.py``): what its rows, paths and words mean, its licence, its
-citation. A new one is a file like these and one line in ``SOURCES``. May use no other room.
+citation. A new one is a file like these and one line in ``SOURCES``; the setting ``sources`` says which of them a
+deployment ingests. May use no other room.
 """
 
 from __future__ import annotations
@@ -11,20 +12,51 @@ from __future__ import annotations
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
+from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.settings import DEFAULT_SOURCES, refuse_unknown, source_names
+
 if TYPE_CHECKING:
     from cxr_snapshot.settings import Settings
     from cxr_snapshot.sources.base import About, Source
 
-# In the order in which they are ingested. By name, so that the DAG file reads the list without importing the clients.
+# By name, so that the DAG file reads the list without importing the clients.
 SOURCES = {
     "covid": "cxr_snapshot.sources.covid:CovidCollection",
     "pneumonia": "cxr_snapshot.sources.pneumonia:PneumoniaCollection",
+    "nih": "cxr_snapshot.sources.nih:NihCollection",
+    "hannover": "cxr_snapshot.sources.hannover:HannoverCollection",
 }
+
+# The collection whose commit a run may pin. Without it, "as of a day" would name a snapshot by a day and pin nothing.
+_PINNED = "covid"
+
+
+def chosen(sources: str | None) -> list[str]:
+    """Return the names of the collections that a deployment ingests, in order.
+
+    Args:
+        sources: the setting of that name; nothing for its default. The DAG file reads it too, since ``ingest`` is
+            mapped over it.
+
+    Raises:
+        SettingsError: an unknown name, one that comes twice, or no ``covid``.
+    """
+    names = source_names(sources or DEFAULT_SOURCES)
+    refuse_unknown("collection in CXR_SOURCES:", names, SOURCES)
+    if len(set(names)) < len(names):
+        raise SettingsError(f"CXR_SOURCES is {sources!r} and names a collection twice; name each once")
+    if _PINNED not in names:
+        raise SettingsError(f"CXR_SOURCES is {sources!r}; add {_PINNED}, whose commits time travel pins")
+    return names
 
 
 def build_sources(settings: Settings) -> dict[str, Source]:
-    """Return every source by its name."""
-    return {name: resolve_name(path)(settings) for name, path in SOURCES.items()}
+    """Return the sources that the settings name, by name.
+
+    Raises:
+        SettingsError: as :func:`chosen`.
+    """
+    return {name: resolve_name(SOURCES[name])(settings) for name in chosen(settings.sources)}
 
 
 def about(name: str, *, synthetic: bool = False) -> About:

@@ -16,8 +16,8 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import About
 from cxr_snapshot.sources.github import GithubRepository
 from cxr_snapshot.sources.http import Sleep
-from cxr_snapshot.sources.identities import visible
-from cxr_snapshot.sources.sheets import COMMON_LOOKS, TEXT, Form, read_sheet
+from cxr_snapshot.sources.joining import join_rows
+from cxr_snapshot.sources.sheets import COMMON_LOOKS, Form, read_sheet
 from cxr_snapshot.sources.words import (
     NOT_LABELLED,
     PLACEHOLDERS,
@@ -27,11 +27,9 @@ from cxr_snapshot.sources.words import (
     remember,
     view_kind,
 )
-from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
 METADATA = "metadata.csv"
 _IMAGES = "images/"
-_MAX_NAMED = 10  # rows of one file that the evidence lists
 
 ABOUT = About(
     title="COVID-19 Image Data Collection",
@@ -163,7 +161,7 @@ class CovidCollection(GithubRepository):
     about = ABOUT
     metadata_path = METADATA
     search_crops = True  # people send the same films from different papers
-    republishes = ()
+    republishes = ("hannover",)  # cut square, under their names
 
     def __init__(self, settings: Settings, *, sleep: Sleep = time.sleep, now: Callable[[], float] = time.time) -> None:
         super().__init__(settings, settings.github_repo, settings.github_branch, sleep=sleep, now=now)
@@ -212,22 +210,13 @@ def covid_records(inventory: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFra
         metadata: the revision's ``metadata.csv``, columns of ``FORM.schema``.
 
     Returns:
-        Ledger rows. Every image and every row is there exactly once. Where several rows name one file, the first goes
-        with it and the others are excluded as ``duplicate_row``; they keep the file's path and their own patient, so
-        that the patients can be linked. Where such rows disagree about the kind of finding, view or modality, the image
-        is excluded as ``contradictory_rows``. A row whose file is not there goes with the one whose name looks the
-        same, where there is one such.
+        Ledger rows, as :func:`cxr_snapshot.sources.joining.join_rows`.
     """
-    images = inventory.loc[inventory["path"].ne(METADATA), ["path", "sha256", "bytes", "ignored"]]
+    images = inventory[inventory["path"].ne(METADATA)]
     kinds = metadata["finding"].fillna("").map(finding_kind)
     stated = metadata["folder"].map(_folder, na_action="ignore").fillna("images") + "/" + metadata["filename"]
-    paths = _matched(stated, images["path"]).astype(TEXT)
-    meant = ("file " + stated.map(ascii, na_action="ignore").astype(TEXT) + " is read as " + paths).where(
-        paths.ne(stated)
-    )
     rows = metadata.assign(
-        path=paths,
-        mended=(metadata["mended"] + "; " + meant).fillna(metadata["mended"]).fillna(meant),
+        path=stated,
         finding_kind=kinds,
         view_kind=metadata["view"].fillna("").map(view_kind),
         modality_kind=metadata["modality"].fillna("").map(modality),
@@ -235,56 +224,9 @@ def covid_records(inventory: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFra
         **{"class": kinds.map({"covid": "COVID"})},
         subtype=kinds.where(kinds.isin(["viral", "bacterial"])),
         patient_id="covid:" + metadata["patient_id"],
-        rule=metadata["problem"],
-        evidence=metadata["raw"],
     )
-    named = rows[rows["rule"].isna() & rows["path"].notna()]
-    first_lines = named.groupby("path")["metadata_line"].first()
-    repeated = named.index[named.duplicated("path")]
-    rows.loc[repeated, "rule"] = "duplicate_row"
-    rows.loc[repeated, "evidence"] = [
-        f"{path!r} is also named in line {first_lines[path]}" for path in rows.loc[repeated, "path"]
-    ]
-    matching = rows["rule"].isna() & rows["path"].isin(images["path"])
-    with_image = images.merge(rows[matching], on="path", how="left")
-    disputes = _disputes(named)
-    disputed = with_image["path"].isin(list(disputes))
-    with_image.loc[disputed, "rule"] = "contradictory_rows"
-    with_image.loc[disputed, "evidence"] = with_image.loc[disputed, "path"].map(disputes)
-    with_image["rule"] = with_image["ignored"].fillna(with_image["rule"])
-    with_image["in_upstream"] = True
-    return conform(
-        pd.concat([with_image, rows[~matching].assign(in_upstream=False)], ignore_index=True).assign(source="covid"),
-        LEDGER_SCHEMA,
-    )
+    return join_rows(images, rows, "covid")
 
 
 def _folder(text: str) -> str:
     return folder(text) or text
-
-
-def _matched(stated: pd.Series, there: pd.Series) -> pd.Series:
-    """Return the paths that rows state, those that are not ``there`` as the only one there that looks the same."""
-    exact, looks = set(there), there.map(visible)
-    only = dict(zip(looks[~looks.duplicated(keep=False)], there[~looks.duplicated(keep=False)], strict=True))
-    return stated.map(lambda path: path if path in exact else only.get(visible(path), path), na_action="ignore")
-
-
-def _disputes(rows: pd.DataFrame) -> dict[str, str]:
-    """Return what the rows of a file say of it, by path, where they disagree on what kind of image it is."""
-    said: dict[str, list[pd.Series]] = {}
-    for _, row in rows[rows.duplicated("path", keep=False)].iterrows():
-        said.setdefault(row["path"], []).append(row)
-    return {
-        path: "; ".join(f"line {row['metadata_line']}: {_words(row)}" for row in group[:_MAX_NAMED])
-        for path, group in said.items()
-        if len({_kinds(row) for row in group}) > 1
-    }
-
-
-def _kinds(row: pd.Series) -> tuple[str | None, ...]:
-    return tuple(None if pd.isna(row[name]) else row[name] for name in ("finding_kind", "view_kind", "modality_kind"))
-
-
-def _words(row: pd.Series) -> str:
-    return ", ".join("(empty)" if pd.isna(row[name]) else row[name] for name in ("finding", "view", "modality"))

@@ -59,14 +59,6 @@ _VERSION = {"X-GitHub-Api-Version": "2022-11-28"}
 _SHA_ONLY = _VERSION | {"Accept": "application/vnd.github.sha"}
 _JSON = _VERSION | {"Accept": "application/vnd.github+json"}
 _PIN_HELP = "Give a commit SHA-1 (at least 7 hexadecimal digits) or a date such as 2020-03-28."
-_REMEDIES = {
-    401: "The token is wrong or has expired: renew GITHUB_TOKEN or the Airflow connection cxr_github.",
-    403: "Try another token, or none, in GITHUB_TOKEN or the Airflow connection cxr_github.",
-    404: "Check CXR_GITHUB_REPO: there is no such repository, or it is not public.",
-    409: "The repository is empty: check CXR_GITHUB_REPO.",
-    429: "Wait, or set GITHUB_TOKEN or the Airflow connection cxr_github: a token allows 5,000 requests an hour, "
-    "no token 60.",
-}
 # Files and archives are asked for without a token, so that none helps.
 _REMEDIES_OF_FILES = {
     404: "Run again. If it lasts: a private repository cannot be read.",
@@ -91,6 +83,7 @@ class GithubRepository:
         settings: the run's settings.
         repo: ``owner/name``.
         branch: the branch that is watched.
+        named_in: what names the repository and what the branch, for errors.
         sleep: waits so many seconds.
         now: the time, in seconds since 1970.
     """
@@ -104,10 +97,11 @@ class GithubRepository:
         repo: str,
         branch: str,
         *,
+        named_in: tuple[str, str] = ("CXR_GITHUB_REPO", "CXR_GITHUB_BRANCH"),
         sleep: Sleep = time.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.repo, self._branch, self._is_moved = repo, branch, False
+        self.repo, self._branch, self._named_in, self._is_moved = repo, branch, named_in, False
         self._api = f"{settings.github_api_url.rstrip('/')}/repos/{repo}"
         self._raw = f"{settings.github_raw_url.rstrip('/')}/{repo}"
         self._codeload = f"{settings.github_codeload_url.rstrip('/')}/{repo}"
@@ -115,7 +109,7 @@ class GithubRepository:
         # One session for all threads. The token goes to the REST API only; raw files and archives are public.
         self._session = new_session(settings, TokenAuth(settings.github_token, settings.github_api_url), THREADS)
         # Each service counts by itself, and a pause of one says nothing of the others.
-        self._http = Retrier(self.name, settings, _REMEDIES, sleep=sleep, now=now)
+        self._http = Retrier(self.name, settings, _remedies(named_in[0]), sleep=sleep, now=now)
         self._raw_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep, now=now)
         self._archive_http = Retrier(self.name, settings, _REMEDIES_OF_FILES, sleep=sleep, now=now)
         # Of single files that the archive can give as well.
@@ -181,7 +175,7 @@ class GithubRepository:
         """Return the branch's newest commit."""
         remedy = (
             f"The branch may have been renamed, as from master to main: https://github.com/{self.repo}/branches lists "
-            "what there is. Set CXR_GITHUB_BRANCH to its new name."
+            f"what there is. Set {self._named_in[1]} to its new name."
         )
         with self._saying(422, f"the repository has no branch {self._branch}", remedy):
             return self._commit(self._branch, last_seen)
@@ -371,9 +365,10 @@ class GithubRepository:
             self._is_moved = True
             _log.warning(
                 "%s: the repository %s was renamed or moved. GitHub leads to it until somebody takes the old name. Set "
-                "CXR_GITHUB_REPO to the new one, to which https://github.com/%s leads, too.",
+                "%s to the new one, to which https://github.com/%s leads, too.",
                 self.name,
                 self.repo,
+                self._named_in[0],
                 self.repo,
             )
 
@@ -458,6 +453,18 @@ def listed_blobs(tree: Any) -> list[_Blob]:
     if len({blob.path for blob in blobs}) < len(blobs):
         raise BadAnswerError("the list of files names one twice")
     return sorted(blobs, key=lambda blob: blob.path)
+
+
+def _remedies(repo: str) -> dict[int, str]:
+    """Return what a person can do about a status code, where ``repo`` names the repository."""
+    return {
+        401: "The token is wrong or has expired: renew GITHUB_TOKEN or the Airflow connection cxr_github.",
+        403: "Try another token, or none, in GITHUB_TOKEN or the Airflow connection cxr_github.",
+        404: f"Check {repo}: there is no such repository, or it is not public.",
+        409: f"The repository is empty: check {repo}.",
+        429: "Wait, or set GITHUB_TOKEN or the Airflow connection cxr_github: a token allows 5,000 requests an hour, "
+        "no token 60.",
+    }
 
 
 def _checked_sha(text: str) -> str:

@@ -63,6 +63,12 @@ def patient(text: str) -> str:
     return name
 
 
+def padded_patient(text: str, digits: int) -> str:
+    """Return :func:`patient`, a number with the zeros in front that make it ``digits`` long."""
+    name = patient(text)
+    return name.zfill(digits) if name.isdecimal() else name
+
+
 def looks_damaged(text: str) -> bool:
     """Say whether a patient's name looks like what a program made of another one: ``#REF!``, ``1E+05``, ``3-Jan``."""
     return _DAMAGE.fullmatch(visible(text).casefold()) is not None

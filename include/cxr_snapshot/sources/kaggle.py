@@ -131,16 +131,19 @@ class KaggleDataset:
     Args:
         settings: the run's settings.
         dataset: ``owner/slug``.
+        named_in: what names it, for errors.
         sleep: waits so many seconds.
     """
 
     name: str
 
-    def __init__(self, settings: Settings, dataset: str, *, sleep: Sleep = time.sleep) -> None:
+    def __init__(
+        self, settings: Settings, dataset: str, *, named_in: str = "CXR_KAGGLE_DATASET", sleep: Sleep = time.sleep
+    ) -> None:
         self._settings, self._dataset = settings, dataset
         self._base = settings.kaggle_api_url.rstrip("/")
         self._service = f"{self._base}/v1/datasets.DatasetApiService"
-        check = f"Check CXR_KAGGLE_DATASET ({self._dataset})"
+        check = f"Check {named_in} ({self._dataset})"
         login = "KAGGLE_API_TOKEN, or KAGGLE_USERNAME and KAGGLE_KEY"
         remedies = {
             401: f"The login is wrong or has expired: renew {login}, or unset them; public data needs none.",

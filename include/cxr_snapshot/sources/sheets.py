@@ -88,6 +88,14 @@ COMMON_LOOKS: Looks = {
 }
 
 
+def age(text: str) -> float | None:
+    """Return a plausible age in years, or ``None``: people also write words and ranges here."""
+    if not _AGE.fullmatch(text):
+        return None
+    years = float(text)
+    return years if years <= MAX_AGE else None
+
+
 @dataclass(frozen=True, eq=False)  # each is its own, so that what is made for it can be remembered
 class Form:
     """How the sheets of a collection look.
@@ -98,6 +106,10 @@ class Form:
         needed_with: by our name of a column, another one that every sheet has that has the first.
         looks: what a cell can look like, each with what tells.
         expected: which of these looks the cells of a column can have, for columns that give a shift away.
+        age: what a cell of the age says in years; ``None`` where it cannot be read.
+        patient: the one spelling of a patient's name; empty where there is none.
+        patient_looks_damaged: whether a patient's name looks like what a program made of another one.
+        remedy: what a person can do about a sheet that cannot be read.
     """
 
     columns: Mapping[str, str]
@@ -105,6 +117,10 @@ class Form:
     needed_with: Mapping[str, str]
     looks: Looks
     expected: Mapping[str, set[str]]
+    age: Callable[[str], float | None] = age
+    patient: Callable[[str], str] = identities.patient
+    patient_looks_damaged: Callable[[str], bool] = identities.looks_damaged
+    remedy: str = REMEDY
 
     @property
     def cells(self) -> list[str]:
@@ -161,17 +177,17 @@ def read_sheet(content: bytes, form: Form, where: str) -> Sheet:
             more than ``MAX_SHEET`` bytes or ``MAX_ROWS`` rows.
     """
     if len(content) > MAX_SHEET:
-        raise MetadataError(f"{where} has {len(content):,} bytes; the limit is {MAX_SHEET:,}. {REMEDY}")
-    records = _records(decode(content), where)
+        raise MetadataError(f"{where} has {len(content):,} bytes; the limit is {MAX_SHEET:,}. {form.remedy}")
+    records = _records(decode(content), where, form.remedy)
     if not records:
-        raise MetadataError(f"{where} is empty. {REMEDY}")
+        raise MetadataError(f"{where} is empty. {form.remedy}")
     _, header = records[0]
     columns = _header(header, form, where)
     named = max(position for position, cell in enumerate(header) if cell.strip()) + 1
-    rows = [_row(line, cells, columns, named, len(header)) for line, cells in records[1:]]
+    rows = [_row(line, cells, columns, form, (named, len(header))) for line, cells in records[1:]]
     table = conform(pd.DataFrame(_checked(rows, form), columns=form.schema.names), form.schema)
     if table["problem"].notna().all():
-        raise MetadataError(f"{where} has a header but no readable row. {REMEDY}")
+        raise MetadataError(f"{where} has a header but no readable row. {form.remedy}")
     for found in irregularities(table).itertuples():
         log.warning("%s, line %d: %s; %s", where, found.line, found.what, found.done)
     if mended := [
@@ -214,17 +230,6 @@ def is_misplaced(form: Form, column: str, text: str) -> bool:
     return any(matches(text) for matches in form.looks.values())
 
 
-def age(text: str) -> float | None:
-    """Return a plausible age in years, or ``None``: people also write words and ranges here."""
-    if not _AGE.fullmatch(text):
-        return None
-    years = float(text)
-    return years if years <= MAX_AGE else None
-
-
-_READ: Mapping[str, Callable[[str], object]] = {"age": age, "sex": words.sex}  # columns that are read as something
-
-
 def complaints(cells: pd.DataFrame, form: Form) -> list[Complaint]:
     """Check every cell against what its column can hold.
 
@@ -235,12 +240,13 @@ def complaints(cells: pd.DataFrame, form: Form) -> list[Complaint]:
     Returns:
         One for each cell at fault, by line.
     """
+    read = {"age": form.age, "sex": words.sex}  # columns that are read as something
     found = []
-    for column in cells.columns.intersection([*form.expected, *_READ]):
+    for column in cells.columns.intersection([*form.expected, *read]):
         filled = cells[column].dropna()
         for line, cell in zip(filled.index, filled, strict=True):
-            if column in _READ:
-                if _READ[column](cell) is None:
+            if column in read:
+                if read[column](cell) is None:
                     found.append(Complaint(line, column, cell, UNREADABLE))
             elif is_misplaced(form, column, cell):
                 found.append(Complaint(line, column, cell, MISPLACED))
@@ -264,11 +270,11 @@ def _decode_byte(byte: int) -> str:
         return chr(byte)
 
 
-def _records(text: str, where: str) -> list[tuple[int, list[str]]]:
+def _records(text: str, where: str, remedy: str) -> list[tuple[int, list[str]]]:
     """Split into ``(first line, cells)``; refuse quoting that would swallow rows."""
     if "\0" in text:
         raise MetadataError(
-            f"{where} holds a NUL byte in line {text[: text.index(chr(0))].count(chr(10)) + 1}. {REMEDY}"
+            f"{where} holds a NUL byte in line {text[: text.index(chr(0))].count(chr(10)) + 1}. {remedy}"
         )
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # one long cell is no reason to read nothing
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
@@ -280,14 +286,14 @@ def _records(text: str, where: str) -> list[tuple[int, list[str]]]:
         except StopIteration:
             return records
         except csv.Error as error:
-            raise MetadataError(f"{where}, line {line}: broken quoting ({error}). {REMEDY}") from error
+            raise MetadataError(f"{where}, line {line}: broken quoting ({error}). {remedy}") from error
         if records and (swallowed := _swallowed_row(cells, len(records[0][1]))):
             raise MetadataError(
-                f"{where}, line {line}: a quote that is not closed swallows the rows after it ({swallowed!r}). {REMEDY}"
+                f"{where}, line {line}: a quote that is not closed swallows the rows after it ({swallowed!r}). {remedy}"
             )
         records.append((line, cells))
         if len(records) > MAX_ROWS + 1:
-            raise MetadataError(f"{where} has more than {MAX_ROWS:,} rows. {REMEDY}")
+            raise MetadataError(f"{where} has more than {MAX_ROWS:,} rows. {remedy}")
 
 
 def _swallowed_row(cells: list[str], width: int) -> str | None:
@@ -305,18 +311,19 @@ def _header(header: list[str], form: Form, where: str) -> dict[str, int]:
     for position, cell in enumerate(header):
         name = form.columns.get(re.sub(r"[\s_]+", "", cell).lower())
         if name in found:
-            raise MetadataError(f"{where}, line 1: column {cell.strip()!r} appears twice. {REMEDY}")
+            raise MetadataError(f"{where}, line 1: column {cell.strip()!r} appears twice. {form.remedy}")
         if name:
             found[name] = position
     needed = (*form.required, *(other for name, other in form.needed_with.items() if name in found))
     if missing := [name for name in needed if name not in found]:
         present = ", ".join(cell.strip() for cell in header)
-        raise MetadataError(f"{where}, line 1: no column {', '.join(missing)}; found {present[:_SHOWN]}. {REMEDY}")
+        raise MetadataError(f"{where}, line 1: no column {', '.join(missing)}; found {present[:_SHOWN]}. {form.remedy}")
     return found
 
 
-def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most: int) -> Row:
-    """Read one record that should have ``fewest`` (the named columns) to ``most`` (the header's) cells."""
+def _row(line: int, cells: list[str], columns: dict[str, int], form: Form, width: tuple[int, int]) -> Row:
+    """Read one record that should have at least as many cells as columns are named, at most as many as the header."""
+    fewest, most = width
     trimmed = [" ".join(part.strip() for part in cell.splitlines() if part.strip()) for cell in cells]
     if not any(trimmed):
         return {"metadata_line": line, "problem": "blank_row"}
@@ -330,7 +337,7 @@ def _row(line: int, cells: list[str], columns: dict[str, int], fewest: int, most
     cut = [
         f"{name} is cut after {MAX_CELL:,} characters" for name, at in columns.items() if len(trimmed[at]) > MAX_CELL
     ]
-    mended = "; ".join([*cut, *_spell_patient(row)]) or None
+    mended = "; ".join([*cut, *_spell_patient(row, form)]) or None
     return row | {"metadata_line": line, "raw": ",".join(trimmed)[:_SHOWN], "mended": mended}
 
 
@@ -338,12 +345,12 @@ def _cell(text: str) -> str | None:
     return None if text in _MISSING else text[:MAX_CELL]
 
 
-def _spell_patient(row: Row) -> Iterator[str]:
+def _spell_patient(row: Row, form: Form) -> Iterator[str]:
     """Give the row's patient the one spelling that it has; yield what people should know of that."""
     if (stated := row["patient_id"]) is None:
         return
-    row["patient_id"] = identities.patient(stated) or None
-    if identities.looks_damaged(stated):
+    row["patient_id"] = form.patient(stated) or None
+    if form.patient_looks_damaged(stated):
         yield f"patient_id {stated[:_NAMED]!a} looks damaged"
     if row["patient_id"] != stated:
         yield f"patient_id {stated[:_NAMED]!a} is read as {(row['patient_id'] or '')[:_NAMED]!a}"
@@ -356,15 +363,15 @@ def _checked(rows: list[Row], form: Form) -> list[Row]:
     faults: dict[object, list[Complaint]] = {}
     for complaint in complaints(cells, form):
         faults.setdefault(complaint.line, []).append(complaint)
-    return [_without_faults(row, faults.get(row["metadata_line"], [])) for row in rows]
+    return [_without_faults(row, form, faults.get(row["metadata_line"], [])) for row in rows]
 
 
-def _without_faults(row: Row, faults: list[Complaint]) -> Row:
+def _without_faults(row: Row, form: Form, faults: list[Complaint]) -> Row:
     if "problem" in row:
         return row
     if misplaced := [fault for fault in faults if fault.fault == MISPLACED]:
         signs = ", ".join(f"{fault.column} is {fault.cell!r}" for fault in misplaced)
         raw = f"{signs}: {row['raw']}"
         return {"metadata_line": row["metadata_line"], "problem": "shifted_row", "raw": raw[:_SHOWN]}
-    row = row | {"raw": None, "age": age(row["age"]) if row.get("age") else None, "sex": words.sex(row.get("sex"))}
+    row = row | {"raw": None, "age": form.age(row["age"]) if row.get("age") else None, "sex": words.sex(row.get("sex"))}
     return row | {"note": ", ".join(f"{fault.column} is {fault.cell!r}" for fault in faults) or None}

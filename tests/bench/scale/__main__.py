@@ -13,7 +13,6 @@ import pandas as pd
 from bench.scale import report
 from bench.scale.nights import Night, inspect_with, server_cpu, stack
 from bench.scale.upstream import SIDE, write_upstream
-from cxr_snapshot.sources import SOURCES
 from upstream_simulator.sample import GIT_NAME, advance
 
 NIGHTS = {"first build": "2026-11-21", "refresh": "2026-11-22", "nothing new": "2026-11-23"}
@@ -44,7 +43,7 @@ def workers(images: int, side: int) -> str:
         with stack(Path(name)) as environ:
             night = Night("inspect", environ)
             plan = night.task("poll", run_id="inspect", created="2026-11-21T03:00:00+00:00")
-            for source in SOURCES:
+            for source in plan["revisions"]:
                 night.task("ingest", plan=plan, source=source)
             one, two = (min(inspect_with(environ, plan, count) for _ in range(2)) for count in (1, 2))
     return f"| {images:,} of {side} x {side} | {one:.1f} | {two:.1f} | {two / one:.2f} |"

@@ -17,7 +17,6 @@ from typing import Any
 import psutil
 
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.sources import SOURCES
 from local_stack.processes import Child
 from local_stack.stack import s3_server
 
@@ -81,7 +80,7 @@ class Night:
         plan = self.task("poll", run_id=date, created=f"{date}T03:00:00+00:00")
         if plan is None:
             return
-        for source in SOURCES:
+        for source in plan["revisions"]:
             self.task("ingest", plan=plan, source=source)
         for shard in range(INSPECT_SHARDS):
             self.task("inspect", plan=plan, shard=shard)

@@ -33,6 +33,17 @@ def test_a_column_that_is_empty_is_no_fault(store: Store, missing: str) -> None:
     assert ("No age is stated." in text) == (missing == "age")
 
 
+@pytest.mark.parametrize("other", ["pneumonia", "nih"])
+def test_ages_that_a_collection_keeps_to_itself_are_spoken_of_where_it_is_in(store: Store, other: str) -> None:
+    plan = make_plan(
+        "one", "2026-11-23", "2026-11-23", {"covid": "1" * 40, other: "2"}, {}, licences={}, accept_shrink=False
+    )
+    write_report(store, small_ledger(store), [], plan=plan, splits={})
+    text = store.get(f"{plan['folder']}/{PAGE}").decode()
+    assert "Ages as stated." in text
+    assert ("its children were 1 to 5 years old" in text) == (other == "pneumonia")
+
+
 def test_what_strangers_wrote_adds_nothing_to_the_page(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("plot_probes", "plot_ages", "plot_trend"):  # which show no word of theirs, and take most of the time
         monkeypatch.setattr(page, name, lambda *_: "<svg></svg>")

@@ -50,6 +50,19 @@ def test_the_warning_is_measured_when_controls_come_from_the_same_collection():
     assert "almost the same thing" in text
 
 
+@pytest.mark.parametrize(
+    ("ages", "adults"), [((40.0, 50.0), True), ((40.0, 17.0), False), ((40.0, None), False), ((None, None), False)]
+)
+def test_the_card_speaks_of_age_unless_the_controls_are_adults(ages: tuple[float | None, ...], adults: bool):
+    kinds = zip((5, 6), ("NORMAL", "PNEUMONIA"), ages, strict=True)
+    controls = [row(number, kind, picture(number), age=age) for number, kind, age in kinds]
+    text = dataset_card(build_manifest(ledger(*ROWS[:2], *controls)), NAMED).decode()
+    assert ("**Class and source are the same thing in this dataset.**" in text) == adults
+    assert ("**Class, source and age group are the same thing in this dataset.**" in text) != adults
+    assert ("from the others by image size" in text) == adults
+    assert ("of whom there are few or none" in text) != adults
+
+
 def test_the_front_matter_lists_the_splits_that_have_shards(card: str):
     front = card.split("---\n", 2)[1]
     assert front.count("- split: ") == 2
