@@ -40,7 +40,7 @@ def measure(tmp_path: Path) -> Measure:
     return run
 
 
-@pytest.mark.parametrize("kind", ["singly", "archive"])
+@pytest.mark.parametrize("kind", ["singly", pytest.param("archive", marks=pytest.mark.long)])
 def test_of_a_repository(measure: Measure, kind: str) -> None:
     with served() as address:
         read, peak = measure(kind, address)
@@ -48,6 +48,7 @@ def test_of_a_repository(measure: Measure, kind: str) -> None:
     assert peak < MOST
 
 
+@pytest.mark.long
 def test_of_a_zip(measure: Measure, tmp_path: Path) -> None:
     write_zip(tmp_path / "giants.zip")
     read, peak = measure("zip", str(tmp_path / "giants.zip"))
@@ -55,6 +56,7 @@ def test_of_a_zip(measure: Measure, tmp_path: Path) -> None:
     assert peak < MOST
 
 
+@pytest.mark.long
 def test_of_the_store(measure: Measure, store: Store) -> None:
     for number in range(PICTURES):
         picture = np.random.default_rng(number).integers(0, 256, (7_500, 7_500), np.uint8)

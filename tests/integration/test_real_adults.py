@@ -30,7 +30,10 @@ from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_repository
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.skipif(not REAL_ADULTS.exists(), reason="the real upstream states are not at hand")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not REAL_ADULTS.exists(), reason="the real upstream states are not at hand"),
+]
 
 STEPS = (1, 2, 3, 4)
 ALL = "covid,pneumonia,nih,hannover"
@@ -83,13 +86,8 @@ class Found:
     after: dict[int, pd.DataFrame]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param((4,), id="last-step"), pytest.param(STEPS, id="all", marks=pytest.mark.long)],
-)
-def found(
-    request: pytest.FixtureRequest, s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Found]:
+@pytest.fixture(scope="module")
+def found(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Found]:
     folder = tmp_path_factory.mktemp("adults")
     shutil.copytree(small_sample / KAGGLE_NAME, folder / KAGGLE_NAME)
     (folder / NIH_NAME).parent.mkdir(parents=True)
@@ -103,7 +101,7 @@ def found(
         first = run_stages(upstream.pipeline(store, scratch), "first", "2026-11-20T03:00:00+00:00")
         assert first.plan
         after = {}
-        for step in request.param:
+        for step in STEPS:
             upstream.move_to_step(step)
             plan = balanced_plan(upstream.pipeline(store, scratch, sources=ALL), f"step-{step}")
             after[step] = load_ledger(store, plan["folder"], "filtered")

@@ -118,7 +118,9 @@ def test_changes_tell_what_was_replaced_and_what_was_taken_back(generated: Store
     assert generated.get(f"{FIRST}/CHANGES.md").decode().count("Compared") == 0
 
 
-@pytest.fixture(params=[True, False], ids=["generated first", "real first"])
+@pytest.fixture(
+    params=[pytest.param(True, id="generated first"), pytest.param(False, id="real first", marks=pytest.mark.long)]
+)
 def first(request: pytest.FixtureRequest) -> bool:
     return bool(request.param)
 

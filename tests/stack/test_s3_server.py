@@ -119,12 +119,12 @@ def test_a_link_opens_what_it_names_and_nothing_else(server: str, owner: S3Clien
     assert ask(link) == 200
 
 
-@pytest.mark.parametrize("path", ["/_ministack/reset", "/", f"/{BUCKET}", f"/{BUCKET}/mine", "/_localstack/health"])
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE", "OPTIONS", "HEAD"])
-def test_a_web_page_can_do_nothing(server: str, owner: S3Client, path: str, method: str) -> None:
+def test_a_web_page_can_do_nothing(server: str, owner: S3Client, method: str) -> None:
     owner.put_object(Bucket=BUCKET, Key="mine", Body=b"mine")
-    assert ask(f"{server}{path}", method) == 403
-    assert ask(f"{server}{path}", method, Origin="https://example.org") == 403
+    for path in ("/_ministack/reset", "/", f"/{BUCKET}", f"/{BUCKET}/mine", "/_localstack/health"):
+        assert ask(f"{server}{path}", method) == 403
+        assert ask(f"{server}{path}", method, Origin="https://example.org") == 403
     assert ask(f"{server}/_ministack/health", Origin="https://example.org") == 403
     assert owner.get_object(Bucket=BUCKET, Key="mine")["Body"].read() == b"mine"
 
