@@ -43,12 +43,12 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download test test-all test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
+.PHONY: help run ui download cxr test test-all test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
 
-run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the sample a new commit first, UPSTREAM=live asks GitHub and Kaggle
+run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the sample a new commit first, UPSTREAM=live asks GitHub and Kaggle, VERBOSE=1 tells more
 	@$(PY) -m local_stack run --upstream $(UPSTREAM) $(if $(ADVANCE),--advance)
 
 ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=9000 chooses the port, UPSTREAM=live as above
@@ -56,6 +56,9 @@ ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT
 
 download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots; UPSTREAM=live as above
 	@$(PY) -m local_stack download --upstream $(UPSTREAM)
+
+cxr: $(RUN_READY) $(STORE_READY) ## look at the snapshots: ARGS="list", "show latest", "diff OLD NEW", "verify latest", ...; UPSTREAM=live as above
+	@$(PY) -m local_stack cxr --upstream $(UPSTREAM) $(ARGS)
 
 test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
 	@$(PYTEST) -m "not long" --hypothesis-profile few --ignore tests/consumers --ignore tests/browser $(ARGS)

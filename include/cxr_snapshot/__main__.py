@@ -5,8 +5,9 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -23,11 +24,13 @@ from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
-from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, named_anew
+from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.client import open_store
 from cxr_snapshot.store.objects import Store
+
+_WIDE = 100_000  # columns, where no terminal limits them: each row is one line
 
 app = typer.Typer(
     add_completion=False,
@@ -59,8 +62,7 @@ def show(version: Version, as_json: AsJson = False) -> None:
     if as_json:
         _print_json(found)
         return
-    plain = {name: _listed(value) if isinstance(value, Mapping) else str(value) for name, value in found.items()}
-    _print_table(["", found["version"]], [[name, value] for name, value in plain.items()])
+    _print_table(["", found["version"]], list(_flat(found)))
 
 
 @app.command()
@@ -71,7 +73,7 @@ def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
         _print_json(found)
         return
     entries = [(kind, entry) for kind in KINDS for entry in found[kind]]
-    rows = [[kind, e["file"], _listed(e, but=("file", "sha256"))] for kind, e in entries if not named_anew(e)]
+    rows = [[kind, entry["file"], describe(entry)] for kind, entry in entries if not named_anew(entry)]
     _print_table(["change", "file", "what"], rows)
     if len(rows) < len(entries):
         _say(f"{NAMED_ANEW} For this reason alone {len(entries) - len(rows)} have another name.")
@@ -161,23 +163,37 @@ def _print_json(value: Any) -> None:
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
     table = Table()
     for name in header:
-        table.add_column(_text(name))
+        table.add_column(_text(name), overflow="fold")  # nothing is cut off
     for row in rows:
         table.add_row(*map(_text, row))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
 
 
 def _text(cell: str) -> Text:
-    """Return a cell that is no markup to rich."""
+    """Return a cell that is no markup to rich; on a terminal, hashes are shortened to ten digits."""
+    if sys.stdout.isatty():
+        cell = re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30,54}\b", r"\1", cell)
     return Text(shown.line(cell))
+
+
+def _flat(found: Mapping[str, Any]) -> Iterator[list[str]]:
+    """Yield name and value of each entry, and of entries within entries."""
+    for name, value in found.items():
+        if not isinstance(value, Mapping):
+            yield [name, str(value)]
+            continue
+        inner = {key: each for key, each in value.items() if isinstance(each, Mapping)}
+        if plain := {key: each for key, each in value.items() if key not in inner}:
+            yield [name, _listed(plain)]
+        yield from ([f"{name}: {key}", _listed(each)] for key, each in inner.items())
 
 
 def _marked(item: Mapping[str, Any]) -> str:
     return f"{item['version']} (latest)" if item["latest"] else str(item["version"])
 
 
-def _listed(values: Mapping[str, Any], but: tuple[str, ...] = ()) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items() if name not in but)
+def _listed(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {'none' if value is None else value}" for name, value in values.items())
 
 
 if __name__ == "__main__":

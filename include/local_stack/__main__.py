@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(options.upstream, advance=options.advance)
         if options.command == "ui":
             return ui(options.upstream, options.port)
+        if options.command == "cxr":
+            return cxr(options.upstream, options.arguments)
         return download(options.upstream)
     except (StackError, SnapshotError) as error:
         print(f"\nError: {shown.lines(error)}", file=sys.stderr)
@@ -68,7 +71,8 @@ def run(upstream: str, *, advance: bool) -> int:
             print(shown.lines(summary.unchanged(latest, seconds=seconds)))
             return 0
         snapshot = json.loads(store.get(f"{latest['version']}/snapshot.json"))
-        print(shown.lines(summary.published(snapshot, seconds=seconds)))
+        changes = json.loads(store.get(f"{latest['version']}/changes.json"))
+        print(shown.lines(summary.published(snapshot, changes, seconds=seconds)))
         address = environment.endpoint(os.environ)
         print(f"\n{summary.how_to_read(snapshot, address, local=bool(processes))}")
     return 0
@@ -114,6 +118,13 @@ def download(upstream: str) -> int:
     return 0
 
 
+def cxr(upstream: str, arguments: list[str]) -> int:
+    """Run the command line of the snapshots against the store that ``make run`` writes to."""
+    command = [sys.executable, "-m", "cxr_snapshot", *arguments]
+    with stack.store_only(ROOT, upstream):
+        return subprocess.run(command, check=False).returncode
+
+
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m local_stack", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -122,10 +133,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     ui_parser = commands.add_parser("ui", help="run Airflow with its web pages")
     ui_parser.add_argument("--port", type=int, help="TCP port (default: 8080, or a free one)")
     download_parser = commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
-    for command in (run_parser, ui_parser, download_parser):
+    cxr_parser = commands.add_parser("cxr", help="list, show, compare, verify, download or prune snapshots")
+    for command in (run_parser, ui_parser, download_parser, cxr_parser):
         command.add_argument(
             "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"
         )
+    cxr_parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args(arguments)
     if options.command == "run" and options.advance and options.upstream == "live":
         parser.error("only the sample upstream can be moved on; leave out ADVANCE or UPSTREAM=live")

@@ -1,12 +1,13 @@
 """Runs one DAG once through Airflow, in this process: ``python -m local_stack.dag_run DAG_ID LOG``.
 
-Airflow writes its log to LOG; the terminal gets one line for each task and what the pipeline itself reports.
+Airflow writes its log to LOG; the terminal gets a line for each task, or with VERBOSE=1 all that the pipeline reports.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -18,53 +19,69 @@ from cxr_snapshot import shown
 
 
 class Progress(logging.Handler):
-    """Shows tasks as they start and end, and the pipeline's own log lines."""
+    """Shows a line for each task, with what came of it and how long it took; warnings, and how far long work is.
 
-    def __init__(self, terminal: TextIO) -> None:
+    Args:
+        terminal: where to write.
+        verbose: show every log line of the pipeline.
+    """
+
+    def __init__(self, terminal: TextIO, *, verbose: bool = False) -> None:
         super().__init__(logging.INFO)
-        self.terminal = terminal
+        self.terminal, self.verbose = terminal, verbose
         self.errors: dict[str, str] = {}
         self._started = 0.0
-        self._line_is_open = False
+        self._result = ""
+        self._warnings: set[str] = set()
 
     @hookimpl
     def on_task_instance_running(self, task_instance: Any) -> None:
-        """Name the task that starts, and leave the line open for its time."""
-        self._started = time.monotonic()
-        self.show(f"  {label(task_instance)} ...", end="")
-        self._line_is_open = True
+        """Note that a task starts."""
+        self._started, self._result = time.monotonic(), ""
+        if self.verbose:
+            self.show(f"  {label(task_instance)} ...")
 
     @hookimpl
-    def on_task_instance_success(self) -> None:
+    def on_task_instance_success(self, task_instance: Any) -> None:
         """Say that a task succeeded."""
-        self._finish("done")
+        self._finish(task_instance, self._result or "done")
 
     @hookimpl
-    def on_task_instance_skipped(self) -> None:
+    def on_task_instance_skipped(self, task_instance: Any) -> None:
         """Say that a task skipped itself."""
-        self._finish("skipped")
+        self._finish(task_instance, "not needed")
 
     @hookimpl
     def on_task_instance_failed(self, task_instance: Any, error: str | BaseException | None) -> None:
         """Say that a task failed, and keep the reason."""
         text = f"{type(error).__name__}: {error}" if isinstance(error, BaseException) else str(error)
         self.errors[label(task_instance)] = text
-        self._finish("failed")
+        self._finish(task_instance, "failed")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show one log line of the pipeline."""
-        self.show(f"    {record.getMessage()}")
+        """Take one log line of the pipeline: show a warning once, and how far long work is; the last one is kept."""
+        text, is_progress = record.getMessage(), record.name.endswith(".progress")
+        if record.levelno >= logging.WARNING:
+            if text not in self._warnings:
+                self._warnings.add(text)
+                self.show(f"    Warning: {text}")
+        elif self.verbose or (is_progress and " left" in text):
+            self.show(f"    {text}")
+        elif not is_progress:
+            self._result = short(text)
 
-    def show(self, text: str, end: str = "\n") -> None:
+    def show(self, text: str) -> None:
         """Print ``text`` on a line of its own."""
-        print("\n" if self._line_is_open else "", shown.lines(text), sep="", end=end, file=self.terminal, flush=True)
-        self._line_is_open = False
+        print(shown.lines(text), file=self.terminal, flush=True)
 
-    def _finish(self, outcome: str) -> None:
-        result = f"{outcome} in {time.monotonic() - self._started:.1f} s"
-        indent = " " if self._line_is_open else "    "
-        self._line_is_open = False
-        self.show(indent + result)
+    def _finish(self, task_instance: Any, outcome: str) -> None:
+        self.show(f"  {label(task_instance):<11}{outcome} ({time.monotonic() - self._started:.1f} s)")
+
+
+def short(text: str) -> str:
+    """Return the beginning of a log line: up to the first address or list, with hashes of ten digits."""
+    start = re.split(r"; |[.:,]? (?:Read|for|at|in) s3://", text)[0]
+    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", start)
 
 
 def label(task_instance: Any) -> str:
@@ -113,7 +130,7 @@ def has_store_connection() -> bool:
 
 def main(dag_id: str, log: Path) -> int:
     """Run ``dag_id`` with all output but the progress in ``log``; return the exit status."""
-    progress = Progress(os.fdopen(os.dup(1), "w"))
+    progress = Progress(os.fdopen(os.dup(1), "w"), verbose=bool(os.environ.get("VERBOSE")))
     with log.open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
+def published(snapshot: Mapping[str, Any], changes: Mapping[str, Any], *, seconds: float) -> str:
     """Return the summary of a new snapshot.
 
     Args:
         snapshot: the content of its ``snapshot.json``.
+        changes: the content of its ``changes.json``.
         seconds: how long the run took.
     """
-    from cxr_snapshot.audit.overrides import sentence, tally  # takes a second
+    from cxr_snapshot.audit.overrides import sentence, tally  # take a second
+    from cxr_snapshot.selection.rules import REASONS
 
     counts, candidates, excluded = snapshot["counts"], snapshot["candidates"], snapshot["excluded"]
     audit = snapshot["audit"]
@@ -24,7 +26,8 @@ def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
         "Address": [snapshot["uri"]],
         "Images": images,
         "Sources": sources,
-        "Left out": [f"{rule:<18}{number:>7,}" for rule, number in reasons] or ["nothing"],
+        "Changed": [_changed(changes)],
+        "Left out": [f"{number:>7,} {_with_words(rule, REASONS)}" for rule, number in reasons] or ["nothing"],
         "Audit": [
             f"{tally(audit['checks'], audit['passed'], snapshot['overrides'])}; see audit.html",
             *map(sentence, snapshot["overrides"]),
@@ -38,6 +41,17 @@ def published(snapshot: Mapping[str, Any], *, seconds: float) -> str:
         for first, line in zip([True] + [False] * len(lines), lines, strict=False)
     ]
     return "\n".join([f"Published snapshot {snapshot['version']}", "", *rows])
+
+
+def _with_words(rule: str, words: Mapping[str, str]) -> str:
+    return f"{rule}: {words[rule]}" if rule in words else rule  # one of another version
+
+
+def _changed(changes: Mapping[str, Any]) -> str:
+    if changes["previous"] is None:
+        return "this is the first snapshot"
+    counts = ", ".join(f"{count:,} {kind}" for kind, count in changes["counts"].items() if count)
+    return f"since {changes['previous']}: {counts or 'no image'}; see CHANGES.md"
 
 
 def unchanged(latest: Mapping[str, Any] | None, *, seconds: float) -> str:
@@ -59,9 +73,16 @@ def how_to_read(snapshot: Mapping[str, Any], address: str | None, *, local: bool
     uri = snapshot["uri"]
     folder = uri.removeprefix("s3://").partition("/")[2].strip("/")
     command = "make download" if snapshot.get("synthetic") else "make download UPSTREAM=live"
-    lines = [f"To copy it into .local/snapshots/{folder}:", "", f"    {command}"]
+    lines = [
+        f"To copy it into .local/snapshots/{folder} and look at preview.jpg and audit.html there:",
+        "",
+        f"    {command}",
+    ]
     if local:
-        lines += ["", "To look at it with other S3 tools, start `make ui`, which keeps the store running."]
+        lines += [
+            "",
+            "To look at it in Airflow, or with other S3 tools, start `make ui`, which keeps the store running.",
+        ]
     else:
         lines += ["", "or, with the AWS command line:", "", f"    {sync_command(uri, snapshot['version'], address)}"]
     return "\n".join(lines)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import logging
 import os
 import re
 import shutil
@@ -12,9 +13,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.settings import Settings
 from local_stack import airflow_home, environment, stack, summary
 from local_stack.__main__ import main
@@ -43,6 +46,8 @@ SNAPSHOT = {
     "overrides": [OVERRIDE],
 }
 
+CHANGES = {"previous": "2026-11-22", "counts": {"added": 1002, "removed": 1, "updated": 0}}
+
 # A command with a child that leaves its process group, as Airflow's scheduler does. It prints both process ids.
 FAMILY = """
 import os, sys, time
@@ -57,7 +62,7 @@ time.sleep(600)
 
 class TestSummary:
     def test_of_a_new_snapshot(self):
-        assert summary.published(SNAPSHOT, seconds=61.4).splitlines() == [
+        assert summary.published(SNAPSHOT, CHANGES, seconds=61.4).splitlines() == [
             "Published snapshot 2026-11-23",
             "",
             "  Address   s3://cxr-snapshots/covid-cxr/2026-11-23/",
@@ -66,9 +71,10 @@ class TestSummary:
             "            PNEUMONIA              24 of 48 candidates",
             "  Sources   covid              commit 5b82952cea2f2a1db5e8e63da6f43d2456617fc0",
             "            pneumonia          version 2",
-            "  Left out  mac_metadata        1,100",
-            "            duplicate_image         2",
-            "            not_xray                2",
+            "  Changed   since 2026-11-22: 1,002 added, 1 removed; see CHANGES.md",
+            "  Left out    1,100 mac_metadata: A file that macOS adds to zips; it is no image.",
+            f"                  2 duplicate_image: {REASONS['duplicate_image']}",
+            "                  2 not_xray: Not a projection radiograph.",
             "  Audit     13 of 14 checks passed, 1 failed and was accepted by reviewer; see audit.html",
             "            COVID lost 40 %. Accepted by reviewer in run nightly at 2026-11-23T04:00:00.",
             "            It teaches the source.",
@@ -76,12 +82,27 @@ class TestSummary:
         ]
 
     def test_of_a_snapshot_that_left_nothing_out(self):
-        assert "  Left out  nothing\n" in summary.published(SNAPSHOT | {"excluded": {}}, seconds=1)
+        assert "  Left out  nothing\n" in summary.published(SNAPSHOT | {"excluded": {}}, CHANGES, seconds=1)
 
     def test_names_the_folder_of_a_sample_as_make_download_makes_it(self):
         sample = {"version": "2026-11-23", "uri": "s3://b/covid-cxr-sample/2026-11-23/", "synthetic": True}
         text = summary.how_to_read(sample, None, local=True)
-        assert text.startswith("To copy it into .local/snapshots/covid-cxr-sample/2026-11-23:\n\n    make download\n")
+        assert text.startswith("To copy it into .local/snapshots/covid-cxr-sample/2026-11-23 and look at ")
+        assert "\n\n    make download\n" in text
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"previous": None, "counts": {"added": 72}}, "this is the first snapshot"),
+            ({"previous": "2026-11-22", "counts": {"added": 0}}, "since 2026-11-22: no image; see CHANGES.md"),
+        ],
+    )
+    def test_what_changed(self, changes, said):
+        assert f"  Changed   {said}\n" in summary.published(SNAPSHOT, changes, seconds=1)
+
+    def test_a_rule_of_another_version_is_named(self):
+        odd = SNAPSHOT | {"excluded": {"a_rule_of_long_ago": 3}}
+        assert "  Left out        3 a_rule_of_long_ago\n" in summary.published(odd, CHANGES, seconds=1)
 
     def test_of_a_run_without_news(self):
         latest = {"version": "2026-11-23", "uri": "s3://b/p/2026-11-23/"}
@@ -95,7 +116,8 @@ class TestSummary:
         local = summary.how_to_read(snapshot, "http://127.0.0.1:1", local=True)
         remote = summary.how_to_read(snapshot, "https://s3.example.org", local=False)
         amazon = summary.how_to_read(snapshot, None, local=False)
-        assert local.startswith("To copy it into .local/snapshots/v:\n\n    make download UPSTREAM=live\n")
+        assert local.startswith("To copy it into .local/snapshots/v and look at preview.jpg and audit.html there:\n")
+        assert "\n\n    make download UPSTREAM=live\n" in local
         assert "127.0.0.1" not in local  # that server ends with the run
         assert "aws s3 sync s3://b/v/ v --endpoint-url https://s3.example.org" in remote
         assert amazon.endswith("aws s3 sync s3://b/v/ v")
@@ -346,6 +368,59 @@ def alive(pids: list[int]) -> list[int]:
     states = subprocess.run(["ps", "-A", "-o", "pid=,stat="], capture_output=True, text=True, check=True).stdout
     running = {int(pid) for pid, state in (line.split() for line in states.splitlines()) if not state.startswith("Z")}
     return [pid for pid in pids if pid in running]
+
+
+def test_a_run_is_told_in_a_line_for_each_task_and_verbosely_in_full() -> None:
+    from local_stack.dag_run import Progress  # imports Airflow, which not every worker needs
+
+    def tell(*, verbose: bool) -> list[str]:
+        terminal = io.StringIO()
+        progress = Progress(terminal, verbose=verbose)
+        task = SimpleNamespace(task_id="ingest", map_index=1)
+        progress.on_task_instance_running(task)
+        for level, name, text in (
+            (logging.INFO, "progress", "covid: files ingested: 1 of 9, 1/s, 8 s left"),
+            (logging.WARNING, "pipeline", "odd"),
+            (logging.WARNING, "pipeline", "odd"),
+            (logging.INFO, "ingest", f"covid {'0123456789' * 4}: 9 files, 9 new; inventory s3://b/p/x.parquet"),
+            (logging.INFO, "progress", "covid: files ingested: 9 of 9, 1/s"),
+        ):
+            progress.emit(logging.LogRecord(f"cxr_snapshot.{name}", level, "", 0, text, (), None))
+        progress.on_task_instance_success(task)
+        progress.on_task_instance_skipped(SimpleNamespace(task_id="approve", map_index=-1))
+        return [re.sub(r"\d+\.\d s", "0.0 s", line) for line in terminal.getvalue().splitlines()]
+
+    assert tell(verbose=False) == [
+        "    covid: files ingested: 1 of 9, 1/s, 8 s left",
+        "    Warning: odd",
+        "  ingest[1]  covid 0123456789: 9 files, 9 new (0.0 s)",
+        "  approve    not needed (0.0 s)",
+    ]
+    assert tell(verbose=True) == [
+        "  ingest[1] ...",
+        "    covid: files ingested: 1 of 9, 1/s, 8 s left",
+        "    Warning: odd",
+        f"    covid {'0123456789' * 4}: 9 files, 9 new; inventory s3://b/p/x.parquet",
+        "    covid: files ingested: 9 of 9, 1/s",
+        "  ingest[1]  done (0.0 s)",
+        "  approve    not needed (0.0 s)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("18 of 18 checks passed for s3://b/p", "18 of 18 checks passed"),
+        ("It teaches the source. Read s3://b/p/audit.html", "It teaches the source"),
+        ("Published 2026-11-23 at s3://b/p/: COVID 1", "Published 2026-11-23"),
+        ("To be built: covid 5; tables in s3://b/p", "To be built: covid 5"),
+        ("Nothing new since 2026-11-23: pneumonia 1", "Nothing new since 2026-11-23: pneumonia 1"),
+    ],
+)
+def test_the_line_of_a_task_holds_no_address(text: str, said: str) -> None:
+    from local_stack.dag_run import short
+
+    assert short(text) == said
 
 
 def test_what_strangers_wrote_drives_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -17,9 +17,7 @@ ENTRY = {"sha256": "0" * 64, "file": "images/COVID/covid-0.jpg", "class": "COVID
 
 
 @pytest.fixture(autouse=True)
-def wide(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a long cell stay in one line, and open no store."""
-    monkeypatch.setenv("COLUMNS", "30000")
+def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_line, "_store", lambda: None)
 
 
