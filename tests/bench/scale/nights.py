@@ -18,7 +18,7 @@ import psutil
 
 from cxr_snapshot.settings import INSPECT_SHARDS
 from local_stack.processes import Child
-from local_stack.stack import s3_server
+from local_stack.stack import SERVER, s3_server
 
 ROOT = Path(__file__).parents[3]
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -113,7 +113,9 @@ def stack(folder: Path) -> Iterator[dict[str, str]]:
 
 def server_cpu() -> float:
     """Return the CPU seconds so far of the S3 server that this process started."""
-    times = [child.cpu_times() for child in psutil.Process().children(recursive=True) if "ministack" in child.cmdline()]
+    children = psutil.Process().children(recursive=True)
+    times = [child.cpu_times() for child in children if str(SERVER) in child.cmdline()]
+    assert times, "the S3 server is not found"
     return sum(spent.user + spent.system for spent in times)
 
 
