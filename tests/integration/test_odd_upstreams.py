@@ -27,7 +27,7 @@ from cxr_snapshot.errors import (
     UpstreamUnavailableError,
 )
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources import github
+from cxr_snapshot.sources import tarballs
 from cxr_snapshot.sources.covid import CovidCollection
 from cxr_snapshot.sources.github import git_blob_sha1
 from cxr_snapshot.sources.kaggle import CHUNK
@@ -190,7 +190,7 @@ def test_a_giant_header_in_the_archive_is_not_read(upstream: Upstream, tmp_path:
 def test_an_archive_without_end_is_given_up(
     upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(github, "MAX_ARCHIVE", 10 * MB)
+    monkeypatch.setattr(tarballs, "MAX_ARCHIVE", 10 * MB)
     upstream.answers["/codeload/"] = answer(200, archive({"volumes/a": bytes(20 * MB)} | FILES))
     with pytest.raises(UpstreamCorruptError, match="more than 10,485,760 bytes came"):
         take(upstream, tmp_path)

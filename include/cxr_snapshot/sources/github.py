@@ -7,19 +7,16 @@ against the hash by which git names it.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
-import tarfile
 import time
-import zlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import IO, Any, cast
+from typing import Any
 from urllib.parse import quote
 
 import requests
@@ -29,9 +26,7 @@ from cxr_snapshot.errors import RateLimitedError, UpstreamCorruptError, Upstream
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import Listing, Revision, UpstreamFile
 from cxr_snapshot.sources.http import (
-    CHUNK,
     BadAnswerError,
-    Meter,
     Retrier,
     Sleep,
     TokenAuth,
@@ -41,13 +36,11 @@ from cxr_snapshot.sources.http import (
     says_synthetic,
 )
 from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
+from cxr_snapshot.sources.tarballs import DAMAGED, archive_members
 
 FEW = 20  # unknown files that are fetched singly; more come faster, and with one request, from the archive
 MAX_LISTING = 40 * 1024**2  # bytes; GitHub cuts a tree off at 100,000 entries
 MAX_VALUES = 1_000_000  # values in such an answer, each of which takes far more memory than bytes
-MAX_ARCHIVE = 20 * 1024**3  # bytes, unpacked
-MAX_HEADERS = 1024**2  # bytes between two files of the archive
-_ENDS = 10  # times that tarfile reads on at the end, where it would do so 8 GB long if a false header says so
 _MAX_SHA = 1000  # bytes of the answer that holds a commit's name
 
 THREADS = 8
@@ -293,7 +286,7 @@ class GithubRepository:
                         yield UpstreamFile(blob.path, blob.size, blob.sha, body)
                     if not missing:
                         return
-            except (tarfile.TarError, EOFError, zlib.error) as error:
+            except DAMAGED as error:
                 raise BadAnswerError("the archive is damaged or cut off") from error
 
     def _singly(self, sha: str, wanted: list[_Blob], known: Container[str]) -> Iterator[UpstreamFile]:
@@ -371,60 +364,6 @@ class GithubRepository:
                 self._named_in[0],
                 self.repo,
             )
-
-
-def archive_members(response: requests.Response) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
-    """Yield path, size in bytes and a function that reads it, of each file in a streamed tar.gz.
-
-    Raises:
-        BadAnswerError: it unpacks to more than ``MAX_ARCHIVE`` bytes, or comes too slowly.
-        tarfile.TarError: it is damaged, or has more than ``MAX_HEADERS`` bytes of something else between two files.
-    """
-    stream = _Unpacked(response)
-    with tarfile.open(fileobj=cast(IO[bytes], stream), mode="r|") as archive:
-        stream.allowance = MAX_HEADERS
-        for member in archive:
-            archive.members = []  # type: ignore[attr-defined]  # else each one is kept
-            stream.allowance = MAX_HEADERS + member.size
-            if member.isfile():
-                yield member.name, member.size, lambda member=member: _content(archive, member)  # type: ignore[misc]
-
-
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    body, stream = io.BytesIO(), archive.extractfile(member)
-    while stream and (part := stream.read(CHUNK)):  # tarfile itself would hold it twice
-        body.write(part)
-    return body.getvalue()
-
-
-class _Unpacked:
-    """The unpacked bytes of a gzip answer. No more of them can be read than is allowed, so that no header is giant."""
-
-    def __init__(self, response: requests.Response) -> None:
-        self.allowance = MAX_HEADERS
-        self._packed = response.raw
-        self._gzip = zlib.decompressobj(wbits=31)
-        self._meter = Meter(MAX_ARCHIVE)
-        self._empty = 0  # how often nothing was left
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes, fewer at the end."""
-        parts, left = [], size
-        while left:
-            packed = self._gzip.unconsumed_tail or self._packed.read(CHUNK)
-            part = self._gzip.decompress(packed, left)
-            if not packed and not part:
-                self._empty += 1
-                if not self._gzip.eof or self._empty > _ENDS:
-                    raise EOFError("the archive is cut off")
-                break
-            parts.append(part)
-            left -= len(part)
-        self._meter.add(size - left)
-        self.allowance -= size - left
-        if self.allowance < 0:
-            raise tarfile.ReadError("headers are too long")
-        return b"".join(parts)
 
 
 def git_blob_sha1(body: bytes) -> str:
