@@ -13,6 +13,7 @@ from local_stack import airflow_home, environment
 from local_stack.processes import Child, StackError, fetch, free_port
 
 SERVER = Path(__file__).with_name("s3_server.py")
+HEALTH = "/_ministack/health"
 PORT = 9000  # of the local store, where it is free, so that what is set up in other programs lasts
 
 
@@ -115,8 +116,12 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, C
     local = root / ".local"
     # Not the rest of our environment: it may hold keys and another server's settings.
     inherited = {name: environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in environ}
-    log, keys = log_file(root, "ministack"), _keys(root)
-    with s3_server(root, local / "s3", log, inherited | keys, free_port(PORT)) as (address, process):
+    arguments = (root, local / "s3", log_file(root, "ministack"), inherited | _keys(root))
+    with ExitStack() as running:
+        try:
+            address, process = running.enter_context(s3_server(*arguments, free_port(PORT)))
+        except StackError:  # another checkout took the port at the same moment
+            address, process = running.enter_context(s3_server(*arguments))
         _endpoint_file(local).write_text(address)
         yield address, process
 
@@ -151,7 +156,10 @@ def s3_server(
     # Isolated: it runs a file of ours in its own environment, and nothing else of ours.
     command = [str(root / ".local/ministack-venv/bin/python"), "-I", str(SERVER)]
     with Child("The local S3 store", command, env={**environ, **own}, log=log) as store:
-        store.wait_until(lambda: fetch(f"{address}/_ministack/health") is not None, seconds=60)
+        # Its own word, and not only an answer: where it could not have the port, that of another one would be believed.
+        store.wait_until(
+            lambda: "Running on" in log.read_text() and fetch(f"{address}{HEALTH}") is not None, seconds=60
+        )
         yield address, store
 
 

@@ -16,7 +16,8 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local_stack import s3_server
+from local_stack import s3_server, stack
+from local_stack.processes import StackError, free_port
 from local_stack.stack import s3_server as running_server
 from support.paths import ROOT
 from support.waiting import PATIENCE, eventually
@@ -150,6 +151,25 @@ def test_nothing_is_acknowledged_that_is_not_on_the_disk(tmp_path: Path) -> None
         names = [entry["Key"] for entry in client(again).list_objects_v2(Bucket=BUCKET)["Contents"]]
         assert "kept" in names
         assert "lost" not in names
+
+
+def test_a_server_that_another_one_has_the_port_of_is_not_taken_for_it(server: str, tmp_path: Path) -> None:
+    port = int(server.rpartition(":")[2])
+    refused = pytest.raises(StackError, match="ended with exit status")
+    with refused, running_server(ROOT, tmp_path / "data", tmp_path / "log", KEYS, port):
+        pass
+
+
+def test_a_port_that_another_checkout_took_at_the_same_moment_is_given_up(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = int(server.rpartition(":")[2])
+    monkeypatch.setattr(stack, "free_port", lambda preferred=0: taken if preferred else free_port())
+    (tmp_path / ".local").mkdir()
+    (tmp_path / ".local/ministack-venv").symlink_to(ROOT / ".local/ministack-venv")
+    with stack.local_store(tmp_path, {"HOME": str(tmp_path)}) as (address, process):
+        assert address != server
+        assert process.status() is None
 
 
 @pytest.mark.parametrize(("free", "status"), [(0, 507), (s3_server.SPARE + 99, 507), (s3_server.SPARE + 100, None)])
