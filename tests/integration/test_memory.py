@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import subprocess
 import sys
@@ -14,9 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, blob_name
 from support.giants import FILES, SIZE, served, write_zip
 from support.paths import ROOT
+from support.upstreams import served_sample, write_zipped_images
+from upstream_simulator.covid_sample import Commit
+from upstream_simulator.sample import GIT_NAME, write_repository
 
 MOST = 600 * 1024  # KB
 PICTURES = 5
@@ -66,3 +71,63 @@ def test_of_the_store(measure: Measure, store: Store) -> None:
     read, peak = measure("inspect", store.client.meta.endpoint_url, store.bucket, store.prefix)
     assert read == PICTURES * SIZE
     assert peak < MOST
+
+
+STAGE = """
+import json, re, sys
+from pathlib import Path
+from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.store.objects import Store
+from support.stores import client_of
+endpoint, text, plan, stage = sys.argv[1:]
+settings = Settings.load(json.loads(text), environ={})
+pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
+getattr(pipeline, stage)(json.loads(plan))
+print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def giant_picture(seed: int) -> bytes:
+    body = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (7_500, 7_500), np.uint8)
+    Image.fromarray(pixels).save(body, "PNG", compress_level=0)
+    return body.getvalue()
+
+
+@pytest.mark.long
+def test_of_the_stages_after_inspect(store: Store, tmp_path: Path) -> None:
+    rows = "".join(f"{n},Pneumonia/Viral/COVID-19,PA,X-ray,images,g{n}.png\n" for n in range(PICTURES))
+    table = f"patientid,finding,view,modality,folder,filename\n{rows}".encode()
+    covid = {f"images/g{n}.png": giant_picture(n) for n in range(PICTURES)}
+    kinds = {"NORMAL/IM-000{}-0001": 100, "PNEUMONIA/person{}_virus_1": 200}
+    others = {
+        f"chest_xray/train/{name.format(n)}.jpeg": giant_picture(first + n)
+        for name, first in kinds.items()
+        for n in range(1, PICTURES + 1)
+    }
+    (tmp_path / "giants").mkdir()
+    commit = Commit("2020-03-01T00:00:00+00:00", "Giants", {"metadata.csv": table, **covid})
+    write_repository(tmp_path / "giants" / GIT_NAME, [commit])
+    write_zipped_images(tmp_path / "giants", others)
+    with served_sample(tmp_path / "giants", tmp_path / "upstream") as upstream:
+        upstream.move_to_step(1)
+        whole = {"bucket": store.bucket, "prefix": store.prefix, "max_per_class": None}
+        settings = json.dumps(upstream.settings(tmp_path / "scratch", **whole), default=str)
+        pipeline = upstream.pipeline(store, tmp_path / "scratch", max_per_class=None)
+        plan = pipeline.poll("run", "2026-11-23T03:00:00+00:00")
+        assert plan is not None
+        for source in pipeline.sources:
+            pipeline.ingest(plan, source)
+        for shard in range(INSPECT_SHARDS):
+            pipeline.inspect(plan, shard)
+        environ = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("include", "tests"))}
+        for stage in ("filter", "balance", "audit", "publish"):
+            arguments = [store.client.meta.endpoint_url, settings, json.dumps(plan), stage]
+            command = [sys.executable, "-c", STAGE, *arguments]
+            done = subprocess.run(command, env=environ, check=True, capture_output=True, text=True)
+            assert int(done.stdout) < MOST, stage
+    snapshot = store.get_json("2026-11-23/snapshot.json")
+    assert snapshot is not None
+    assert set(snapshot["counts"].values()) == {PICTURES}

@@ -120,7 +120,7 @@ def _without_text(png: bytes) -> bytes:
         DefectError: it lacks its end or has a wrong checksum; Pillow is content when all pixels are there.
     """
     view, start, name = memoryview(png), len(_PNG), b""
-    kept = [view[:start]]
+    kept, chunks = [view[:start]], 0
     while name != b"IEND":
         end = start + 12 + int.from_bytes(view[start : start + 4])
         name = bytes(view[start + 4 : start + 8])
@@ -130,7 +130,9 @@ def _without_text(png: bytes) -> bytes:
             raise DefectError("truncated_or_damaged", f"the chunk {name!r} at byte {start} has a wrong checksum")
         if name not in _TEXT:
             kept.append(view[start:end])
-        start = end
+        start, chunks = end, chunks + 1
+    if len(kept) == chunks + 1 and start == len(png):
+        return png  # a copy would take as much memory again
     return b"".join(kept)
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 THREADS = 16
-AHEAD = 192 * 1024**2  # bytes that may wait in memory for their turn
+AHEAD = 128 * 1024**2  # bytes that may wait in memory for their turn
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
