@@ -5,7 +5,6 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -163,7 +162,7 @@ def _print_json(value: Any) -> None:
 def _print_table(header: list[str], rows: list[list[str]]) -> None:
     table = Table()
     for name in header:
-        table.add_column(_text(name), overflow="fold")  # nothing is cut off
+        table.add_column(_text(name), overflow="fold")  # a cell that is too wide goes on in the next line
     for row in rows:
         table.add_row(*map(_text, row))
     Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
@@ -172,7 +171,7 @@ def _print_table(header: list[str], rows: list[list[str]]) -> None:
 def _text(cell: str) -> Text:
     """Return a cell that is no markup to rich; on a terminal, hashes are shortened to ten digits."""
     if sys.stdout.isatty():
-        cell = re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30,54}\b", r"\1", cell)
+        cell = shown.short_hashes(cell)
     return Text(shown.line(cell))
 
 

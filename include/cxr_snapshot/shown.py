@@ -62,6 +62,11 @@ def without_login(address: str) -> str:
     return f"{scheme[0] if scheme else ''}{host}" if at else address
 
 
+def short_hashes(text: str) -> str:
+    """Return text with the hashes in it, of 40 to 64 hexadecimal digits, cut to ten: for terminals."""
+    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30,54}\b", r"\1", text)
+
+
 def logger(name: str) -> logging.Logger:
     """Return the logger of this name, each record of which is one line."""
     found = logging.getLogger(name)

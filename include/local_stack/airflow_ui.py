@@ -1,4 +1,4 @@
-"""Airflow with its web pages: the parts that `airflow standalone` starts, in an order in which nothing fails.
+"""Airflow with its web pages: the parts that `airflow standalone` starts, in an order in which no task is too early.
 
 `airflow standalone` (3.3.2) starts all at once, so that the first tasks find no API server, and its scheduler and
 triggerer serve logs at every address of the machine. Here the API server answers before the scheduler starts, and logs

@@ -80,8 +80,7 @@ class Progress(logging.Handler):
 
 def short(text: str) -> str:
     """Return the beginning of a log line: up to the first address or list, with hashes of ten digits."""
-    start = re.split(r"; |[.:,]? (?:Read|for|at|in) s3://", text)[0]
-    return re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", start)
+    return shown.short_hashes(re.split(r"; |[.:,]? (?:Read|for|at|in) s3://", text)[0])
 
 
 def label(task_instance: Any) -> str:

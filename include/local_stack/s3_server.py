@@ -62,11 +62,13 @@ class Guard:
             return None
         if not is_signed(scope, headers, self._keys):
             return 403, "SignatureDoesNotMatch", "The request is not signed with the keys of this store."
-        wanted = int(headers.get("content-length", "0")) + SPARE
-        if scope["method"] in ("PUT", "POST") and shutil.disk_usage(self._folder).free < wanted:
-            free = f"{shutil.disk_usage(self._folder).free:,} bytes are free where the local store lies"
-            return 507, "InsufficientStorage", f"The disk is full: {free} ({self._folder}), {wanted:,} are needed."
-        return None
+        if scope["method"] not in ("PUT", "POST"):
+            return None
+        wanted, free = int(headers.get("content-length", "0")) + SPARE, shutil.disk_usage(self._folder).free
+        if free >= wanted:
+            return None
+        where = f"{free:,} bytes are free where the local store lies ({self._folder}), {wanted:,} are needed"
+        return 507, "InsufficientStorage", f"The disk is full: {where}."
 
 
 def is_signed(scope: Message, headers: Mapping[str, str], keys: Credentials) -> bool:

@@ -17,23 +17,10 @@ from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.stages import balanced_plan
+from support.stages import STAGE_ALONE, balanced_plan
 from support.stores import copied_bucket
 from support.upstreams import ServedUpstream, served_sample
 from support.waiting import PATIENCE
-
-AUDIT = """
-import json, sys
-from cxr_snapshot.pipeline import Pipeline
-from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources import build_sources
-from cxr_snapshot.store.objects import Store
-from support.stores import client_of
-endpoint, text, plan = sys.argv[1:]
-settings = Settings.load(json.loads(text), environ={})
-pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
-pipeline.audit(json.loads(plan))
-"""
 
 
 @pytest.fixture
@@ -55,7 +42,7 @@ def audit_apart(sample: ServedUpstream, store: Store, plan: Plan, folder: Path, 
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": paths, "PYTHONHASHSEED": str(threads)}
     environ |= {f"{name}_NUM_THREADS": str(threads) for name in ("OMP", "OPENBLAS", "MKL")}
     arguments = [store.client.meta.endpoint_url, json.dumps(settings, default=str), json.dumps(plan)]
-    command = [sys.executable, "-c", AUDIT, *arguments]
+    command = [sys.executable, "-c", STAGE_ALONE, *arguments, "audit"]
     processes = [subprocess.Popen(command, env=environ) for _ in range(count)]
     assert [process.wait(PATIENCE) for process in processes] == [0] * count
 

@@ -19,6 +19,7 @@ from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, blob_name
 from support.giants import FILES, SIZE, served, write_zip
 from support.paths import ROOT
+from support.stages import STAGE_ALONE
 from support.upstreams import served_sample, write_zipped_images
 from upstream_simulator.covid_sample import Commit
 from upstream_simulator.sample import GIT_NAME, write_repository
@@ -27,6 +28,19 @@ MOST = 600 * 1024  # KB
 PICTURES = 5
 
 Measure = Callable[..., tuple[int, int]]
+
+PEAK = """
+import re
+from pathlib import Path
+print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
+"""
+
+
+def giant_picture(seed: int) -> bytes:
+    body = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 256, (7_500, 7_500), np.uint8)
+    Image.fromarray(pixels).save(body, "PNG", compress_level=0)
+    return body.getvalue()
 
 
 @pytest.fixture
@@ -64,36 +78,11 @@ def test_of_a_zip(measure: Measure, tmp_path: Path) -> None:
 @pytest.mark.long
 def test_of_the_store(measure: Measure, store: Store) -> None:
     for number in range(PICTURES):
-        picture = np.random.default_rng(number).integers(0, 256, (7_500, 7_500), np.uint8)
-        body = io.BytesIO()
-        Image.fromarray(picture).save(body, "PNG", compress_level=0)
-        store.put(blob_name(hashlib.sha256(body.getvalue()).hexdigest()), body.getvalue())
+        body = giant_picture(number)
+        store.put(blob_name(hashlib.sha256(body).hexdigest()), body)
     read, peak = measure("inspect", store.client.meta.endpoint_url, store.bucket, store.prefix)
     assert read == PICTURES * SIZE
     assert peak < MOST
-
-
-STAGE = """
-import json, re, sys
-from pathlib import Path
-from cxr_snapshot.pipeline import Pipeline
-from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources import build_sources
-from cxr_snapshot.store.objects import Store
-from support.stores import client_of
-endpoint, text, plan, stage = sys.argv[1:]
-settings = Settings.load(json.loads(text), environ={})
-pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
-getattr(pipeline, stage)(json.loads(plan))
-print(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
-"""
-
-
-def giant_picture(seed: int) -> bytes:
-    body = io.BytesIO()
-    pixels = np.random.default_rng(seed).integers(0, 256, (7_500, 7_500), np.uint8)
-    Image.fromarray(pixels).save(body, "PNG", compress_level=0)
-    return body.getvalue()
 
 
 @pytest.mark.long
@@ -125,7 +114,7 @@ def test_of_the_stages_after_inspect(store: Store, tmp_path: Path) -> None:
         environ = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("include", "tests"))}
         for stage in ("filter", "balance", "audit", "publish"):
             arguments = [store.client.meta.endpoint_url, settings, json.dumps(plan), stage]
-            command = [sys.executable, "-c", STAGE, *arguments]
+            command = [sys.executable, "-c", STAGE_ALONE + PEAK, *arguments]
             done = subprocess.run(command, env=environ, check=True, capture_output=True, text=True)
             assert int(done.stdout) < MOST, stage
     snapshot = store.get_json("2026-11-23/snapshot.json")

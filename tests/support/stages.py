@@ -8,6 +8,19 @@ from typing import Any
 from cxr_snapshot.pipeline import Pipeline, Plan
 from cxr_snapshot.settings import INSPECT_SHARDS
 
+# Runs one stage in a process of its own: python -c STAGE_ALONE ENDPOINT SETTINGS PLAN STAGE, the middle two as JSON.
+STAGE_ALONE = """
+import json, sys
+from cxr_snapshot.pipeline import Pipeline
+from cxr_snapshot.settings import Settings
+from cxr_snapshot.sources import build_sources
+from cxr_snapshot.store.objects import Store
+from support.stores import client_of
+endpoint, text, plan, stage = sys.argv[1:]
+settings = Settings.load(json.loads(text), environ={})
+pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
+getattr(pipeline, stage)(json.loads(plan))
+"""
 EARLIER = ("earlier", "2026-11-20T03:00:00+00:00")  # run and time of the snapshots that tests share
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -60,3 +61,16 @@ def test_an_error_is_shown_in_one_line(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setattr(command_line.catalog, "list_snapshots", fail)
     output, errors = run(capsys, "list")
     assert (output, errors) == ("", f"Error: {shown.line(''.join(PIECES))}\n")
+
+
+def test_on_a_narrow_terminal_cells_go_on_in_the_next_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"version": "2026-11-23", "uri": "s3://bucket/" + "abcdefghij" * 20, "digest": "0123456789" * 6 + "abcd"}
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(command_line.catalog, "show", lambda *_: found)
+    output = re.sub(r"\x1b\[[0-9;]*m", "", run(capsys, "show", "latest")[0])  # the header is bold
+    assert max(map(len, output.splitlines())) <= 40
+    cells = "".join(line.split("│")[2].strip() for line in output.splitlines() if "│" in line)
+    assert cells == found["version"] + found["uri"] + "0123456789"
