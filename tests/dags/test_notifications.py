@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("dag_bag")
 def notifier_of(event: str) -> Callable[[Any], None]:
     from airflow_notify import SnapshotNotifier  # imports Airflow, which not every worker needs
 
-    return SnapshotNotifier(event)
+    return SnapshotNotifier(event, "default")
 
 
 def context(task_id: str, returned: object = None, exception: object = None) -> Any:

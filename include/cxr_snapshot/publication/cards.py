@@ -10,7 +10,9 @@ import pandas as pd
 
 from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
+from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
+from cxr_snapshot.settings import ADULTS_ONLY
 from cxr_snapshot.shown import markdown
 from cxr_snapshot.sources import about
 from cxr_snapshot.sources.base import GENERATED
@@ -24,7 +26,6 @@ domain shift; `NORMAL` against `PNEUMONIA` within one source.
 **Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
 classes were cut to equal size){adults}."""
 _NO_ADULTS = "; conclusions on adults who have no COVID-19, of whom there are few or none"
-_ADULT = 18  # years
 
 _USES_OF_DRAWINGS = """\
 **Good for:** trying out the pipeline and the programs that read its snapshots. **Not for:** anything else."""
@@ -82,7 +83,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
         "equally many of each class.",
         _class_table(facts, splits),
-        _ages(manifest),
+        _ages(manifest, facts),
         "## What the audit found",
         _audit(facts["audit"], facts["overrides"]),
         "## Files",
@@ -182,7 +183,7 @@ def _uses(manifest: pd.DataFrame) -> str:
 
 def _has_adult_controls(manifest: pd.DataFrame) -> bool:
     """Say whether most images that show no COVID-19 are known to be of adults."""
-    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(_ADULT).fillna(value=False).mean() > 0.5)
+    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(ADULT).fillna(value=False).mean() > 0.5)
 
 
 def _shown(sources: Iterable[str]) -> str:
@@ -201,15 +202,29 @@ def _class_table(facts: Mapping[str, Any], splits: Mapping[str, Mapping[str, int
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
-def _ages(manifest: pd.DataFrame) -> str:
-    """Say for each class what is known of ages, measured in this snapshot."""
+def unknown_ages(manifest: pd.DataFrame) -> dict[str, int]:
+    """Count the images of each class whose patient's age is not known."""
+    unknown = manifest["class"][manifest["age"].isna()].value_counts()
+    return {name: int(unknown.get(name, 0)) for name in CLASSES}
+
+
+def _ages(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> str:
+    """Say for each class what is known of ages, measured in this snapshot; and whether it is to be of adults alone."""
     said = []
     for name in CLASSES:
         ages = manifest.loc[manifest["class"].eq(name), "age"].dropna()
         known = counted(len(ages), "image")
         measured = f"{ages.min():g} to {ages.max():g} years, median {ages.median():g}, known for {known}"
         said.append(f"`{name}` {measured if len(ages) else 'not stated for any image'}")
-    return "Ages as stated by the upstreams: " + "; ".join(said) + "."
+    stated = "Ages as stated by the upstreams: " + "; ".join(said) + "."
+    if facts["settings"].get("ages") != ADULTS_ONLY:
+        return stated
+    unknown = ", ".join(f"`{name}` {count}" for name, count in unknown_ages(manifest).items())
+    return (
+        f"{stated}\n\nOnly adults were asked for. Whoever is known to be younger than {ADULT} years is left out "
+        f"({facts['excluded'].get(NOT_ADULT, 0)} records, rule `{NOT_ADULT}`). Images whose patient's age is not known "
+        f"stay, and children may be among them: {unknown}."
+    )
 
 
 def _audit(audit: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> str:
