@@ -139,7 +139,7 @@ def make_dag(edition: Edition) -> None:
         # however many runs a backfill has going at once.
         @task(
             task_display_name="Ingest new files",
-            doc_md="Fetch the files of one source that are not stored yet, check them, and write the revision's inventory.",
+            doc_md="Fetch those files of one source that are not stored yet, check them, and write its inventory.",
             execution_timeout=timedelta(hours=6),
             max_active_tis_per_dag=len(collections),
             map_index_template="{{ task.op_kwargs['source'] }}",

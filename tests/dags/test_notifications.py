@@ -36,7 +36,7 @@ def context(task_id: str, returned: object = None, exception: object = None) -> 
     """Return as much of a task's context as a notifier looks at."""
     instance = SimpleNamespace(task_id=task_id, log_url="http://log", xcom_pull=lambda task_ids: returned)
     run = SimpleNamespace(run_after=datetime(2026, 11, 30, 3, tzinfo=UTC))
-    return {"ti": instance, "dag_run": run, "exception": exception}
+    return {"ti": instance, "dag_run": run, "exception": exception, "params": {"edition": None}}
 
 
 @pytest.fixture

@@ -11,9 +11,23 @@ from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, Verifica
 from cxr_snapshot.publication.changes import changes_report, compare
 from cxr_snapshot.publication.checksums import REPAIR, read_file, read_sums, read_table
 from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, versions
+from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+
+
+def find_edition(store: Store, name: str) -> Store:
+    """Return the store as an edition sees it of which there are objects, or the default one.
+
+    Raises:
+        MissingObjectError: there is no such edition; the text names those that are there.
+        SettingsError: no edition can have this name.
+    """
+    place = store.edition(name)
+    if name != DEFAULT_EDITION and name not in (editions := store.editions()):
+        raise MissingObjectError(f"{place.uri('')} holds nothing. The editions are: {', '.join(editions)}.")
+    return place
 
 
 def resolve(store: Store, version: str) -> str:

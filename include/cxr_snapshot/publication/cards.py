@@ -75,7 +75,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
     splits, synthetic = split_counts(manifest), facts.get("synthetic", False)
     parts = [
         _front_matter(len(manifest), list(splits), facts["revisions"], synthetic=synthetic),
-        f"# {pretty_name(synthetic=synthetic)}: snapshot {facts['version']}",
+        f"# {pretty_name(synthetic=synthetic)}: snapshot {titled(facts)}",
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
         *([_USES_OF_DRAWINGS] if synthetic else [_uses(manifest), _known_limits(facts["revisions"])]),
@@ -89,7 +89,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## Files",
         _contents(facts),
         "## How to load it",
-        _loading(manifest, list(splits), facts["version"], facts["uri"]),
+        _loading(manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"]),
         "## Licences",
         *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
@@ -101,6 +101,16 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
 def pretty_name(*, synthetic: bool) -> str:
     """Return the name of the dataset as people read it."""
     return "Generated sample in place of chest X-rays" if synthetic else "COVID, pneumonia and normal chest X-rays"
+
+
+def titled(facts: Mapping[str, Any]) -> str:
+    """Return a snapshot's version, with its edition where that is not the default one."""
+    edition, version = _name(facts)
+    return f"{version}, edition {edition}" if edition else version
+
+
+def _name(facts: Mapping[str, Any]) -> tuple[str | None, str]:
+    return facts.get("edition"), facts["version"]
 
 
 def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
@@ -273,7 +283,7 @@ split in later snapshots. Only when two patients turn out to be one, images may 
 pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
 
 
-def _loading(manifest: pd.DataFrame, splits: list[str], version: str, uri: str) -> str:
+def _loading(manifest: pd.DataFrame, splits: list[str], name: str, uri: str) -> str:
     files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
     webp = int(manifest["format"].eq("WEBP").sum())
     note = f"\n\nKeras passes over {counted(webp, 'original file')} in WebP without a word." if webp else ""
@@ -281,12 +291,12 @@ def _loading(manifest: pd.DataFrame, splits: list[str], version: str, uri: str) 
 Copy it and check every byte:
 
 ```sh
-aws s3 sync {uri} covid-cxr-{version}     # a store of your own also needs --endpoint-url
-(cd covid-cxr-{version} && sha256sum -c --quiet SHA256SUMS)
+aws s3 sync {uri} covid-cxr-{name}     # a store of your own also needs --endpoint-url
+(cd covid-cxr-{name} && sha256sum -c --quiet SHA256SUMS)
 ```
 
 ```python
-folder = "covid-cxr-{version}"
+folder = "covid-cxr-{name}"
 
 # Hugging Face datasets: with the recommended splits, or the original files
 from datasets import load_dataset
