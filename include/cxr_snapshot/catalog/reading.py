@@ -22,12 +22,10 @@ def find_edition(store: Store, name: str) -> Store:
 
     Raises:
         MissingObjectError: there is no such edition; the text names those that are there.
-        SettingsError: no edition can have this name.
     """
-    place = store.edition(name)
     if name != DEFAULT_EDITION and name not in (editions := store.editions()):
-        raise MissingObjectError(f"{place.uri('')} holds nothing. The editions are: {', '.join(editions)}.")
-    return place
+        raise MissingObjectError(f"{store.uri('')} holds no edition {name!r}. The editions are: {', '.join(editions)}.")
+    return store.edition(name)
 
 
 def resolve(store: Store, version: str) -> str:
