@@ -1,6 +1,7 @@
 """Nightly snapshot of COVID, pneumonia and normal chest X-rays.
 
-There is a DAG like this for each *edition*; see below. Every night this one asks two public collections, or those that `CXR_SOURCES` names, whether anything is new:
+There is a DAG like this for each *edition*; see below. Every night that of the default one asks two public collections,
+or those that `CXR_SOURCES` names, whether anything is new:
 
 * **covid**: images and `metadata.csv` of
   [ieee8023/covid-chestxray-dataset](https://github.com/ieee8023/covid-chestxray-dataset) on GitHub,
@@ -23,7 +24,7 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 | `audit` | refuses to publish if something was lost or a class shrank; measures shortcuts | checks, main figures |
 | `approve` | skipped, unless a guard tripped and the setting `approval` is `on`: then a person decides | the approval |
 | `publish` | writes the snapshot and reads it back, unless nothing in it is new | the dataset version |
-| `verify` | reads it as consumers do; moves `latest.json`; updates the edition's asset, such as `covid_cxr_snapshot` | objects and bytes |
+| `verify` | reads it as consumers do; moves `latest.json`; updates the edition's asset | objects and bytes |
 
 **Nothing new** is a healthy end: the run succeeds and the skipped tasks are pink.
 
@@ -47,12 +48,13 @@ newest snapshot up to that day. `latest.json` moves only forwards. All other col
 `covid_cxr_snapshot_<name>`, which starts paused, and publishes under `s3://BUCKET/PREFIX/editions/<name>/` with a
 `latest.json` and an asset of its own. All share what was fetched and decoded.
 
-**To try other settings,** trigger with them and with a name under *Edition* that no DAG has: the snapshot is then of the
-edition of that name. Without a name such a run is refused, so that no edition's `latest.json` ever leads to images that
-were chosen otherwise.
+**To try other settings,** trigger with them and with a name under *Edition* that no DAG has: the snapshot is then of
+the edition of that name. Without a name such a run is refused, so that no edition's `latest.json` ever leads to
+images that were chosen otherwise.
 
 **The schedule** is read when this file is parsed: `CXR_SCHEDULE` (cron, default `0 3 * * *`) in the time zone
-`CXR_TIMEZONE` (default `UTC`); for other editions, `editions.yaml`. Versions are named by the UTC date at which a run starts.
+`CXR_TIMEZONE` (default `UTC`); for other editions, `editions.yaml`. Versions are named by the UTC date at which a run
+starts.
 
 **The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`), or what the edition names.
 

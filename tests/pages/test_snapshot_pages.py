@@ -257,7 +257,7 @@ class TestPages:
         assert pages.get("/editions/adults/style.css")
         assert "The editions are: default, adults." in pages.get("/editions/none/", 404)
         assert "holds no edition" in pages.get("/editions/No/", 404)
-        assert "adults" not in pages.get(f"/snapshots/{NEW}")
+        assert "editions/adults" not in pages.get(f"/snapshots/{NEW}")
 
     def test_page_after_the_last_leads_back(self, pages):
         assert "There are only 1 pages" in pages.get("/?page=2")
