@@ -75,7 +75,7 @@ from airflow_approval import ApprovalIfNeeded
 from airflow_form import overrides, params
 from airflow_notify import Heartbeat, SnapshotNotifier
 from airflow_runtime import WaitAsAsked, edition_of_run, pipeline, time_travel
-from cxr_snapshot.editions import Edition, dag_id, read_editions
+from cxr_snapshot.editions import DEFAULT, Edition, dag_id, read_editions
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.sources import chosen
 
@@ -89,6 +89,14 @@ def _schedule(edition: Edition) -> CronTriggerTimetable | None:
     return CronTriggerTimetable(cron, timezone=os.environ.get("CXR_TIMEZONE") or "UTC") if cron else None
 
 
+def _manual(edition: Edition) -> str | None:
+    """Return the manual, which begins with what is special about an edition."""
+    if edition.is_default:
+        return __doc__
+    chosen_there = ", ".join(f"`{name}` = `{value}`" for name, value in edition.settings.items())
+    return f"**This DAG makes the edition `{edition.name}`:** {chosen_there or 'all as the default'}.\n\n{__doc__}"
+
+
 def make_dag(edition: Edition) -> None:
     """Make the DAG of one edition; the work is in ``cxr_snapshot.pipeline``."""
     collections = chosen(edition.settings.get("sources") or os.environ.get("CXR_SOURCES"))
@@ -96,7 +104,7 @@ def make_dag(edition: Edition) -> None:
     @dag(
         dag_id=edition.dag_id,
         dag_display_name=edition.title,
-        doc_md=__doc__,
+        doc_md=_manual(edition),
         schedule=_schedule(edition),
         start_date=datetime(2020, 2, 1, tzinfo=UTC),  # the COVID collection is not older; backfills may go back to here
         catchup=False,
@@ -219,10 +227,10 @@ def make_dag(edition: Edition) -> None:
         )
         def verify(snapshot: Any) -> dict[str, int]:
             """Compare the snapshot with its checksums, move `latest.json`, and tell the consumers of the asset."""
+            name = snapshot.get("edition", DEFAULT.name)  # of a run that began before there were editions
             with pipeline(edition) as stages:
-                result = stages.verify(snapshot["version"], snapshot["edition"])
-            events = get_current_context()["outlet_events"][SNAPSHOTS]
-            events.add(Asset(dag_id(snapshot["edition"])), extra=snapshot)
+                result = stages.verify(snapshot["version"], name)
+            get_current_context()["outlet_events"][SNAPSHOTS].add(Asset(dag_id(name)), extra=snapshot)
             return result
 
         plan = poll()

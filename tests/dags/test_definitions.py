@@ -108,6 +108,8 @@ def test_each_edition_has_a_dag_that_starts_paused_but_for_the_default_one(dag_b
     )
     assert (default.timetable.expression, adults.timetable.expression) == ("0 3 * * *", "0 5 * * *")
     assert default.task_ids == adults.task_ids
+    assert adults.doc_md.startswith("**This DAG makes the edition `adults`:** `sources` = `covid,nih,hannover`, ")
+    assert adults.doc_md.endswith(default.doc_md)
     assert adults.get_task("ingest").op_kwargs_expand_input.value["source"] == ["covid", "nih", "hannover"]
     assert list(default.params) == list(adults.params)
     assert default.has_on_success_callback and not adults.has_on_success_callback, "the watchdog is the default's"
