@@ -216,7 +216,8 @@ def make_dag(edition: Edition) -> None:
             """Write the snapshot and read it back, unless the content equals that of the snapshot before."""
             approval = get_current_context()["ti"].xcom_pull(task_ids="approve")
             with pipeline(edition) as stages:
-                return stages.publish(plan, approval)
+                snapshot = stages.publish(plan, approval)
+            return snapshot and {"edition": DEFAULT.name} | snapshot  # which names only other editions
 
         # The asset is updated here and not by `publish`, so that its consumers see verified snapshots only. It is that
         # of the edition under whose name the run published, which only the run knows.

@@ -43,9 +43,9 @@ def params() -> dict[str, Param]:
             type=["null", "string"],
             pattern=f"^{EDITION_NAME}$",
             title="Edition",
-            description="Under which name to publish: needed where one of the next six fields differs from the "
-            "edition's own settings. A name that no DAG has, such as experiment-1; the snapshot is then under "
-            "editions/experiment-1/, and no other latest.json moves.",
+            description="Under which name to publish: needed where a field below sets what the edition sets otherwise. "
+            "A name that no DAG has, such as experiment-1; the snapshot is then under editions/experiment-1/, and no "
+            "other latest.json moves.",
         ),
         "views": _choice("Views", VIEW_CHOICES, "Which projections to keep"),
         "licences": _choice(

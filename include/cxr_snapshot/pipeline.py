@@ -221,7 +221,7 @@ class Pipeline:
 
         Returns:
             The dataset version: ``version``, ``uri``, ``revisions``, ``content_digest``, ``counts``, ``audit`` and the
-            other facts of ``snapshot.json``, and always ``edition``; ``None`` when there was nothing to publish.
+            other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
 
         Raises:
             GuardError: a check failed, and nobody accepted it.
@@ -238,8 +238,7 @@ class Pipeline:
             # Holds the ledger alone, so that it can let it go.
             return release(store, plan, load_ledger(store, plan["folder"], "balanced"), base, report, archive=archive)
 
-        snapshot = self._mending(plan, work)
-        return snapshot and snapshot | {"edition": store.edition_name}
+        return self._mending(plan, work)
 
     def verify(self, version: str, edition: str = DEFAULT_EDITION) -> dict[str, int]:
         """Read the published snapshot back, then point the edition's ``latest.json`` at it.
@@ -271,7 +270,7 @@ class Pipeline:
             now, then = ", ".join(sorted(self.sources)), ", ".join(sorted(plan["revisions"]))
             raise SettingsError(
                 f"CXR_SOURCES names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
-                "set CXR_SOURCES alike for all parts of Airflow."
+                "set CXR_SOURCES, or what the edition names in editions.yaml, alike for all parts of Airflow."
             )
 
     def _delivered(self, plan: Plan) -> Delivered:

@@ -364,7 +364,7 @@ def _diseases(facts: pd.DataFrame) -> pd.Series:
 
 
 def _children(facts: pd.DataFrame) -> pd.Series:
-    """Say how old a record's patient is who is known to be no adult, or of which children the collection is; else null.
+    """Say by what a record's patient is known to be no adult; null for all others.
 
     Where a record states no age, the lowest one counts that any other record states of the patient.
     """
@@ -373,8 +373,8 @@ def _children(facts: pd.DataFrame) -> pd.Series:
     told = _years(youngest["age"]) + (" in line " + youngest["metadata_line"].astype("string")).fillna("")
     elsewhere = facts["patient_id"].map(dict(zip(youngest["patient_id"], told, strict=True))).astype("string")
     known = _years(facts["age"]).where(facts["age"].lt(ADULT)).mask(facts["age"].isna(), elsewhere)
-    names = {name: about(name) for name in facts["source"].unique()}
-    return known.fillna(facts["source"].map({name: each.shows for name, each in names.items() if each.of_children}))
+    of_children = {name: f"as all of {name}" for name in facts["source"].unique() if about(name).of_children}
+    return known.fillna(facts["source"].map(of_children))
 
 
 def _years(ages: pd.Series) -> pd.Series:

@@ -240,10 +240,8 @@ class Store:
             pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=root)
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield (
-                        folder + item["Key"][len(root) :],
-                        StoredObject(item["Size"], item["ETag"], item["LastModified"]),
-                    )
+                    name = folder + item["Key"][len(root) :]
+                    yield name, StoredObject(item["Size"], item["ETag"], item["LastModified"])
 
     def age(self, name: str) -> float | None:
         """Return the seconds since an object was written, by the store's own clock; ``None`` if there is none."""
