@@ -107,6 +107,21 @@ def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
     return table[table["path"].isin(removed["path"]) | table["sha256"].isin(removed["sha256"])]
 
 
+def explain_removed(removed: pd.DataFrame, new: pd.DataFrame, excluded: pd.DataFrame) -> list[dict[str, Any]]:
+    """Say what became of images that are no longer in.
+
+    Args:
+        removed: the images; columns ``source``, ``path``, ``sha256`` and ``metadata_line``.
+        new: what is in; columns ``source``, ``path`` and ``sha256``.
+        excluded: what is left out, columns of ``EXCLUDED_COLUMNS``.
+
+    Returns:
+        A dict for each image: its columns, and ``rule``, ``reason`` and, where there is any, ``evidence``.
+    """
+    ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
+    return [row | ledger.explain(row) for row in _rows(removed)]
+
+
 class _Whereabouts:
     """Finds out what became of an image that is no longer in."""
 
