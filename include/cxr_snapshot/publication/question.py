@@ -78,7 +78,7 @@ def text(checks: Sequence[Check], failed: Sequence[Check], lists: Lists, audit: 
     found = [f"- **{check.name}**: {markdown(check.found)}" for check in failed]
     lines = [*_counts(checks), *found, "", "### What is lost", "", *([picture, ""] if picture else [])]
     for check, images in lists:
-        lines += [*_listed(_heading(check), images), ""]
+        lines += [*_listed(check, images), ""]
     return "\n".join([*lines, _ANSWERS.format(audit=audit)])
 
 
@@ -160,12 +160,15 @@ def _counts(checks: Sequence[Check]) -> Iterator[str]:
     yield ""
 
 
-def _listed(heading: str, images: Images) -> Iterator[str]:
+def _listed(check: Check, images: Images) -> Iterator[str]:
     """Yield a list of images, by reason and one by one."""
+    heading, facts = _heading(check), check.measured
     if images is None:
         yield f"**{heading}:** not known, since that snapshot was deleted."
         return
-    yield f"**{heading}: {counted(len(images), 'image')}**"
+    new = facts["after"] - facts["before"] + len(images) if "class" in facts else 0
+    also = f", and {counted(new, 'new one')}" if new > 0 else ""
+    yield f"**{heading}: {counted(len(images), 'image')}**{also}"
     yield ""
     for reason, count in Counter(str(image["reason"]) for image in images).most_common():
         yield f"- {count:,}: {markdown(reason)}"
