@@ -31,12 +31,15 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 **Damage in the store.** What a task takes out of the store is checked first. What is missing or damaged is made or
 fetched again; the log says what, and `mended` in the XCom how many objects.
 
+**To see what a run published,** press *Open snapshot* on its tasks `publish` or `verify`. All snapshots are under
+*Browse, CXR snapshots*.
+
 **To build again** although nothing is new, trigger with *force*. The same content is still not published twice.
 
 **When `audit` stops the run** because a class shrank, look at what upstream removed; if it is right, trigger once with
-*accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*:
-*Approve* publishes, *Reject* ends the run without publishing. What is published so says for good what was accepted, and
-by whom or in which run.
+*accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*,
+where it says and shows what is lost: *Approve* publishes, *Reject* ends the run without publishing. What is published
+so says for good what was accepted, and by whom or in which run.
 
 **Time travel.** Trigger with a day in *As of*, or run
 `airflow backfill create --dag-id covid_cxr_snapshot --from-date 2020-03-28 --to-date 2020-03-29 --max-active-runs 1`.

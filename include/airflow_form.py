@@ -27,7 +27,6 @@ from cxr_snapshot.settings import (
 # Settings that decide which images are in, and that a run may set for itself.
 SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class")
 
-_RUN, _IMAGES = "What the run does", "Other images than usual: needs a name under Edition"
 _LABELS = {
     "views": ("Frontal images only", "Frontal and lateral images"),
     "licences": ("Any licence", "None that forbids derivatives", "Only named licences that allow derivatives"),
@@ -51,7 +50,6 @@ def params(edition: Edition) -> dict[str, Param]:
             default=False,
             type="boolean",
             title="Force",
-            section=_RUN,
             description=f"A run asks the collections, and where something is new, it publishes the next snapshot of "
             f"{_place(edition)}; else it ends at once, well. With Force it builds also where nothing is new. The same "
             "content is still not published twice.",
@@ -62,7 +60,6 @@ def params(edition: Edition) -> dict[str, Param]:
             format="date",
             pattern=r"^\d{4}-\d{2}-\d{2}$",
             title="As of",
-            section=_RUN,
             description="Empty for now. A day of the past: the snapshot is named by that day and holds what the COVID "
             "collection had at its end (UTC); latest.json moves only forwards.",
         ),
@@ -71,7 +68,6 @@ def params(edition: Edition) -> dict[str, Param]:
             type=["null", "string"],
             pattern=r"^[0-9a-f]{7,40}$",
             title="COVID commit",
-            section=_RUN,
             description="Empty for the newest. A commit of the COVID collection, 7 to 40 digits of its SHA-1: the "
             "snapshot is named by today. Not together with As of.",
         ),
@@ -79,7 +75,6 @@ def params(edition: Edition) -> dict[str, Param]:
             default=False,
             type="boolean",
             title="Accept shrink",
-            section=_RUN,
             description="Publishes although a class lost more candidates than the guard allows, for this run only. The "
             "snapshot says for good what was lost, in which run this was set, and who triggered it.",
         ),
@@ -88,10 +83,10 @@ def params(edition: Edition) -> dict[str, Param]:
             type=["null", "string"],
             pattern=f"^{EDITION_NAME}$",
             title="Edition",
-            section=_IMAGES,
             description=f"Empty: publishes as {edition.name}. Needed where a field below is not as configured: a name "
             "that no DAG has, such as experiment-1. The snapshot is then under editions/experiment-1/, and no other "
-            "latest.json moves.",
+            "latest.json moves. What is (default) or (environment) below, the Airflow variable cxr_snapshot may set "
+            "otherwise.",
         ),
         "views": _choice(edition, "views", "Views", "Which projections are in."),
         "licences": _choice(edition, "licences", "Licences", "Which images may be in, by their licence."),
@@ -103,9 +98,8 @@ def params(edition: Edition) -> dict[str, Param]:
             type=["null", "integer"],
             minimum=1,
             title="Max per class",
-            section=_IMAGES,
             description="Most images in a class, at least 1. Empty: as configured, "
-            f"{_configured(edition, 'max_per_class')}.{_unless(edition, 'max_per_class')}",
+            f"{_configured(edition, 'max_per_class')}.",
         ),
     }
 
@@ -124,8 +118,7 @@ def _choice(edition: Edition, name: str, title: str, what: str) -> Param:
         enum=[None, *values],
         values_display=configured | dict(zip(values, _LABELS[name], strict=True)),
         title=title,
-        section=_IMAGES,
-        description=what + _unless(edition, name),
+        description=what,
     )
 
 
@@ -137,13 +130,6 @@ def _configured(edition: Edition, name: str) -> str:
         return f"{shown.line(given)} (environment)"
     default = next(item.default for item in fields(Settings) if item.name == name)
     return f"{'no limit' if default is None else default} (default)"
-
-
-def _unless(edition: Edition, name: str) -> str:
-    """Say which other place has a say: the Airflow variable, which is not read where the DAG file is parsed."""
-    return (
-        "" if name in edition.settings else " Where the Airflow variable cxr_snapshot sets it, that is as configured."
-    )
 
 
 def _place(edition: Edition) -> str:

@@ -178,10 +178,9 @@ def test_every_choice_of_the_form_has_a_label_and_the_first_says_what_is_configu
             labels = field.schema["values_display"]
             assert list(labels) == ["null", *choices[1:]] and len(set(labels.values())) == len(choices), name
     assert form["ages"].schema["values_display"]["null"] == "As configured: adults"
-    assert "variable" not in form["ages"].description, "an edition's own wins over the Airflow variable"
     assert form["views"].schema["values_display"]["null"] == "As configured: frontal+lateral (environment)"
     assert form["controls"].schema["values_display"]["null"] == "As configured: kaggle (default)"
-    assert "Airflow variable" in form["controls"].description
+    assert "the Airflow variable cxr_snapshot may set otherwise" in form["edition"].description
     assert "as configured, no limit (default)" in form["max_per_class"].description
     assert "publishes as adults" in form["edition"].description
     assert "publishes as default" in params(DEFAULT)["edition"].description
