@@ -31,8 +31,8 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 **Damage in the store.** What a task takes out of the store is checked first. What is missing or damaged is made or
 fetched again; the log says what, and `mended` in the XCom how many objects.
 
-**To see what a run published,** press *Open snapshot* on its tasks `publish` or `verify`. All snapshots are under
-*Browse, CXR snapshots*.
+**To see what a run published,** press *Open snapshot* among the details of its tasks `publish` or `verify`. All
+snapshots are under *Browse, CXR snapshots*.
 
 **To build again** although nothing is new, trigger with *force*. The same content is still not published twice.
 

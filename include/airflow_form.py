@@ -51,8 +51,8 @@ def params(edition: Edition) -> dict[str, Param]:
             type="boolean",
             title="Force",
             description=f"A run asks the collections, and where something is new, it publishes the next snapshot of "
-            f"{_place(edition)}; else it ends at once, well. With Force it builds also where nothing is new. The same "
-            "content is still not published twice.",
+            f"{_place(edition)}; otherwise it ends at once, successfully. With Force it builds also where nothing is "
+            "new. The same content is still not published twice.",
         ),
         "as_of": Param(
             default=None,

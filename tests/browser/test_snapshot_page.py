@@ -249,10 +249,10 @@ def test_a_button_on_the_tasks_of_a_run_leads_to_its_snapshot(
 ) -> None:
     page = context.new_page()
     runs = page.request.get(f"{airflow.url}/api/v2/dags/{DAG}/dagRuns?order_by=id").json()["dag_runs"]
-    page.goto(f"{airflow.url}/dags/{DAG}/runs/{runs[-1]['dag_run_id']}/tasks/publish")
+    page.goto(f"{airflow.url}/dags/{DAG}/runs/{runs[-1]['dag_run_id']}/tasks/publish/details")
     expect(page.get_by_role("link", name="Open snapshot")).to_be_visible()
     picture(page, "open-snapshot")
-    page.goto(f"{airflow.url}/dags/{DAG}/runs/{runs[-1]['dag_run_id']}/tasks/verify")
+    page.goto(f"{airflow.url}/dags/{DAG}/runs/{runs[-1]['dag_run_id']}/tasks/verify/details")
     page.get_by_role("link", name="Open snapshot").click()
     page.wait_for_url(f"**/snapshots/{versions[1]}")
     expect(inner(page).get_by_role("heading", level=1)).to_contain_text(f"Snapshot {versions[1]}")

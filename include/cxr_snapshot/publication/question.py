@@ -11,9 +11,9 @@ import pandas as pd
 
 from cxr_snapshot.audit import LOST, PAGE
 from cxr_snapshot.audit.gates import Check
-from cxr_snapshot.audit.words import counted, exact_percent
+from cxr_snapshot.audit.words import DRAWINGS, counted, exact_percent
 from cxr_snapshot.errors import LostBlobError
-from cxr_snapshot.inspection.contact_sheets import PICTURES, contact_sheet
+from cxr_snapshot.inspection.contact_sheets import contact_sheet
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.publication.changes import explain_removed
@@ -26,6 +26,8 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 
 LISTED = 20  # images of a list that are named and drawn
+
+_IN_A_ROW = 5  # pictures; Airflow shows them 300 pixels wide
 
 _FACTS = ["source", "path", "sha256", "class", "metadata_line"]
 
@@ -53,9 +55,10 @@ def ask(store: Store, plan: Plan, checks: Sequence[Check], failed: Sequence[Chec
     folder, what = plan["folder"], "audit of what would be published"
     ledger = load_ledger(store, folder, "balanced")
     lists = [(check, _images(store, ledger, check)) for check in _worst(failed)]
-    if sheet := _draw(Pictures(store), lists):
+    if sheet := _draw(Pictures(store), lists, [DRAWINGS] if plan["synthetic"] else []):
         put_sealed(store, f"{folder}/{LOST}", sheet)
-    picture = f"![Pictures of what is lost, numbered as below]({draft}/{LOST})" if sheet and draft else ""
+    picture = f"![Pictures of what is lost, numbered as below]({draft}/{LOST})"
+    picture = f"[{picture}]({draft}/{LOST})" if sheet and draft else ""
     audit = f"[{what}]({draft}/{PAGE})" if draft else f"{what}, `{store.uri(f'{folder}/{PAGE}')}`,"
     return {"question": title(failed), "to_approve": text(checks, failed, lists, audit, picture)}
 
@@ -183,16 +186,16 @@ def _listed(check: Check, images: Images) -> Iterator[str]:
         yield f"These are the first {LISTED}."
 
 
-def _draw(pictures: Pictures, lists: Lists) -> bytes | None:
+def _draw(pictures: Pictures, lists: Lists, heading: Sequence[str]) -> bytes | None:
     """Return a JPEG with the images that are listed, in rows; ``None`` where there is nothing to draw."""
     rows: dict[str, list[bytes]] = {}
     for check, images in lists:
         drawn = list(_bodies(pictures, images or []))
-        for start in range(0, len(drawn), PICTURES):
-            row = drawn[start : start + PICTURES]
+        for start in range(0, len(drawn), _IN_A_ROW):
+            row = drawn[start : start + _IN_A_ROW]
             numbers = ", ".join(str(number) for number, _ in row)
             rows[f"{check.measured.get('class', 'Unknown words')}: {numbers}"] = [body for _, body in row]
-    return contact_sheet(rows) if rows else None
+    return contact_sheet(rows, heading) if rows else None
 
 
 def _bodies(pictures: Pictures, images: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, bytes]]:
