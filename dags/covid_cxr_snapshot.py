@@ -246,6 +246,7 @@ def make_dag(edition: Edition) -> None:
         filtered, balanced, audited, snapshot = filter_(plan), balance(plan), audit(plan), publish(plan)
         ingested >> inspected >> filtered >> balanced >> audited >> approve >> snapshot
         verified = verify(snapshot)
+        published: Any  # mypy does not know that these have an operator
         for published in (snapshot, verified):
             published.operator.operator_extra_links = [SnapshotLink()]
 

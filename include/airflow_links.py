@@ -52,4 +52,4 @@ class SnapshotLink(BaseOperatorLink):
 
 def _root() -> str:
     """Return the path under which Airflow lives, without a slash at its end; mostly nothing."""
-    return urlsplit(conf.get("api", "base_url", fallback="")).path.rstrip("/")
+    return urlsplit(str(conf.get("api", "base_url", fallback=""))).path.rstrip("/")
