@@ -39,6 +39,7 @@ from cxr_snapshot.selection.rules import filter_records, warnings_of
 from cxr_snapshot.selection.splits import assign_splits
 from cxr_snapshot.settings import PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
+from cxr_snapshot.store.conditional import require_conditional_writes
 from cxr_snapshot.store.objects import Store
 
 log = shown.logger(__name__)
@@ -69,7 +70,9 @@ class Pipeline:
         accept_shrink: bool = False,
         triggered_by: str | None = None,
     ) -> Plan | None:
-        """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
+        """Ask each upstream for its revision, once, and decide whether there is anything to do.
+
+        Where there is, the store's conditional writes are tried on an object for that; nothing else is written.
 
         Args:
             run_id: names the run; equal ids share a folder.
@@ -87,6 +90,7 @@ class Pipeline:
         Raises:
             SettingsError: ``as_of`` has not come yet; or generated data would meet real data.
             SourceError: an upstream cannot be asked, or does not know a pin.
+            StorageError: the store has no conditional writes.
         """
         date = day_of(created, as_of)
         base = read_base(self.store, date)
@@ -116,6 +120,7 @@ class Pipeline:
         if base and not force and not behind and plan["fingerprint"] in known:
             log.info("Nothing new since %s: %s", base["version"], listed(plan["revisions"]))
             return None
+        require_conditional_writes(self.store)
         log.info("To be built: %s; tables in %s", listed(plan["revisions"]), self.store.uri(plan["folder"]))
         return plan
 

@@ -15,10 +15,10 @@ from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
-from support.stores import client_of
+from support.stores import client_of, store_in
 endpoint, text, plan, stage = sys.argv[1:]
 settings = Settings.load(json.loads(text), environ={})
-pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
+pipeline = Pipeline(settings, store_in(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
 getattr(pipeline, stage)(json.loads(plan))
 """
 EARLIER = ("earlier", "2026-11-20T03:00:00+00:00")  # run and time of the snapshots that tests share

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.store.encoding import json_bytes, parquet_bytes, parse_json, parse_parquet
-from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated
+from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated, words
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -172,7 +172,7 @@ class Store:
             if errors := answer.get("Errors"):
                 raise StorageError(
                     f"could not delete {len(errors)} objects, such as s3://{self.bucket}/{errors[0].get('Key')}: "
-                    f"{errors[0].get('Code')} {errors[0].get('Message')}. Check that the keys may delete."
+                    f"{words(errors[0])}. Check that the keys may delete."
                 )
 
     def exists(self, name: str) -> bool:
