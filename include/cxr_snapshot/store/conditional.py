@@ -15,7 +15,7 @@ _TEXT = b"Conditional writes of this object must fail.\n"
 _WRONG = f'"{"0" * 32}"'
 _TRIES = 20  # of a right If-Match; another publisher's probe may write in between
 _REMEDY = (
-    "Use a store with conditional writes (Amazon S3, Cloudflare R2, Ceph 18 or later, SeaweedFS 4.44 or later), or set "
+    "Use a store with conditional writes (Amazon S3, Cloudflare R2, Ceph 20 or later, SeaweedFS 4.44 or later), or set "
     "CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
 )
 
@@ -23,7 +23,7 @@ _REMEDY = (
 def require_conditional_writes(store: Store) -> None:
     """Check that the store carries out ``If-None-Match`` and ``If-Match`` where they hold, and only there.
 
-    Some stores overwrite whatever the condition. Others, such as Ceph RGW 16, compare ETags without quotes with the
+    Some stores overwrite whatever the condition. Others, such as Ceph RGW 18, compare ETags without quotes with the
     quoted ones that they gave, and so refuse every ``If-Match``. Any number of publishers may check at once.
 
     Raises:
