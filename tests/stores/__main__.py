@@ -22,6 +22,7 @@ TESTS = (
     *("tests/integration/test_kill.py", "tests/integration/test_race.py", "tests/integration/test_damage.py"),
     "tests/integration/test_repair.py",
 )
+EPILOG = "What else is given is passed on to pytest. Long tests are left out but with: -m ''"
 REPORTS = ROOT / ".local/test-stores"
 
 
@@ -40,7 +41,7 @@ def run(name: str, arguments: list[str]) -> Outcome:
     """Run the tests against a store and read pytest's report."""
     report = REPORTS / f"{name}.xml"
     report.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *TESTS, *arguments]
+    command = [sys.executable, "-m", "pytest", f"--junitxml={report}", "-m", "not long", *TESTS, *arguments]
     subprocess.run(command, cwd=ROOT, env={**os.environ, "TEST_STORE": name}, check=False)
     return read(report)
 
@@ -89,7 +90,7 @@ def table(outcomes: dict[str, Outcome]) -> str:
 
 def main() -> int:
     """Run all stores or those asked for; end with 1 where a test failed that is not known to."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog="What else is given is passed on to pytest.")
+    parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("--store", action="append", choices=STORES, help="only this one; may be given again")
     options, arguments = parser.parse_known_args()
     REPORTS.mkdir(parents=True, exist_ok=True)

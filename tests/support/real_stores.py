@@ -133,7 +133,7 @@ class RealStore:
         version: command that prints its version.
         install: what gives the programs that it needs.
         honours_from: first version with conditional writes.
-        lacks: why a test fails, by a part of the test's id; each of them must fail.
+        lacks: why tests fail, by a part of their ids, besides those that need conditional writes.
     """
 
     title: str
@@ -147,6 +147,11 @@ class RealStore:
     def conditional_writes(self) -> bool:
         """Say whether the pipeline may count on them."""
         return not self.honours_from or tuple(map(int, self.measured_version.split("."))) >= self.honours_from
+
+    @property
+    def must_fail(self) -> dict[str, str]:
+        """Why tests fail, by a part of their ids."""
+        return {**self.lacks, **({} if self.conditional_writes else _NEED_CONDITIONS)}
 
     @cached_property
     def measured_version(self) -> str:
@@ -167,6 +172,10 @@ def _of_environment(name: str) -> tuple[str, ...]:
     return python, "-Ic", f"import importlib.metadata as m; print(m.version({name!r}))"
 
 
+_NEED_CONDITIONS = {
+    "test_conditions[True]": "it refuses every If-Match",
+    "test_a_lost_answer_to_a_conditional_write_is_read_back": "nothing refuses the repeated write; it writes the same",
+}
 _IGNORES_CHECKSUMS = "it takes bytes that are not those of x-amz-checksum-sha256"
 
 STORES: Final = {

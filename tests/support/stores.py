@@ -6,7 +6,7 @@ import io
 import threading
 import uuid
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import botocore.session
@@ -37,9 +37,12 @@ def client_of(endpoint: str) -> S3Client:
         return _session().client("s3", endpoint_url=endpoint, config=CLIENT_CONFIG)
 
 
-def store_in(client: S3Client, bucket: str, prefix: str) -> Store:
+AStore = TypeVar("AStore", bound=Store)
+
+
+def store_in(client: S3Client, bucket: str, prefix: str, kind: type[AStore] = Store) -> AStore:  # type: ignore[assignment]
     """Return a store as the pipeline opens it, with the setting that the server of these tests needs."""
-    return Store(client, bucket, prefix, conditional_writes=chosen().conditional_writes)
+    return kind(client, bucket, prefix, conditional_writes=chosen().conditional_writes)
 
 
 def new_store(client: S3Client, prefix: str = "covid-cxr") -> Store:

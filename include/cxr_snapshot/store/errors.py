@@ -25,6 +25,8 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError,
 
 ATTEMPTS = 6  # the pauses between them add up to about 4 s
 
+_CONFLICTS = ("ConditionalRequestConflict", "ConcurrentModification")  # two writes at once; the latter is Ceph's word
+
 Result = TypeVar("Result")
 
 
@@ -74,7 +76,7 @@ def translated(doing: str, uri: str, bucket: str) -> Iterator[None]:
     except ClientError as error:
         code, said = error.response["Error"].get("Code"), words(error.response["Error"])
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-        if code == "ConditionalRequestConflict":
+        if code in _CONFLICTS:
             raise HiccupError(f"{uri} is being written by somebody else. Try again later.") from error
         if code == "PreconditionFailed" or status == 412:
             raise PreconditionFailedError(f"{uri} was changed by somebody else.") from error

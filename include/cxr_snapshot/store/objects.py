@@ -1,6 +1,6 @@
 """Object storage: the one place that talks S3.
 
-Names are relative to the prefix. Every write states its SHA-256, so that a damaged upload is refused by the store.
+Names are relative to the prefix. Every write states its SHA-256, so that a damaged upload is refused by the store, where it looks: some do not.
 """
 
 from __future__ import annotations

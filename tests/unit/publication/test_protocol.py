@@ -127,7 +127,7 @@ class TestClaims:
     def test_of_a_dead_publisher_keeps_its_name(self, store, draft):
         put_claim(store, "other")
         store.put(f"{DAY}/manifest.csv", b"begun")
-        patient = OldClaims(store.client, store.bucket, store.prefix, conditional_writes=store.conditional_writes)
+        patient = store_in(store.client, store.bucket, store.prefix, OldClaims)
         assert publish(patient, draft, DAY, CREATED, None)["version"] == "2026-11-23.1"
         assert store.get(f"{DAY}/manifest.csv") == b"begun"
         verify(store, "2026-11-23.1")

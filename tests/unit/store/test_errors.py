@@ -32,6 +32,7 @@ def answer(status: int, code: str, message: str | None = "because") -> ClientErr
         (answer(404, "NoSuchBucket"), StorageError, "bucket bucket does not exist. Create it or set CXR_BUCKET", False),
         (answer(412, "PreconditionFailed"), PreconditionFailedError, "changed by somebody else", False),
         (answer(409, "ConditionalRequestConflict"), HiccupError, "is being written by somebody else", True),
+        (answer(409, "ConcurrentModification", None), HiccupError, "is being written by somebody else", True),
         (answer(403, "AccessDenied"), StorageError, "AccessDenied: because. Check the keys and rights", False),
         (answer(403, "AccessDenied", "No."), StorageError, "AccessDenied: No. Check the keys and rights", False),
         (answer(403, "SignatureDoesNotMatch", None), StorageError, f"{URI}: SignatureDoesNotMatch. Check", False),
