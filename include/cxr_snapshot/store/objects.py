@@ -1,6 +1,7 @@
 """Object storage: the one place that talks S3.
 
-Names are relative to the prefix. Every write states its SHA-256, so that a damaged upload is refused by the store, where it looks: some do not.
+Names are relative to the prefix. Every write states its SHA-256, so that a damaged upload is refused by the store, if it
+looks.
 """
 
 from __future__ import annotations
