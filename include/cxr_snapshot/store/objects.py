@@ -1,7 +1,6 @@
 """Object storage: the one place that talks S3.
 
-Names are relative to the prefix. Every write states its SHA-256, so that a damaged upload is refused by the store, if it
-looks.
+Names are relative to the prefix. Every write states its SHA-256, so that a store can refuse a damaged upload.
 """
 
 from __future__ import annotations
