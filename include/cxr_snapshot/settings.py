@@ -214,8 +214,8 @@ def source_names(sources: str) -> list[str]:
     return [name.strip() for name in sources.split(",")]
 
 
-# Read where the DAG file is parsed.
-_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE")
+# Read where the DAG files are parsed.
+_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE", "CXR_PREDICTOR_PYTHON", "CXR_PREDICTOR_JUDGES")
 _LOGIN = "logins come from Airflow connections, or from GITHUB_TOKEN and KAGGLE_*."
 
 _STANDARD_VARIABLES = {
