@@ -121,13 +121,11 @@ def _outside(outside: Mapping[str, Any] | None, *, synthetic: bool) -> str:
         return needed if not synthetic else f"{needed} Of drawings it would say nothing."
     counts = [[f"`{each['class']}`", f"`{each['source']}`", f"{each['images']:,}"] for each in outside["images"]]
     if not counts:
-        return (
-            f"**Not measured.** All images of the judge `{outside['uri']}` are of patients whom this snapshot has too."
-        )
+        return f"**Not measured.** `{outside['uri']}` has no collection that this snapshot lacks, or no patient of one."
     return "\n\n".join(
         [
-            f"The judges are those images of `{outside['uri']}` of whose patients, and of what looks like their "
-            "pictures, this snapshot has none:",
+            f"The judges are the images of `{outside['uri']}` whose collection this snapshot does not have, and of "
+            "whose patients it has no picture:",
             _table(["class", "source", "images"], counts),
             f"- Normal adults whom it calls COVID: **{shown_figure(outside['normal_adults_called_covid'])}**",
             "- Area under the ROC curve, COVID against normal adults: "

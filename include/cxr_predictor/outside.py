@@ -1,4 +1,4 @@
-"""The judges: images from elsewhere, of patients whom the model's snapshot does not have.
+"""The judges: images of other collections, of patients whom the model's snapshot does not have.
 
 A model that learnt where an image is from, and not the disease, calls normal adults COVID as soon as they are from
 somewhere else than its own normal images.
@@ -23,15 +23,16 @@ _KNOWN_BY = ("sha256", "pixel_sha256", "patient_id")
 
 
 def choose_judges(candidates: Snapshot, known: pd.DataFrame) -> Snapshot:
-    """Return the images of another snapshot of whose patients the model's own has nothing, in any split.
+    """Return those images of another snapshot that are from elsewhere.
 
     Args:
         candidates: the other snapshot.
-        known: rows of the model's own. What belongs to a group of which any image is known there is left out too.
+        known: rows of the model's own, of all splits. What is of a collection, a patient or a picture that is there,
+            or belongs to a group of which any image is, is left out.
     """
     rows = candidates.rows
-    met = pd.Series(False, index=rows.index)
-    for column in _KNOWN_BY:
+    met = rows["source"].isin(known["source"])
+    for column in _KNOWN_BY:  # a collection may hold images of another one
         met |= rows[column].isin(known[column].dropna())
     return candidates.part(~rows["group"].isin(rows.loc[met, "group"]))
 

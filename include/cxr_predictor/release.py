@@ -1,12 +1,10 @@
 """Where a model goes: into a folder, or for good beside the snapshots, at ``models/<edition>/<version>/``.
 
-It is the snapshots' protocol in small: nothing is ever written over, ``SHA256SUMS`` names every file, and ``_SUCCESS``,
-which names that one, comes last. All files are made before the first is written.
+All files are made before the first is written.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,12 +19,10 @@ from cxr_predictor.published import (
     snapshots_of,
     stored,
 )
+from cxr_predictor.publishing import publish, with_sums
 from cxr_snapshot import shown
 from cxr_snapshot.catalog.reading import resolve
-from cxr_snapshot.errors import PublishConflictError
-from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.versions import is_complete
-from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
 
 log = shown.logger(__name__)
@@ -51,7 +47,7 @@ def train_to_folder(snapshot: str, folder: Path, judges: str | None, seed: int) 
         raise PredictorError(f"{folder} is not empty. Choose a new folder.")
     files = make(Origin(find_snapshot(snapshot), find_snapshot(judges) if judges else None, seed))
     folder.mkdir(parents=True, exist_ok=True)
-    for name, body in _with_sums(files).items():
+    for name, body in with_sums(files).items():
         (folder / name).write_bytes(body)
     return _summary(json.loads(files[METRICS]), {"uri": str(folder), "new": True})
 
@@ -94,31 +90,6 @@ def train_and_publish(store: Store, snapshot: str, judges: str | None, seed: int
     files = make(origin)
     publish(models, version, files)
     return _summary(json.loads(files[METRICS]), facts | {"new": True})
-
-
-def publish(models: Store, version: str, files: Mapping[str, bytes]) -> None:
-    """Write a model's files, ``_SUCCESS`` last; those that are there with the same bytes stay.
-
-    Raises:
-        PublishConflictError: one is there with other bytes.
-    """
-    for name, body in _with_sums(files).items():
-        try:
-            models.put(f"{version}/{name}", body, only_if_absent=True)
-        except PreconditionFailedError:
-            if models.sha256(f"{version}/{name}") != hashlib.sha256(body).hexdigest():
-                raise PublishConflictError(
-                    f"{models.uri(f'{version}/{name}')} is there with other bytes: another run publishes a model of "
-                    f"this snapshot, or one broke off on another machine. If none is at work and {SUCCESS} is not "
-                    f"there, delete {models.uri(f'{version}/')} and train again."
-                ) from None
-
-
-def _with_sums(files: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Return the files, and after them those that say that they are whole, in the order in which they are written."""
-    sums = sums_bytes({name: hashlib.sha256(body).hexdigest() for name, body in files.items()})
-    mark = f"{hashlib.sha256(sums).hexdigest()}\n".encode()
-    return dict(sorted(files.items())) | {SUMS: sums, SUCCESS: mark}
 
 
 def _summary(metrics: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -60,9 +60,8 @@ def train(training: Snapshot, validation: Snapshot, seed: int = SEED) -> Trained
     network = build_network()
     network.compile(optimizer=keras.optimizers.AdamW(_RATE), loss="sparse_categorical_crossentropy")
     labels = training.rows["label"].to_numpy()
-    size = min(
-        max(len(labels) // _FEWEST_BATCHES, 1), _LARGEST_BATCH
-    )  # what is left over in an epoch has its turn in another: one size, one program
+    # What is left over in an epoch has its turn in another: batches of one size need one program.
+    size = min(max(len(labels) // _FEWEST_BATCHES, 1), _LARGEST_BATCH)
     limit = min(max(_STEPS // (len(labels) // size), _FEWEST_EPOCHS), _MOST_EPOCHS)
     best, best_loss, weights = 0, np.inf, network.get_weights()
     epoch = 0
