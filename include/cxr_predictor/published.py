@@ -109,6 +109,8 @@ def _find(name: str, store: Callable[[], Store], part: Callable[[Store, str], St
     if name.startswith("s3://"):
         address = urlsplit(name)
         prefix, _, version = address.path.strip("/").rpartition("/")
+        if not (address.netloc and version):
+            raise PredictorError(f"{name} names no folder of a bucket, such as s3://my-bucket/covid-cxr/2026-11-23.")
         return stored(Store(connect(), address.netloc, prefix), version)
     if (parts := edition_and_version(name)) is None:
         folder = Path(name)
@@ -137,7 +139,8 @@ def _found(read: Callable[[str], bytes], address: str, name: str) -> bytes:
         return read(name)
     except (MissingObjectError, FileNotFoundError):
         raise PredictorError(
-            f"{address} is no finished snapshot or model, or not the whole of one: {name} is missing."
+            f"{address} is no finished snapshot or model, or not the whole of one: {name} is missing. Name a folder, "
+            "an s3:// address, or [EDITION/]VERSION."
         ) from None
 
 

@@ -12,13 +12,7 @@ from typing import Any
 
 from cxr_predictor.errors import PredictorError
 from cxr_predictor.making import METRICS, Origin, make
-from cxr_predictor.published import (
-    edition_and_version,
-    find_snapshot,
-    models_of,
-    snapshots_of,
-    stored,
-)
+from cxr_predictor.published import edition_and_version, find_snapshot, models_of, snapshots_of, stored
 from cxr_predictor.publishing import publish, with_sums
 from cxr_snapshot import shown
 from cxr_snapshot.catalog.reading import resolve
@@ -38,7 +32,7 @@ def train_to_folder(snapshot: str, folder: Path, judges: str | None, seed: int) 
         seed: of all that is drawn.
 
     Returns:
-        As :func:`train_and_publish`.
+        As :func:`train_and_publish`, without ``edition`` and ``version``.
 
     Raises:
         PredictorError: the folder holds something, or the snapshot cannot be used.

@@ -35,11 +35,14 @@ def patients(s3_client: S3Client) -> Store:
 
 @pytest.fixture(scope="session")
 def environ(s3_endpoint: str, patients: Store, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the predictor's process sees: the store, and no home folder."""
+    """What the predictor's process sees: the store, and no home folder. What JAX compiles is kept for the next one."""
+    home = tmp_path_factory.mktemp("home")
     return variables(
         {
             "PATH": os.environ["PATH"],
-            "HOME": str(tmp_path_factory.mktemp("home")),
+            "HOME": str(home),
+            "JAX_COMPILATION_CACHE_DIR": str(home / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
             "AWS_ENDPOINT_URL_S3": s3_endpoint,
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test-secret",

@@ -54,6 +54,9 @@ def test_the_contracts_are_kept(checkout: Path) -> None:
         ("include/cxr_snapshot/pipeline.py", "import upstream_simulator.server", PURE),
         ("include/upstream_simulator/server.py", "import cxr_snapshot.errors", "The simulator stands alone"),
         ("plugins/snapshot_pages_app/app.py", "import local_stack.stack", "The pages need no local stack"),
+        ("include/cxr_snapshot/pipeline.py", "import cxr_predictor.environment", PURE),
+        ("include/cxr_predictor/metrics.py", "import cxr_predictor.card", "The predictor imports only downward"),
+        ("include/cxr_predictor/task.py", "import airflow.sdk", "The predictor needs no Airflow"),
     ],
 )
 def test_a_planted_import_breaks_one(checkout: Path, file: str, line: str, broken: str) -> None:

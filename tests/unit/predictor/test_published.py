@@ -58,6 +58,12 @@ def test_what_is_not_finished_is_no_model(tmp_path: Path, missing: str) -> None:
         find_model(str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("address", ["s3://", "s3://bucket", "s3://bucket/"])
+def test_an_address_without_a_folder_is_refused(address: str) -> None:
+    with pytest.raises(PredictorError, match="names no folder of a bucket"):
+        find_snapshot(address)
+
+
 def test_versions_are_those_of_the_store_and_its_editions(store: Store) -> None:
     publish_patients(snapshots_of(store, "adults"))
     publish(models_of(store, "adults"), "2026-11-22", FILES)
