@@ -64,7 +64,12 @@ def train_model(snapshot: str, judges: str | None, settings: dict[str, Any] | No
         ),
     },
     tags=["covid", "chest-x-ray", "model"],
-    default_args={"owner": "data-science", "retries": 1, "execution_timeout": timedelta(hours=1)},
+    default_args={
+        "owner": "data-science",
+        "retries": 1,
+        "retry_delay": timedelta(minutes=1),
+        "execution_timeout": timedelta(hours=1),
+    },
 )
 def covid_cxr_predictor() -> None:
     """Wire the two tasks; the work is in ``cxr_predictor``."""
