@@ -27,9 +27,13 @@ VERIFY_CHOICES = ("sample", "all")
 APPROVAL_CHOICES = ("off", "on")
 NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
 SUBTYPE_CHOICES = ("any", "balanced")
+ORIGINAL_FILES, UNIFORM_FILES = FILE_CHOICES = ("original", "uniform")
+PICTURE_SIZES = (224, 512)  # pixels
 DEFAULT_SOURCES = "covid,pneumonia"
 # What decides which images a snapshot holds.
 SELECTION = ("views", "licences", "controls", "subtypes", "max_per_class", "salt")
+# What decides in which form it holds them; on record where it is not the default, so that nothing changes there.
+FORM = ("files", "picture_size")
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
 
@@ -66,6 +70,9 @@ class Settings:
             until one is used up.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
+        files: ``original``: the upstreams' files as they are; or ``uniform``: all made anew in one form, so that no
+            file tells by format, size or shape where it is from.
+        picture_size: width and height of the pictures in the shards, in pixels.
         max_shrink: largest fraction by which a class may shrink against the snapshot before.
         max_unknown: largest fraction of the rows of ``metadata.csv`` that may be left out for unknown words.
         approval: ``on`` lets a person decide in Airflow when one of these two is exceeded; ``off`` fails the run.
@@ -104,6 +111,8 @@ class Settings:
     subtypes: str = "any"
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
+    files: str = ORIGINAL_FILES
+    picture_size: int = PICTURE_SIZES[0]
     max_shrink: float = 0.10
     max_unknown: float = 0.10
     approval: str = "off"
@@ -168,8 +177,12 @@ class Settings:
             ("verify", VERIFY_CHOICES),
             ("approval", APPROVAL_CHOICES),
             ("archive", ARCHIVE_CHOICES),
+            ("files", FILE_CHOICES),
+            ("picture_size", PICTURE_SIZES),
         ):
-            _require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
+            _require(
+                getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(map(str, choices))}"
+            )
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
@@ -203,9 +216,11 @@ class Settings:
         """Return the settings that decide which images a snapshot holds, for its fingerprint and its record.
 
         ``sources`` is among them where it is not the default, sorted: snapshots of other collections are not to be
-        compared when a class shrinks, and those of the default are what they were before there was a choice.
+        compared when a class shrinks, and those of the default are what they were before there was a choice. So are
+        those that decide the form of the images.
         """
         found, names = {name: getattr(self, name) for name in SELECTION}, sorted(source_names(self.sources))
+        found |= {name: getattr(self, name) for name in FORM if getattr(self, name) != getattr(Settings, name)}
         return found if names == sorted(source_names(DEFAULT_SOURCES)) else found | {"sources": ",".join(names)}
 
 

@@ -9,6 +9,9 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot import __version__, shown
+from cxr_snapshot.inspection.forms import form_of_files
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.uniform import check_files, make_files
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.draft import build_draft
@@ -46,14 +49,20 @@ def release(
         The content of ``snapshot.json``; ``None`` when there was nothing to publish.
 
     Raises:
+        DamagedObjectError: a uniform file was damaged and cannot be made as it was.
         LostBlobError: the blob of an image is missing or damaged.
     """
-    manifest, excluded = build_manifest(ledger), excluded_records(ledger)
+    form = form_of_files(plan["settings"])
+    files = None if form is None else Pictures(store, form)
+    made = None if files is None else make_files(files, ledger.loc[ledger["rule"].isna(), "sha256"].tolist())
+    manifest, excluded = build_manifest(ledger, made), excluded_records(ledger)
     digest = content_digest(manifest)
     if base and base["content_digest"] == digest:
         return _nothing_new(store, plan, base)
     today = plan["created"][:10]
-    unread, trusted = divide(store, manifest, today)
+    unread, trusted = divide(store, manifest, today, form)
+    if files is not None and made is not None:
+        check_files(files, made.loc[unread["sha256"]])
     facts = {
         "revisions": plan["revisions"],
         "licences": plan["licences"],
@@ -70,8 +79,9 @@ def release(
     draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)
     previous = base["version"] if base else None
-    snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=set(trusted["sha256"]))
-    note_read(store, unread, trusted, today)
+    published = manifest.loc[manifest["source_sha256"].isin(trusted["sha256"]), "sha256"]
+    snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=set(published))
+    note_read(store, unread, trusted, today, form)
     log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], listed(snapshot["counts"]))
     return snapshot
 

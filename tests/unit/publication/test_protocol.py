@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.errors import LostBlobError, PublishConflictError, StorageError, VerificationError
-from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS
 from cxr_snapshot.publication.draft import SCHEMA_VERSION
 from cxr_snapshot.publication.parts import Copy, Draft
@@ -51,7 +51,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
     facts |= {"revisions": {"covid": "a" * 40, "pneumonia": "2"}, "fingerprint": text, "code_version": "test"}
     facts |= {
         "settings": Settings(bucket="any").selection(),
-        "pictures": DESCRIPTION,
+        "pictures": SMALL.description,
         "counts": zero,
         "candidates": zero,
         "excluded": {},
