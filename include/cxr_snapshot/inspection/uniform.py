@@ -58,8 +58,9 @@ def check_files(pictures: Pictures, files: pd.DataFrame) -> None:
         DamagedObjectError: one has other bytes now, as another version of Pillow makes them; this is remembered.
         LostBlobError: as above.
     """
-    found = _hash(pictures, files.index)
-    wrong = [each for each, sha256 in files["sha256"].items() if found[each] != sha256]
+    expected: dict[str, str] = dict(zip(files.index, files["sha256"], strict=True))
+    found = _hash(pictures, expected)
+    wrong = [each for each, sha256 in expected.items() if found[each] != sha256]
     if wrong:
         _save(pictures, _load(pictures.store, pictures.form) | found)
         raise DamagedObjectError(
@@ -68,7 +69,7 @@ def check_files(pictures: Pictures, files: pd.DataFrame) -> None:
         )
 
 
-def _hash(pictures: Pictures, sha256s: Collection[str] | pd.Index) -> dict[str, str]:
+def _hash(pictures: Pictures, sha256s: Collection[str]) -> dict[str, str]:
     progress, found = Progress("uniform files made or read", len(sha256s)), {}
     for sha256, file in pictures.load_kept(sha256s):
         found[sha256] = hashlib.sha256(file).hexdigest()
