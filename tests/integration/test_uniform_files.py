@@ -8,6 +8,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +23,11 @@ from cxr_snapshot.catalog.retention import plan_prune
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.inspection.pictures import picture_name
+from cxr_snapshot.publication import protocol, readings
 from cxr_snapshot.publication.archive import archive_name
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.store.blobs import get_blob
-from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from support.damage import DAMAGES
 from support.stages import EARLIER, balanced_plan, run_stages
 from support.stores import copied_bucket, new_store, read_csv
@@ -150,6 +152,44 @@ def test_a_lost_blob_and_its_file_are_brought_back(published: Store, upstream: S
     pipeline.audit(plan)
     store.delete([picture_name(source, FORM), blob_name(source)])
     assert pipeline.publish(plan) is not None
+    verify(store, NEXT, all_images=True)
+
+
+class Rotten(Store):
+    """A store with an object that changed below it: its listing still gives the old ETag."""
+
+    rotten, etag = "", ""
+
+    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
+        for name, item in super().scan(folder):
+            yield name, replace(item, etag=self.etag) if name == self.rotten else item
+
+
+def test_a_file_that_rots_unseen_is_made_again_once_it_is_read(
+    published: Store, upstream: ServedUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is trusted, as it was read lately; but a try that is continued reads everything."""
+    monkeypatch.setattr(readings, "AT_LEAST", 0)
+    monkeypatch.setattr(readings, "DAYS", 10**6)
+    copy = copied_bucket(published)
+    store = Rotten(copy.client, copy.bucket, copy.prefix)
+    name = picture_name(
+        read_csv(store, f"{VERSION}/manifest.csv").sort_values("source_sha256")["source_sha256"][0], FORM
+    )
+    sound, store.etag = store.get(name), store.list(name)[name].etag
+    DAMAGES["flipped"](store, name)
+    store.rotten = name
+    upstream.move_to_step(NEXT_STEP)
+    pipeline = upstream.pipeline(store, tmp_path, **SETTINGS)
+    plan = balanced_plan(pipeline, "next")
+    pipeline.audit(plan)
+    with monkeypatch.context() as killed:
+        killed.setattr(protocol, "_read_back", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            pipeline.publish(plan)
+    assert store.get(name) != sound, "nobody has read it"
+    assert pipeline.publish(plan) is not None
+    assert store.get(name) == sound
     verify(store, NEXT, all_images=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot import __version__, shown
+from cxr_snapshot.errors import DamagedObjectError
 from cxr_snapshot.inspection.forms import form_of_files
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.uniform import check_files, make_files
@@ -79,8 +80,14 @@ def release(
     draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)
     previous = base["version"] if base else None
-    published = manifest.loc[manifest["source_sha256"].isin(trusted["sha256"]), "sha256"]
-    snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=set(published))
+    known = set(manifest.loc[manifest["source_sha256"].isin(trusted["sha256"]), "sha256"])
+    try:
+        snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=known)
+    except DamagedObjectError:
+        if files is None or made is None:
+            raise
+        check_files(files, made)  # one of those that need not be read has changed, and was read all the same
+        snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=known)
     note_read(store, unread, trusted, today, form)
     log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], listed(snapshot["counts"]))
     return snapshot
