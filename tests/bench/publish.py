@@ -112,7 +112,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
     assert inventory is not None
     names = "images/COVID/" + inventory["path"]
     rows = pd.DataFrame({"file": names, "sha256": inventory["sha256"], "bytes": inventory["bytes"], "format": "PNG"})
-    manifest = conform(rows.assign(**{"class": "COVID"}), MANIFEST_SCHEMA)
+    manifest = conform(rows.assign(**{"class": "COVID"}, source_sha256=rows["sha256"]), MANIFEST_SCHEMA)
     copies = tuple(
         Copy(blob_name(sha256), name, sha256, int(size))
         for sha256, name, size in zip(inventory["sha256"], names, inventory["bytes"], strict=True)
