@@ -55,14 +55,15 @@ def release(
     """
     form = form_of_files(plan["settings"])
     files = None if form is None else Pictures(store, form)
-    made = None if files is None else make_files(files, ledger.loc[ledger["rule"].isna(), "sha256"].tolist())
+    kept = ledger.loc[ledger["rule"].isna(), "sha256"].tolist()
+    made = make_files(files, kept) if files else pd.DataFrame()  # of nothing: the upstreams' files are published
     manifest, excluded = build_manifest(ledger, made), excluded_records(ledger)
     digest = content_digest(manifest)
     if base and base["content_digest"] == digest:
         return _nothing_new(store, plan, base)
     today = plan["created"][:10]
     unread, trusted = divide(store, manifest, today, form)
-    if files is not None and made is not None:
+    if files:
         check_files(files, made.loc[unread["sha256"]])
     facts = {
         "revisions": plan["revisions"],
@@ -84,7 +85,7 @@ def release(
     try:
         snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=known)
     except DamagedObjectError:
-        if files is None or made is None:
+        if not files:
             raise
         check_files(files, made)  # one of those that need not be read has changed, and was read all the same
         snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=known)
