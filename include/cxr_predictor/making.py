@@ -63,7 +63,7 @@ def make(origin: Origin) -> dict[str, bytes]:
     outside, judged = _outside(origin, snapshot, tell)
     metrics = {
         "schema_version": 1,
-        **{name: snapshot.facts[name] for name in ("version", "uri")},
+        **{name: snapshot.facts[name] for name in ("version", "uri", "settings")},
         "synthetic": snapshot.facts.get("synthetic", False),
         "audit": snapshot.facts["audit"]["headline"],
         "made_from": origin.facts(),

@@ -19,7 +19,7 @@ from cxr_snapshot.tables import CLASSES
 
 ADULT = 18  # years
 _COVID, _NORMAL = CLASSES.index("COVID"), CLASSES.index("NORMAL")
-_KNOWN_BY = ("sha256", "pixel_sha256", "patient_id")
+_KNOWN_BY = ("upstream_sha256", "pixel_sha256", "patient_id")
 
 
 def choose_judges(candidates: Snapshot, known: pd.DataFrame) -> Snapshot:

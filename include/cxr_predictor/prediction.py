@@ -17,6 +17,7 @@ from cxr_predictor.published import Published
 from cxr_predictor.training import load_network
 from cxr_snapshot.audit.words import DRAWINGS
 from cxr_snapshot.inspection.decoding import DefectError
+from cxr_snapshot.inspection.forms import form_of_pictures
 from cxr_snapshot.tables import CLASSES
 
 MAX_BYTES = 64_000_000  # of an image file; a snapshot holds no larger one
@@ -33,11 +34,12 @@ def predict(model: Published, files: Sequence[Path]) -> dict[str, Any]:
         PredictorError: the model is not whole.
     """
     network = load_network(model.get(MODEL))
-    drawings = model.get_json(METRICS)["synthetic"]
+    metrics = model.get_json(METRICS)
+    form, drawings = form_of_pictures(metrics["settings"]), metrics["synthetic"]
     images: list[dict[str, Any]] = []
     for file in files:
         try:
-            found = scores(network, from_file(_read(file))[np.newaxis])[0]
+            found = scores(network, from_file(_read(file), form)[np.newaxis])[0]
         except (PredictorError, DefectError) as error:
             problem = ": ".join(error.args) if isinstance(error, DefectError) else str(error)
             images.append({"file": str(file), "problem": problem})

@@ -12,15 +12,12 @@ from urllib.parse import urlsplit
 
 from cxr_predictor.errors import DamagedModelError, PredictorError
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.errors import MissingObjectError, SettingsError
+from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS
-from cxr_snapshot.settings import Settings
+from cxr_snapshot.settings import DEFAULT_EDITION, Settings, require_edition_name
 from cxr_snapshot.store.client import connect, open_store
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
-
-DEFAULT_EDITION = "default"
-_EDITION = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 @dataclass(frozen=True)
@@ -92,12 +89,13 @@ def edition_and_version(name: str) -> tuple[str, str] | None:
 
 def snapshots_of(store: Store, edition: str) -> Store:
     """Return the part of a store that holds the snapshots of an edition."""
-    return store if edition == DEFAULT_EDITION else _part(store, f"editions/{_checked(edition)}")
+    return store.edition(edition)
 
 
 def models_of(store: Store, edition: str) -> Store:
     """Return the part of a store that holds the models of an edition, each named as its snapshot."""
-    return _part(store, f"models/{_checked(edition)}")
+    folder = store.key(f"models/{require_edition_name(edition)}")
+    return Store(store.client, store.bucket, folder, conditional_writes=store.conditional_writes)
 
 
 def stored(store: Store, version: str) -> Published:
@@ -142,13 +140,3 @@ def _found(read: Callable[[str], bytes], address: str, name: str) -> bytes:
             f"{address} is no finished snapshot or model, or not the whole of one: {name} is missing. Name a folder, "
             "an s3:// address, or [EDITION/]VERSION."
         ) from None
-
-
-def _part(store: Store, folder: str) -> Store:
-    return Store(store.client, store.bucket, store.key(folder), conditional_writes=store.conditional_writes)
-
-
-def _checked(edition: str) -> str:
-    if not _EDITION.fullmatch(edition):
-        raise SettingsError(f"{edition!r} cannot be the name of an edition: small letters, digits and hyphens only.")
-    return edition

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cxr_predictor.errors import TooFewPatientsError
@@ -54,12 +55,19 @@ def read_snapshot(published: Published) -> Snapshot:
     rows, pictures = [], []
     for name in sorted(name for name in published.sums if name.startswith("data/")):
         for batch in pq.ParquetFile(io.BytesIO(published.get(name))).iter_batches(_ROWS):
-            rows.append(batch.select([*_COLUMNS, "label"]).to_pandas())
+            rows.append(_rows(batch))
             pictures += [from_shard(image["bytes"]) for image in batch.column("image").to_pylist()]
     facts = published.get_json("snapshot.json")
     if not rows:
         raise TooFewPatientsError(f"{published.address} holds no pictures.")
     return Snapshot(facts, pd.concat(rows, ignore_index=True), np.array(pictures).reshape(-1, SIDE, SIDE))
+
+
+def _rows(batch: pa.RecordBatch) -> pd.DataFrame:
+    """Return the columns that are needed, and the SHA-256 of the upstream's file, which older snapshots do not name."""
+    named = "source_sha256" if "source_sha256" in batch.schema.names else "sha256"
+    rows: pd.DataFrame = batch.select([*_COLUMNS, "label"]).to_pandas()
+    return rows.assign(upstream_sha256=batch.column(named).to_pandas())
 
 
 def check_size(snapshot: Snapshot) -> None:

@@ -21,9 +21,11 @@ from cxr_snapshot.audit.overrides import tally, who
 from cxr_snapshot.audit.page import render_page
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe, run_probes
 from cxr_snapshot.audit.words import WORST_FIRST, percent
+from cxr_snapshot.inspection.forms import Form, form_of_files, form_of_pictures
 from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.uniform import make_files
 from cxr_snapshot.plan import Plan
-from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.selection.manifest import build_manifest, file_name
 from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
@@ -62,21 +64,24 @@ def write_report(
     Returns:
         The main results; see :func:`cxr_snapshot.audit.summary`.
     """
-    manifest, control, duplicates = build_manifest(ledger), control_images(ledger), examples.pick_duplicates(ledger)
+    form, pictures = form_of_files(plan["settings"]), Pictures(store, form_of_pictures(plan["settings"]))
+    files = None if form is None else Pictures(store, form)
+    manifest, control = (_as_published(images, form) for images in (build_manifest(ledger), control_images(ledger)))
+    duplicates = examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     del ledger, manifest  # the probes need the memory
-    pictures = Pictures(store)
-    looks = load_looks(store, pictures, {*sample["sha256"], *control["sha256"]})
-    probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION)
-    probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION)
+    looks = load_looks(store, pictures, {*sample["sha256"], *control["sha256"]}, files)
+    measured: dict[str, Any] = {"uniform": form is not None, "side": pictures.form.side}
+    probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION, **measured)
+    probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION, **measured)
     picked = {
         "duplicates": duplicates,
-        "shortcuts": examples.pick_shortcuts(sample, probes),
-        "texts": examples.pick_texts(sample, looks),
+        "shortcuts": _named(examples.pick_shortcuts(sample, probes), sample, files),
+        "texts": _named(examples.pick_texts(sample, looks), sample, files),
     }
     facts: dict[str, Any] = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
     facts |= {"synthetic": True} if plan["synthetic"] else {}
-    report = _measured(described, checks, probes, before, previous) | {"examples": picked, **facts}
+    report = _measured(described | facts, checks, probes, before, previous) | {"examples": picked}
     report = conclude(report, overrides)
     for name, body in report_files(pictures, report).items():
         put_sealed(store, f"{plan['folder']}/{name}", body)
@@ -175,6 +180,21 @@ def verdict(
     return {"level": level, "headline": headline, "sentences": sentences}
 
 
+def _as_published(images: pd.DataFrame, form: Form | None) -> pd.DataFrame:
+    """Return images with the facts of the files that are published of them; they still go by their blobs."""
+    return images if form is None else images.assign(**form.facts)
+
+
+def _named(picked: list[dict[str, Any]], sample: pd.DataFrame, files: Pictures | None) -> list[dict[str, Any]]:
+    """Return examples with the names of the files that are published."""
+    if files is None:
+        return picked
+    made = make_files(files, [each["sha256"] for each in picked])["sha256"]
+    sources = dict(zip(sample["sha256"], sample["source"], strict=True))
+    names = (file_name(each["class"], sources[each["sha256"]], made[each["sha256"]], "PNG") for each in picked)
+    return [{**each, "file": name} for each, name in zip(picked, names, strict=True)]
+
+
 def _described(manifest: pd.DataFrame) -> dict[str, Any]:
     """Return what ``audit.json`` says of the published images without looking at them."""
     return {
@@ -192,7 +212,7 @@ def _measured(
     before: Mapping[str, Any] | None,
     previous: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the content of ``audit.json`` without verdict, examples and what the snapshot is made of."""
+    """Return the content of ``audit.json`` without verdict and examples; in ``described`` is what needs no look."""
     figures = main_figures(described["confounding"], described["ages"], described["patients"], probes)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -201,7 +221,7 @@ def _measured(
         "probes": [probe.as_dict() for probe in probes],
         "figures": figures,
         "previous": previous["version"] if previous else None,
-        "drift": measure_drift(figures, before),
+        "drift": measure_drift(figures, before, described["settings"]),
         "trend": extend_trend(before, previous),
         "most_per_class": MOST_PER_CLASS,
         "made_with": {name: version(name) for name in _LIBRARIES},

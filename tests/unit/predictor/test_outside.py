@@ -6,7 +6,7 @@ import pandas as pd
 from cxr_predictor.outside import choose_judges, measure_outside
 from cxr_predictor.snapshots import Snapshot
 
-COLUMNS = ["sha256", "pixel_sha256", "patient_id", "group", "class", "source", "age"]
+COLUMNS = ["upstream_sha256", "pixel_sha256", "patient_id", "group", "class", "source", "age"]
 
 
 def rows(*records: tuple[object, ...]) -> pd.DataFrame:
@@ -29,7 +29,7 @@ def test_what_is_known_by_collection_patient_file_pixels_or_link_is_no_judge() -
         ("x6", "x6", "covid:6", "g6", "COVID", "covid", 40.0),  # the same collection
     )
     judges = choose_judges(Snapshot({}, table, np.zeros((6, 2, 2), np.uint8)), KNOWN)
-    assert list(judges.rows["sha256"]) == ["x5"]
+    assert list(judges.rows["upstream_sha256"]) == ["x5"]
     assert len(judges.pictures) == 1
 
 

@@ -76,7 +76,7 @@ def test_versions_are_those_of_the_store_and_its_editions(store: Store) -> None:
         find_snapshot("2026-11-22", lambda: store)
     with pytest.raises(PredictorError, match=r"there is no model at .*models/default/. Run `make predictor`"):
         find_model("latest", lambda: store)
-    with pytest.raises(SettingsError, match="cannot be the name of an edition"):
+    with pytest.raises(SettingsError, match="is no name of an edition"):
         find_model("../2026-11-22", lambda: store)
 
 

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from cxr_predictor.errors import TooFewPatientsError
-from cxr_predictor.pictures import SIDE, from_file
+from cxr_predictor.pictures import SIDE, from_file, from_shard
 from cxr_predictor.published import stored
 from cxr_predictor.snapshots import check_size, groups_by_class, read_snapshot
-from cxr_snapshot.inspection.decoding import DefectError
+from cxr_snapshot.inspection.decoding import DefectError, decoded
+from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.store.objects import Store, blob_name
 from support.ledgers import picture
 from support.patients import ENOUGH, publish_patients
@@ -27,6 +28,15 @@ def test_a_file_of_any_kind_is_one_gray_picture(file_format: str, mode: str) -> 
     found = from_file(picture(3, file_format, mode, size=(300, 200)))
     assert (found.shape, found.dtype) == ((SIDE, SIDE), np.uint8)
     assert (found[0] == 0).all(), "the border that keeps the ratio of the sides"
+
+
+def test_a_file_gets_the_form_of_the_snapshot() -> None:
+    wide = picture(3, "PNG", size=(300, 100))
+    padded, squeezed = from_file(wide), from_file(wide, Form(224, uniform=True))
+    assert (padded[0] == 0).all()
+    assert (squeezed[0] > 0).any()
+    with decoded(wide) as image:
+        assert (squeezed == from_shard(Form(224, uniform=True).make(image))).all()
 
 
 def test_a_file_that_no_snapshot_would_hold_is_refused() -> None:
