@@ -11,9 +11,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cxr_predictor.errors import DamagedModelError, PredictorError
-from cxr_snapshot.catalog import reading as catalog
+from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS
+from cxr_snapshot.publication.versions import versions
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings, require_edition_name
 from cxr_snapshot.store.client import connect, open_store
 from cxr_snapshot.store.encoding import parse_json
@@ -116,11 +117,11 @@ def _find(name: str, store: Callable[[], Store], part: Callable[[Store, str], St
     edition, version = parts
     named = part(store(), edition)
     if part is models_of and version == "latest":
-        found = catalog.versions(named)
+        found = versions(named)
         if not found:
             raise PredictorError(f"there is no model at {named.uri('')}. Run `make predictor`, or the DAG, first.")
         version = found[-1]
-    return stored(named, catalog.resolve(named, version))
+    return stored(named, resolve(named, version))
 
 
 def _opened(address: str, read: Callable[[str], bytes]) -> Published:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cxr_predictor.published import models_of, snapshots_of
-from cxr_snapshot.catalog.reading import versions
+from cxr_snapshot.publication.versions import versions
 from cxr_snapshot.store.objects import Store
 from support.dag_runs import states, xcom
 from support.paths import ROOT
