@@ -45,7 +45,8 @@ newest snapshot up to that day. `latest.json` moves only forwards. All other col
 **The schedule** is read when this file is parsed: `CXR_SCHEDULE` (cron, default `0 3 * * *`) in the time zone
 `CXR_TIMEZONE` (default `UTC`). Versions are named by the UTC date at which a run starts.
 
-**The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`).
+**The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`), and `CXR_JUDGES` (default none) for
+those of which nothing is published: the audit asks whether a model that was trained on the snapshot works on them.
 
 **Settings** are environment variables `CXR_*` or the Airflow variable `cxr_snapshot` (a JSON object). **Credentials**
 are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. The README lists them all.
@@ -63,10 +64,11 @@ from airflow_approval import ApprovalIfNeeded
 from airflow_notify import Heartbeat, SnapshotNotifier
 from airflow_runtime import WaitAsAsked, pipeline, time_travel
 from cxr_snapshot.settings import CONTROL_CHOICES, INSPECT_SHARDS, LICENCE_CHOICES, SUBTYPE_CHOICES, VIEW_CHOICES
-from cxr_snapshot.sources import chosen
+from cxr_snapshot.sources import chosen, judging
 
 SNAPSHOT = Asset("covid_cxr_snapshot")
-COLLECTIONS = chosen(os.environ.get("CXR_SOURCES"))
+_SOURCES, _JUDGES = os.environ.get("CXR_SOURCES"), os.environ.get("CXR_JUDGES")
+COLLECTIONS = [*chosen(_SOURCES), *judging(_SOURCES, _JUDGES)]
 
 PARAMS = {
     "force": Param(

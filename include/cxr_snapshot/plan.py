@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from cxr_snapshot import __version__
 from cxr_snapshot.errors import SettingsError
@@ -25,7 +25,8 @@ class Plan(TypedDict):
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
     fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
     who started the run, where one did; on record where that was used. ``synthetic``: whether the upstreams say that
-    their data is generated; what is published then says so too.
+    their data is generated; what is published then says so too. ``judges``: pinned id of each collection that only
+    judges, where there is any; no part of the fingerprint, since nothing of them is published.
     """
 
     run: str
@@ -39,6 +40,7 @@ class Plan(TypedDict):
     accept_shrink: bool
     triggered_by: str | None
     synthetic: bool
+    judges: NotRequired[dict[str, str]]
 
 
 def make_plan(

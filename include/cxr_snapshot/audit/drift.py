@@ -18,7 +18,7 @@ _PROBES = {
     "border": "Named rightly from the border",
 }
 _OF = {"originals": "originals", "pictures": "224 x 224 pictures"}
-_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence")
+_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence", "age", "sex")
 
 # What each figure is, in the order in which they are shown.
 TITLES = {
@@ -28,6 +28,10 @@ TITLES = {
     **{f"age_stated_{name}": f"Fraction of {name} with an age" for name in CLASSES},
     **{f"class_from_{name}": f"Adjusted mutual information of class and {name}" for name in _ATTRIBUTES},
     **{f"{name}_{of}": f"{title}, {_OF[of]}" for of in _OF for name, title in _PROBES.items()},
+    "called_covid": "Fraction of healthy adults from elsewhere called COVID",
+    "found_covid": "Fraction of COVID patients from elsewhere called COVID",
+    "auc_inside": "AUC of COVID against NORMAL, own collections",
+    "auc_outside": "AUC of COVID against NORMAL, elsewhere",
 }
 
 
@@ -36,6 +40,7 @@ def main_figures(
     ages: Mapping[str, Mapping[str, Any]],
     patients: Mapping[str, Mapping[str, Any]],
     probes: Sequence[Probe],
+    elsewhere: Figures,
 ) -> Figures:
     """Return the figures by name, those of ``TITLES``; ``None`` where one could not be measured.
 
@@ -44,6 +49,7 @@ def main_figures(
         ages: from :func:`cxr_snapshot.audit.confounding.describe_ages`.
         patients: from :func:`cxr_snapshot.audit.confounding.count_patients`.
         probes: from :func:`cxr_snapshot.audit.probes.run_probes`.
+        elsewhere: from :func:`cxr_snapshot.audit.external.figures`.
     """
     found: Figures = {
         "images": sum(each["images"] for each in patients.values()),
@@ -54,6 +60,7 @@ def main_figures(
     found |= {f"class_from_{each['name']}": each["adjusted"] for each in confounding}
     asked = [probe for probe in probes if probe.question == CLASSES_QUESTION]
     found |= {f"{probe.name}_{probe.of}": probe.score.accuracy if probe.score else None for probe in asked}
+    found |= elsewhere
     return {name: found[name] for name in TITLES}
 
 
