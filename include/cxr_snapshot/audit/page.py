@@ -15,7 +15,7 @@ from cxr_snapshot.audit.confounding import most_frequent_first
 from cxr_snapshot.audit.external import LEAST_AUC, LEAST_FOUND, MOST_CALLED
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.plots import plot_ages, plot_aucs, plot_hundred, plot_probes, plot_trend
-from cxr_snapshot.audit.probes import CLASSES_QUESTION
+from cxr_snapshot.audit.probes import CLASSES_QUESTION, TREES
 from cxr_snapshot.audit.words import SYNTHETIC, percent
 from cxr_snapshot.tables import CLASSES
 
@@ -86,4 +86,4 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= {"percent": percent, "number": _number, "change": _change, "shown": _shown}
 _ENVIRONMENT.filters |= {"sentence": sentence, "most_frequent_first": most_frequent_first}
 _ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS, "SYNTHETIC": SYNTHETIC}
-_ENVIRONMENT.globals |= {"MOST_CALLED": MOST_CALLED, "LEAST_FOUND": LEAST_FOUND, "LEAST_AUC": LEAST_AUC}
+_ENVIRONMENT.globals |= {"MOST_CALLED": MOST_CALLED, "LEAST_FOUND": LEAST_FOUND, "LEAST_AUC": LEAST_AUC, "TREES": TREES}
