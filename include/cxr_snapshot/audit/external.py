@@ -254,7 +254,8 @@ def _unmeasured(known: Collection[str], *, synthetic: bool) -> list[str]:
 def _by_collection(picked: pd.DataFrame, named: pd.DataFrame) -> list[dict[str, Any]]:
     """Count, by collection and class, who judges, who is linked to a published image, and what they were called."""
     rows = []
-    for (source, name), images in picked.groupby(["source", "class"]):
+    for source, name in sorted(set(zip(picked["source"], picked["class"], strict=True))):
+        images = picked[picked["source"].eq(source) & picked["class"].eq(name)]
         judging = named[named["source"].eq(source) & named["class"].eq(name)]
         linked = int(images["linked"].sum())
         if len(judging) or (linked and images["outside"].any()):
