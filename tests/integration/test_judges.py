@@ -131,7 +131,7 @@ def test_without_a_judge_page_and_card_say_what_brings_one(night: Night) -> None
     assert outcome.snapshot is not None
     version = outcome.snapshot["version"]
     page, card = (store.get(f"{version}/{name}").decode() for name in (PAGE, "README.md"))
-    assert "The setting judges (CXR_JUDGES) brings more collections: nih, hannover." in page
+    assert "The setting judges (CXR_JUDGES) names collections that bring them." in page
     assert "Whether a model trained on this works elsewhere was not measured." in card
     assert "CXR_JUDGES" not in card
     assert outcome.snapshot["audit"]["external"]["level"] == "unmeasured"

@@ -6,7 +6,7 @@ and of the shortcuts; it does not keep to the disease by itself (Zech et al. 201
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,6 @@ from cxr_snapshot.audit.probes import (
     split_folds,
 )
 from cxr_snapshot.audit.words import per_hundred, percent
-from cxr_snapshot.sources import SOURCES
 from cxr_snapshot.tables import CLASSES
 
 ADULT = (18, 120)  # years
@@ -88,10 +87,9 @@ def check_elsewhere(
             "accuracy_outside": _accuracy(outside),
         }
     level = _level(found)
-    known = {*sample["source"], *revisions}
     return {
         "level": level,
-        "sentences": _sentences(level, found) if found["called_covid"] else _unmeasured(known, synthetic=synthetic),
+        "sentences": _sentences(level, found) if found["called_covid"] else _unmeasured(synthetic=synthetic),
         **found,
         "judges": _by_collection(picked, named),
         "revisions": dict(revisions),
@@ -240,14 +238,14 @@ def _between(figure: Figure) -> str:
     return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
-def _unmeasured(known: Collection[str], *, synthetic: bool) -> list[str]:
-    """Say that nothing was measured, what it takes, and which setting brings it; a sample has no other collection."""
-    left = [] if synthetic else [name for name in SOURCES if name not in known]
+def _unmeasured(*, synthetic: bool) -> list[str]:
+    """Say that nothing was measured, what it takes, and which setting brings it; to a sample, none does."""
+    brings = "The setting judges (CXR_JUDGES) names collections that bring them."
     return [
         "Whether a model trained on this works elsewhere was not measured.",
         f"It takes {FEWEST_GROUPS} patients of each class here, and {FEWEST_GROUPS} healthy adults from a collection "
         "of which nothing is in the snapshot.",
-        *([f"The setting judges (CXR_JUDGES) brings more collections: {', '.join(left)}."] if left else []),
+        *([] if synthetic else [brings]),
     ]
 
 
