@@ -96,7 +96,7 @@ def kind_of(name: str) -> str:
     return parts[1] if len(parts) > 2 else parts[-1]
 
 
-@pytest.mark.parametrize("damage", ["flipped", *long_ones("truncated", "deleted")])
+@pytest.mark.parametrize("damage", long_ones("flipped", "truncated", "deleted"))
 def test_all_at_once(world: World, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
     store = copied_bucket(world.store)

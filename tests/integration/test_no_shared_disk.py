@@ -11,6 +11,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.settings import INSPECT_SHARDS, Settings
@@ -49,6 +51,7 @@ def run_alone(
     answer.send_bytes(json.dumps(result).encode())
 
 
+@pytest.mark.long
 def test_stages_share_nothing_but_the_object_store(
     first_state: Store, sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:

@@ -50,6 +50,7 @@ def manifest(store: Store, version: str) -> pd.DataFrame:
     return store.get_table(f"{version}/manifest.parquet")
 
 
+@pytest.mark.long
 def test_the_same_content_is_published_once_more_under_its_new_names(nights: Store) -> None:
     assert catalog.versions(nights) == VERSIONS
     assert [catalog.show(nights, version)["schema_version"] for version in VERSIONS] == [1, 2, 2]

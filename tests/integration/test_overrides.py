@@ -87,6 +87,7 @@ def test_an_accepted_shrink_is_failed_for_good(
     ]
 
 
+@pytest.mark.long
 def test_nothing_is_recorded_where_nothing_had_to_be_accepted(
     sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:

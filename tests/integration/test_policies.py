@@ -92,6 +92,7 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
     return found
 
 
+@pytest.mark.long
 def test_requests_fit_the_policies(asked: dict[str, list[S3Request]], store: Store) -> None:
     # Not met in these runs: an upload that failed, a snapshot that failed its verification, a run of last week.
     spare = {

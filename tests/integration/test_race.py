@@ -21,7 +21,7 @@ from support.upstreams import served_sample
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PROCESSES = 8
+PROCESSES, ROUNDS = 8, 20
 LOST = re.compile(
     r"another run is publishing other content as s3://\S+/2026-10-\d\d(\.\d)?/ since \d+ s\. Run the task publish again"
     r"|2026-10-\d\d(\.\d)? was published since this run compared its content with \S+\. Run the task publish again"
@@ -50,8 +50,8 @@ def race(orders: list[Any], date: str, previous: str | None) -> list[tuple[str, 
     return [order.recv() for order in orders]
 
 
-@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.long)])
-def test_different_contents(prepared: Prepared, store: Store, rounds: int) -> None:
+@pytest.mark.long
+def test_different_contents(prepared: Prepared, store: Store) -> None:
     plans = prepared.plans
     copy_objects(prepared.store, store)
     endpoint = store.client.meta.endpoint_url
@@ -60,7 +60,7 @@ def test_different_contents(prepared: Prepared, store: Store, rounds: int) -> No
         orders = [stack.enter_context(started(task, run_protocol))[1] for task in tasks]
         digests = [order.recv() for order in orders]
         assert len(set(digests)) == PROCESSES
-        for number in range(1, rounds + 1):
+        for number in range(1, ROUNDS + 1):
             date = f"2026-10-{number:02d}"
             results = race(orders, date, newest_version(store, date))
             published = {text: digests[i] for i, (kind, text) in enumerate(results) if kind == "published"}

@@ -21,7 +21,10 @@ from support.upstreams import served_real
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-pytestmark = pytest.mark.skipif(not REAL_DATA.exists(), reason="the real upstream states are not at hand")
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not REAL_DATA.exists(), reason="the real upstream states are not at hand"),
+]
 
 WITHOUT_ROW = {  # images of the last step; one is there to catch those who take every image
     "MERS-CoV-1-s2.0-S0378603X1500248X-gr4e.jpg",
@@ -30,16 +33,11 @@ WITHOUT_ROW = {  # images of the last step; one is there to catch those who take
 QUIET = {3, 7}  # change no image, no class and no published column
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param((8,), id="last-step"), pytest.param(range(1, 9), id="all", marks=pytest.mark.long)],
-)
-def nights(
-    request: pytest.FixtureRequest, s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Nights]:
+@pytest.fixture(scope="module")
+def nights(s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nights]:
     folder = tmp_path_factory.mktemp("real")
     with served_real(folder) as upstream:
-        yield replay(upstream, new_store(s3_client), folder / "scratch", request.param)
+        yield replay(upstream, new_store(s3_client), folder / "scratch", range(1, 9))
 
 
 def test_every_state_is_published_with_the_images_that_others_counted(nights: Nights) -> None:

@@ -13,6 +13,7 @@ from support.upstreams import ServedUpstream
 from upstream_simulator import kaggle
 
 
+@pytest.mark.long
 def test_it_is_in_the_snapshot_and_on_its_card_and_a_change_is_warned_of(
     sample: ServedUpstream,
     store: Store,
