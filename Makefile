@@ -54,8 +54,8 @@ run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the 
 ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=9000 chooses the port, UPSTREAM=live as above
 	@$(PY) -m local_stack ui --upstream $(UPSTREAM) $(if $(PORT),--port $(PORT))
 
-download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots; UPSTREAM=live as above
-	@$(PY) -m local_stack download --upstream $(UPSTREAM)
+download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots; EDITION=adults for another edition, UPSTREAM=live as above
+	@$(PY) -m local_stack download --upstream $(UPSTREAM) $(if $(EDITION),--edition $(EDITION))
 
 cxr: $(RUN_READY) $(STORE_READY) ## look at the snapshots: ARGS="list", "show latest", "diff OLD NEW", "verify latest", ...; UPSTREAM=live as above
 	@$(PY) -m local_stack cxr --upstream $(UPSTREAM) $(ARGS)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
 
+from airflow_form import overrides
+from cxr_snapshot.editions import DEFAULT, Edition, place_of
 from cxr_snapshot.errors import RateLimitedError
 from cxr_snapshot.progress import duration
 
@@ -29,12 +32,13 @@ LONGEST_PAUSE = 6 * 3600.0  # seconds between two tries; those of GitHub end wit
 
 
 @contextmanager
-def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
+def pipeline(edition: Edition = DEFAULT, overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
     """Yield the pipeline of the current task.
 
     Args:
-        overrides: settings from the trigger form; they win over the Airflow variable ``cxr_snapshot`` (a JSON object of
-            setting names), which wins over the environment.
+        edition: of the DAG; its settings win over the Airflow variable ``cxr_snapshot`` (a JSON object of setting
+            names), which wins over the environment.
+        overrides: settings from the trigger form; they win over all others.
 
     Raises:
         AirflowFailException: an error that a retry cannot mend; Airflow fails the task at once.
@@ -49,13 +53,30 @@ def pipeline(overrides: Mapping[str, Any] | None = None) -> Iterator[Pipeline]:
     from cxr_snapshot.store.client import open_store
 
     try:
-        settings = load_settings({**_credentials(), **(overrides or {})})
+        settings = load_settings({**_credentials(), **edition.settings, **(overrides or {})})
+        if not edition.is_default:  # whose DAG may fetch the same at the same time
+            settings = replace(settings, scratch_dir=settings.scratch_dir / edition.name)
         store = open_store(settings, s3_client())
         yield Pipeline(settings, store, build_sources(settings), build_judges(settings))
     except SnapshotError as error:
         if error.transient:
             raise
         raise AirflowFailException(str(error)) from error
+
+
+def edition_of_run(edition: Edition, filled: Mapping[str, Any], taken: Collection[str]) -> str:
+    """Return the name of the edition under which a run publishes.
+
+    Args:
+        edition: of the DAG.
+        filled: the trigger form as it was filled.
+        taken: names of all editions that have a DAG.
+
+    Raises:
+        SettingsError: see :func:`cxr_snapshot.editions.place_of`.
+    """
+    own, wanted = (load_settings({**edition.settings, **more}).selection() for more in ({}, overrides(filled)))
+    return place_of(edition, filled["edition"], own, wanted, taken)
 
 
 class WaitAsAsked(RetryPolicy):

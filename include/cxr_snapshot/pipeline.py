@@ -39,7 +39,7 @@ from cxr_snapshot.selection.ledger import JUDGES, in_order, load_ledger, save_le
 from cxr_snapshot.selection.lookalikes import NUMBERS, find_copies, load_copies
 from cxr_snapshot.selection.rules import filter_records, warnings_of
 from cxr_snapshot.selection.splits import assign_splits
-from cxr_snapshot.settings import ANY_LICENCE, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
+from cxr_snapshot.settings import ANY_LICENCE, DEFAULT_EDITION, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.objects import Store
 
@@ -53,7 +53,7 @@ class Pipeline:
 
     Args:
         settings: validated settings of the run.
-        store: where everything is kept.
+        store: where everything is kept, as the default edition sees it.
         sources: by name, in a fixed order.
         judges: more of them, of which nothing is published; the audit lets a model name their images.
     """
@@ -77,6 +77,7 @@ class Pipeline:
         force: bool = False,
         accept_shrink: bool = False,
         triggered_by: str | None = None,
+        edition: str = DEFAULT_EDITION,
     ) -> Plan | None:
         """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
 
@@ -91,6 +92,7 @@ class Pipeline:
             force: work even if nothing is new.
             accept_shrink: publish although a class shrank.
             triggered_by: the user who started the run, where one did; on record where ``accept_shrink`` was used.
+            edition: under whose name to publish.
 
         Returns:
             The plan, or ``None`` when nothing is new.
@@ -99,10 +101,10 @@ class Pipeline:
             SettingsError: ``as_of`` has not come yet; or generated data would meet real data.
             SourceError: an upstream cannot be asked, or does not know a pin.
         """
-        date = day_of(created, as_of)
-        base = read_base(self.store, date)
-        behind = base is not None and as_of is None and is_behind(self.store, base["version"])
-        seen = read_seen(self.store, base["version"]) if base else None
+        date, store = day_of(created, as_of), self.store.edition(edition)
+        base = read_base(store, date)
+        behind = base is not None and as_of is None and is_behind(store, base["version"])
+        seen = read_seen(store, base["version"]) if base else None
         last = (seen or base or {}).get("revisions", {})
         found = {
             name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name))
@@ -118,8 +120,9 @@ class Pipeline:
             accept_shrink=accept_shrink,
             triggered_by=triggered_by,
             synthetic=_all_synthetic(found.values()),
+            edition=edition,
         )
-        refuse_mixture(self.store, base, synthetic=plan["synthetic"])
+        refuse_mixture(store, base, synthetic=plan["synthetic"])
         for name, before in ((base or {}).get("licences") or {}).items():
             if name in found and (now := found[name].license) != before:
                 log.warning("%s: the upstream states another licence for the whole: %r, before %r", name, now, before)
@@ -189,12 +192,11 @@ class Pipeline:
             GuardError: a check failed, and no person may or, by the setting ``approval``, shall decide; nothing will be
                 published.
         """
-        base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
-        before = read_audit(self.store, base["version"]) if base else None
+        store, delivered = self._place(plan), self._delivered(plan)
+        base = read_base(store, plan["date"])
+        before = read_audit(store, base["version"]) if base else None
         earlier = comparable(base, before, plan["settings"])
-        checks, splits = self._mending(
-            plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, earlier)
-        )
+        checks, splits = self._mending(plan, lambda: gates.run_checks(store, self.settings, plan, delivered, earlier))
         accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
         failed = gates.require(
             checks, accepted={each["check"] for each in accepted}, approval=self.settings.approval == "on"
@@ -205,10 +207,10 @@ class Pipeline:
 
         def measure() -> dict[str, Any]:
             return write_report(  # holds the ledger alone, so that it can let it go
-                self.store,
-                load_ledger(self.store, folder, "balanced"),
+                store,
+                load_ledger(store, folder, "balanced"),
                 checks,
-                judged=load_ledger(self.store, folder, JUDGES) if self.judges else None,
+                judged=load_ledger(store, folder, JUDGES) if self.judges else None,
                 plan=plan,
                 splits=splits,
                 previous=base,
@@ -224,7 +226,7 @@ class Pipeline:
         return self._with_mended(found)
 
     def publish(self, plan: Plan, approval: Approval | None = None) -> dict[str, Any] | None:
-        """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
+        """Publish the snapshot, unless its content was published before; see :func:`.publication.release.release`.
 
         Args:
             plan: of the run.
@@ -239,21 +241,20 @@ class Pipeline:
             MissingObjectError: the run was not audited.
             SettingsError: another run published generated data where this run's is real, or the other way round.
         """
-        base = read_base(self.store, plan["date"])
-        refuse_mixture(self.store, base, synthetic=plan["synthetic"])
+        store = self._place(plan)
+        base = read_base(store, plan["date"])
+        refuse_mixture(store, base, synthetic=plan["synthetic"])
 
         def work() -> dict[str, Any] | None:
-            report = settle(self.store, plan, approval)
+            report = settle(store, plan, approval)
             archive = self.settings.archive == ZIP_ARCHIVE
             # Holds the ledger alone, so that it can let it go.
-            return release(
-                self.store, plan, load_ledger(self.store, plan["folder"], "balanced"), base, report, archive=archive
-            )
+            return release(store, plan, load_ledger(store, plan["folder"], "balanced"), base, report, archive=archive)
 
         return self._mending(plan, work)
 
-    def verify(self, version: str) -> dict[str, int]:
-        """Read the published snapshot back, then point ``latest.json`` at it.
+    def verify(self, version: str, edition: str = DEFAULT_EDITION) -> dict[str, int]:
+        """Read the published snapshot back, then point the edition's ``latest.json`` at it.
 
         Returns:
             See :func:`cxr_snapshot.publication.verification.verify`.
@@ -262,15 +263,20 @@ class Pipeline:
             VerificationError: something is missing or damaged. Unless ``latest.json`` names the snapshot already, it is
                 taken back.
         """
+        store = self.store.edition(edition)
         try:
-            found = verify(self.store, version, all_images=self.settings.verify == "all")
+            found = verify(store, version, all_images=self.settings.verify == "all")
         except VerificationError as error:
-            if read_pointer(self.store)[0] == version:
+            if read_pointer(store)[0] == version:
                 raise
-            raise take_back(self.store, version, error) from error
-        log.info("Verified %s at %s", listed(found), self.store.uri(version))
-        move_latest(self.store, version)
+            raise take_back(store, version, error) from error
+        log.info("Verified %s at %s", listed(found), store.uri(version))
+        move_latest(store, version)
         return found
+
+    def _place(self, plan: Plan) -> Store:
+        """Return the store as the edition of the run sees it."""
+        return self.store.edition(plan.get("edition", DEFAULT_EDITION))
 
     def _labelled(self, plan: Plan, *, judges: bool = False) -> pd.DataFrame:
         """Return the ledger of what was delivered, columns of ``LEDGER_SCHEMA``: everything but the balance is decided.
@@ -279,17 +285,17 @@ class Pipeline:
             plan: of the run.
             judges: with the judges. The licence leaves none of them out, since nothing of theirs is passed on.
         """
-        settings, delivered = plan["settings"], self._delivered(plan, judges=judges)
+        settings, store, delivered = plan["settings"], self._place(plan), self._delivered(plan, judges=judges)
         records = self._mending(plan, delivered.records)
         images = delivered.images()["sha256"]
         inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
-        rules = {name: settings[name] for name in ("views", "licences", "controls")}
+        rules = {name: settings[name] for name in ("views", "licences", "controls", "ages") if name in settings}
         rules |= {"licences": ANY_LICENCE} if judges else {}
         ledger = filter_records(records, inspections, **rules)
         del records, inspections  # as large as the ledger
         table = JUDGES if judges else NUMBERS
-        numbers = self._mending(plan, lambda: find_copies(self.store, ledger, delivered.searched(), table=table))
-        pictures = self._mending(plan, lambda: load_copies(self.store, ledger, numbers))
+        numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched(), table=table))
+        pictures = self._mending(plan, lambda: load_copies(store, ledger, numbers))
         ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
         return in_order(assign_splits(ledger, settings["salt"]))
 
@@ -332,7 +338,7 @@ def _check_alike(variable: str, here: Collection[str], planned: Collection[str])
         now, then = (", ".join(sorted(names)) or "none" for names in (here, planned))
         raise SettingsError(
             f"{variable} names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
-            f"set {variable} alike for all parts of Airflow."
+            f"set {variable}, or what the edition names in editions.yaml, alike for all parts of Airflow."
         )
 
 

@@ -27,9 +27,15 @@ VERIFY_CHOICES = ("sample", "all")
 APPROVAL_CHOICES = ("off", "on")
 NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
 SUBTYPE_CHOICES = ("any", "balanced")
+ANY_AGE, ADULTS_ONLY = AGE_CHOICES = ("any", "adults")
 DEFAULT_SOURCES = "covid,pneumonia"
 # What decides which images a snapshot holds.
 SELECTION = ("views", "licences", "controls", "subtypes", "max_per_class", "salt")
+# The same, of settings that came later: on record only where they are not the default, so that what was published
+# before they came is still that of the default.
+LATER_SELECTION = ("ages",)
+DEFAULT_EDITION = "default"
+EDITION_NAME = r"[a-z0-9][a-z0-9-]{0,30}"
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
 
@@ -66,6 +72,7 @@ class Settings:
             images of other viral and bacterial pneumonias and of no finding come first, and Kaggle's fill up.
         subtypes: ``any``; or ``balanced``: bacterial and viral pneumonias are drawn by turns, equally many of each
             until one is used up.
+        ages: ``any``; or ``adults``, which leaves out whoever is known to be younger than 18 years.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
         max_shrink: largest fraction by which a class may shrink against the snapshot before.
@@ -105,6 +112,7 @@ class Settings:
     licences: str = ANY_LICENCE
     controls: str = KAGGLE_ONLY
     subtypes: str = "any"
+    ages: str = ANY_AGE
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
     max_shrink: float = 0.10
@@ -167,6 +175,7 @@ class Settings:
             ("licences", LICENCE_CHOICES),
             ("controls", CONTROL_CHOICES),
             ("subtypes", SUBTYPE_CHOICES),
+            ("ages", AGE_CHOICES),
             ("conditional_writes", CONDITIONAL_WRITES_CHOICES),
             ("verify", VERIFY_CHOICES),
             ("approval", APPROVAL_CHOICES),
@@ -206,15 +215,35 @@ class Settings:
         """Return the settings that decide which images a snapshot holds, for its fingerprint and its record.
 
         ``sources`` is among them where it is not the default, sorted: snapshots of other collections are not to be
-        compared when a class shrinks, and those of the default are what they were before there was a choice.
+        compared when a class shrinks, and those of the default are what they were before there was a choice. So are
+        those of ``LATER_SELECTION``.
         """
         found, names = {name: getattr(self, name) for name in SELECTION}, sorted(source_names(self.sources))
+        later = {name: getattr(self, name) for name in LATER_SELECTION}
+        found |= {name: value for name, value in later.items() if value != getattr(type(self), name)}
         return found if names == sorted(source_names(DEFAULT_SOURCES)) else found | {"sources": ",".join(names)}
 
 
 def source_names(sources: str) -> list[str]:
     """Return the names in a setting ``sources``."""
     return [name.strip() for name in sources.split(",")]
+
+
+def is_edition_name(name: str) -> bool:
+    """Say whether an edition can have this name."""
+    return re.fullmatch(EDITION_NAME, name) is not None
+
+
+def require_edition_name(name: str) -> str:
+    """Return the name of an edition.
+
+    Raises:
+        SettingsError: no edition can have this name.
+    """
+    if not is_edition_name(name):
+        wanted = "up to 31 lower-case letters, digits and hyphens, such as adults; a hyphen is not the first"
+        raise SettingsError(f"{_quoted(name)} is no name of an edition. Give {wanted}.")
+    return name
 
 
 # Read where the DAG file is parsed.

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return ui(options.upstream, options.port)
         if options.command == "cxr":
             return cxr(options.upstream, options.arguments)
-        return download(options.upstream)
+        return download(options.upstream, options.edition)
     except (StackError, SnapshotError) as error:
         print(f"\nError: {shown.lines(error)}", file=sys.stderr)
         return 1
@@ -107,12 +107,13 @@ def ui(upstream: str, port: int | None) -> int:
             wait_for_the_first([*processes, *parts])
 
 
-def download(upstream: str) -> int:
-    """Copy the latest snapshot of the sample, or of the live upstreams, to ``.local/snapshots``."""
+def download(upstream: str, edition: str) -> int:
+    """Copy an edition's latest snapshot of the sample, or of the live upstreams, to ``.local/snapshots``."""
+    from cxr_snapshot.catalog.reading import find_edition
     from local_stack.download import download as fetch_latest
 
     with stack.store_only(ROOT, upstream):
-        folder, files = fetch_latest(_store(), ROOT / ".local/snapshots")
+        folder, files = fetch_latest(find_edition(_store(), edition), ROOT / ".local/snapshots")
     fetched = f"{files} files fetched and checked" if files else "it was there before"
     print(f"{folder.relative_to(ROOT)} holds the latest snapshot; {fetched}.")
     return 0
@@ -134,6 +135,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     ui_parser.add_argument("--port", type=int, help="TCP port (default: 8080, or a free one)")
     download_parser = commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
     cxr_parser = commands.add_parser("cxr", help="list, show, compare, verify, download or prune snapshots")
+    download_parser.add_argument("--edition", default="default", help="whose snapshot (default: %(default)s)")
     for command in (run_parser, ui_parser, download_parser, cxr_parser):
         command.add_argument(
             "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"

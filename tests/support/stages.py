@@ -62,5 +62,5 @@ def run_stages(pipeline: Pipeline, run_id: str, created: str = "2026-11-23T03:00
     pipeline.audit(plan)
     snapshot = pipeline.publish(plan)
     if snapshot:
-        pipeline.verify(snapshot["version"])
+        pipeline.verify(snapshot["version"], plan["edition"])
     return Outcome(plan, ingested, filtered, balanced, snapshot)

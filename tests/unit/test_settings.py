@@ -86,7 +86,7 @@ def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("view", "did you mean views"), ("licenses", "did you mean licences"), ("zzz", "known are approval, .*views")],
+    [("view", "did you mean views"), ("licenses", "did you mean licences"), ("zzz", "known are ages, .*views")],
 )
 def test_unknown_name_is_refused_with_the_nearest_known_one(name: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=rf"unknown setting {name}; {hint}"):
@@ -139,11 +139,12 @@ def test_missing_bucket_is_refused_with_the_remedy() -> None:
         ("controls", "prefer-upstream"),
         ("max_per_class", 5),
         ("salt", "another"),
+        ("ages", "adults"),
     ],
 )
 def test_what_decides_the_images_is_part_of_the_selection(name: str, value: object) -> None:
     plain, changed = load().selection(), load(**{name: value}).selection()
-    assert {key for key in plain if plain[key] != changed[key]} == {name}
+    assert {key for key in {**plain, **changed} if plain.get(key) != changed.get(key)} == {name}
     assert changed[name] == value
 
 

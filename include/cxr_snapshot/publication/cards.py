@@ -10,7 +10,9 @@ import pandas as pd
 
 from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
+from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
+from cxr_snapshot.settings import ADULTS_ONLY
 from cxr_snapshot.shown import markdown
 from cxr_snapshot.sources import about
 from cxr_snapshot.sources.base import GENERATED
@@ -24,7 +26,6 @@ domain shift; `NORMAL` against `PNEUMONIA` within one source.
 **Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
 classes were cut to equal size){adults}."""
 _NO_ADULTS = "; conclusions on adults who have no COVID-19, of whom there are few or none"
-_ADULT = 18  # years
 
 _USES_OF_DRAWINGS = """\
 **Good for:** trying out the pipeline and the programs that read its snapshots. **Not for:** anything else."""
@@ -74,7 +75,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
     splits, synthetic = split_counts(manifest), facts.get("synthetic", False)
     parts = [
         _front_matter(len(manifest), list(splits), facts["revisions"], synthetic=synthetic),
-        f"# {pretty_name(synthetic=synthetic)}: snapshot {facts['version']}",
+        f"# {pretty_name(synthetic=synthetic)}: snapshot {titled(facts)}",
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
         *([_USES_OF_DRAWINGS] if synthetic else [_uses(manifest), _known_limits(facts["revisions"])]),
@@ -82,13 +83,13 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
         "equally many of each class.",
         _class_table(facts, splits),
-        _ages(manifest),
+        _ages(manifest, facts),
         "## What the audit found",
         _audit(facts["audit"], facts["overrides"]),
         "## Files",
         _contents(facts),
         "## How to load it",
-        _loading(manifest, list(splits), facts["version"], facts["uri"]),
+        _loading(manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"]),
         "## Licences",
         *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
@@ -100,6 +101,16 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
 def pretty_name(*, synthetic: bool) -> str:
     """Return the name of the dataset as people read it."""
     return "Generated sample in place of chest X-rays" if synthetic else "COVID, pneumonia and normal chest X-rays"
+
+
+def titled(facts: Mapping[str, Any]) -> str:
+    """Return a snapshot's version, with its edition where that is not the default one."""
+    edition, version = _name(facts)
+    return f"{version}, edition {edition}" if edition else version
+
+
+def _name(facts: Mapping[str, Any]) -> tuple[str | None, str]:
+    return facts.get("edition"), facts["version"]
 
 
 def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
@@ -182,7 +193,7 @@ def _uses(manifest: pd.DataFrame) -> str:
 
 def _has_adult_controls(manifest: pd.DataFrame) -> bool:
     """Say whether most images that show no COVID-19 are known to be of adults."""
-    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(_ADULT).fillna(value=False).mean() > 0.5)
+    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(ADULT).fillna(value=False).mean() > 0.5)
 
 
 def _shown(sources: Iterable[str]) -> str:
@@ -201,15 +212,29 @@ def _class_table(facts: Mapping[str, Any], splits: Mapping[str, Mapping[str, int
     return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
 
 
-def _ages(manifest: pd.DataFrame) -> str:
-    """Say for each class what is known of ages, measured in this snapshot."""
+def unknown_ages(manifest: pd.DataFrame) -> dict[str, int]:
+    """Count the images of each class whose patient's age is not known."""
+    unknown = manifest["class"][manifest["age"].isna()].value_counts()
+    return {name: int(unknown.get(name, 0)) for name in CLASSES}
+
+
+def _ages(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> str:
+    """Say for each class what is known of ages, measured in this snapshot; and whether it is to be of adults alone."""
     said = []
     for name in CLASSES:
         ages = manifest.loc[manifest["class"].eq(name), "age"].dropna()
         known = counted(len(ages), "image")
         measured = f"{ages.min():g} to {ages.max():g} years, median {ages.median():g}, known for {known}"
         said.append(f"`{name}` {measured if len(ages) else 'not stated for any image'}")
-    return "Ages as stated by the upstreams: " + "; ".join(said) + "."
+    stated = "Ages as stated by the upstreams: " + "; ".join(said) + "."
+    if facts["settings"].get("ages") != ADULTS_ONLY:
+        return stated
+    unknown = ", ".join(f"`{name}` {count}" for name, count in unknown_ages(manifest).items())
+    return (
+        f"{stated}\n\nOnly adults were asked for. Whoever is known to be younger than {ADULT} years is left out "
+        f"({facts['excluded'].get(NOT_ADULT, 0)} records, rule `{NOT_ADULT}`). Images whose patient's age is not known "
+        f"stay, and children may be among them: {unknown}."
+    )
 
 
 def _audit(audit: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> str:
@@ -267,7 +292,7 @@ split in later snapshots. Only when two patients turn out to be one, images may 
 pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
 
 
-def _loading(manifest: pd.DataFrame, splits: list[str], version: str, uri: str) -> str:
+def _loading(manifest: pd.DataFrame, splits: list[str], name: str, uri: str) -> str:
     files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
     webp = int(manifest["format"].eq("WEBP").sum())
     note = f"\n\nKeras passes over {counted(webp, 'original file')} in WebP without a word." if webp else ""
@@ -275,12 +300,12 @@ def _loading(manifest: pd.DataFrame, splits: list[str], version: str, uri: str) 
 Copy it and check every byte:
 
 ```sh
-aws s3 sync {uri} covid-cxr-{version}     # a store of your own also needs --endpoint-url
-(cd covid-cxr-{version} && sha256sum -c --quiet SHA256SUMS)
+aws s3 sync {uri} covid-cxr-{name}     # a store of your own also needs --endpoint-url
+(cd covid-cxr-{name} && sha256sum -c --quiet SHA256SUMS)
 ```
 
 ```python
-folder = "covid-cxr-{version}"
+folder = "covid-cxr-{name}"
 
 # Hugging Face datasets: with the recommended splits, or the original files
 from datasets import load_dataset

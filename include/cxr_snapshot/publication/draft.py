@@ -12,7 +12,7 @@ import pandas as pd
 
 from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.inspection.pictures import DESCRIPTION, Pictures
-from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
+from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts, titled
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
@@ -101,8 +101,9 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
     described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
     described.sort(key=lambda file: file.name)
     formats = sorted(set(draft.manifest["format"]))
+    again = f"The content is that of {snapshot['equal_to']}.\n\n" if "equal_to" in snapshot else ""
     return {
-        "CHANGES.md": f"# Changes in {version}\n\n{draft.changes}".encode(),
+        "CHANGES.md": f"# Changes in {titled(snapshot)}\n\n{again}{draft.changes}".encode(),
         "README.md": dataset_card(draft.manifest, snapshot),
         "croissant.json": json_bytes(
             croissant(described, formats, limits(draft.manifest, synthetic=synthetic), snapshot)

@@ -10,6 +10,7 @@ import pandas as pd
 from cxr_snapshot.audit.words import DRAWINGS, counted
 from cxr_snapshot.inspection.contact_sheets import PICTURES, contact_sheet
 from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.publication.cards import titled
 from cxr_snapshot.tables import CLASSES
 
 
@@ -33,7 +34,7 @@ def draw_preview(chosen: Mapping[str, Sequence[bytes]], facts: Mapping[str, Any]
     """
     what = "generated sample" if facts.get("synthetic") else "chest X-rays"
     heading = [
-        f"COVID, NORMAL and PNEUMONIA, {what}: snapshot {facts['version']}",
+        f"COVID, NORMAL and PNEUMONIA, {what}: snapshot {titled(facts)}",
         *([DRAWINGS] if facts.get("synthetic") else []),
         facts["audit"]["headline"],
     ]

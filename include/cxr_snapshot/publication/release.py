@@ -11,13 +11,15 @@ import pandas as pd
 from cxr_snapshot import __version__, shown
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
+from cxr_snapshot.publication.cards import unknown_ages
 from cxr_snapshot.publication.draft import build_draft
 from cxr_snapshot.publication.protocol import publish
 from cxr_snapshot.publication.readings import divide, note_read
-from cxr_snapshot.publication.versions import LATEST, is_behind, remember_seen
+from cxr_snapshot.publication.versions import LATEST, find_equal, is_behind, is_older, remember_seen
 from cxr_snapshot.selection.balance import candidate_counts, class_counts
 from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.selection.rules import excluded_by_rule
+from cxr_snapshot.settings import ADULTS_ONLY, DEFAULT_EDITION
 from cxr_snapshot.store.objects import Store
 
 log = shown.logger(__name__)
@@ -34,8 +36,11 @@ def release(
 ) -> dict[str, Any] | None:
     """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
 
+    Where it equals that of another one, it is published again only if it is to be the newest: ``latest.json`` must lead
+    to what holds now, and moves only forwards. ``equal_to`` then names the other one.
+
     Args:
-        store: where to.
+        store: where to; the edition's place.
         plan: of the run.
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
         base: ``snapshot.json`` of the snapshot to compare with, or ``None``.
@@ -52,6 +57,10 @@ def release(
     digest = content_digest(manifest)
     if base and base["content_digest"] == digest:
         return _nothing_new(store, plan, base)
+    twin = find_equal(store, digest)
+    if twin and is_older(store, plan["date"]):
+        log.info("The content equals that of %s at %s; nothing to publish", twin, store.uri(f"{twin}/"))
+        return None
     today = plan["created"][:10]
     unread, trusted = divide(store, manifest, today)
     facts = {
@@ -65,7 +74,10 @@ def release(
         "candidates": candidate_counts(ledger),
         "excluded": excluded_by_rule(ledger),
     }
+    facts |= {"edition": store.edition_name} if store.edition_name != DEFAULT_EDITION else {}
+    facts |= {"equal_to": twin} if twin else {}
     facts |= {"synthetic": True} if plan["synthetic"] else {}
+    facts |= {"unknown_ages": unknown_ages(manifest)} if plan["settings"].get("ages") == ADULTS_ONLY else {}
     del ledger  # as large as the tables that were made of it
     draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)

@@ -33,19 +33,20 @@ SOURCES = {
 _PINNED = "covid"
 
 
-def chosen(sources: str | None) -> list[str]:
+def chosen(sources: str | None, *, where: str = "CXR_SOURCES") -> list[str]:
     """Return the names of the collections that a deployment ingests, in order.
 
     Args:
         sources: the setting of that name; nothing for its default. The DAG file reads it too, since ``ingest`` is
             mapped over it.
+        where: what to call it in messages.
 
     Raises:
         SettingsError: an unknown name, one that comes twice, or no ``covid``.
     """
-    names = _named("CXR_SOURCES", sources or DEFAULT_SOURCES)
+    names = _named(where, sources or DEFAULT_SOURCES)
     if _PINNED not in names:
-        raise SettingsError(f"CXR_SOURCES is {sources!r}; add {_PINNED}, whose commits time travel pins")
+        raise SettingsError(f"{where} is {sources!r}; add {_PINNED}, whose commits time travel pins")
     return names
 
 
