@@ -11,13 +11,15 @@ from cxr_snapshot.settings import (
     AGE_CHOICES,
     CONTROL_CHOICES,
     EDITION_NAME,
+    FILE_CHOICES,
     LICENCE_CHOICES,
+    PICTURE_SIZES,
     SUBTYPE_CHOICES,
     VIEW_CHOICES,
 )
 
 # Settings that decide which images are in, and that a run may set for itself.
-SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class")
+SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class", "files", "picture_size")
 
 
 def params() -> dict[str, Param]:
@@ -75,6 +77,15 @@ def params() -> dict[str, Param]:
             title="Most images in a class",
             description="Empty for the edition's own, or no limit.",
         ),
+        "files": _choice(
+            "Files",
+            FILE_CHOICES,
+            "Publish the upstreams' files as they are, or all made anew in one form, so that no file tells by format, "
+            "size or shape where it is from",
+        ),
+        "picture_size": _choice(
+            "Size of the pictures in the shards", PICTURE_SIZES, "Width and height in pixels", kind="integer"
+        ),
         "accept_shrink": Param(
             default=False,
             type="boolean",
@@ -90,10 +101,10 @@ def overrides(filled: Mapping[str, Any]) -> dict[str, Any]:
     return {name: filled[name] for name in SET_BY_FORM if filled[name] is not None}
 
 
-def _choice(title: str, choices: tuple[str, ...], what: str) -> Param:
+def _choice(title: str, choices: tuple[object, ...], what: str, kind: str = "string") -> Param:
     return Param(
         default=None,
-        type=["null", "string"],
+        type=["null", kind],
         enum=[None, *choices],
         title=title,
         description=f"{what}. Empty for the edition's own.",

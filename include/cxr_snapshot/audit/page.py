@@ -17,6 +17,7 @@ from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.plots import plot_ages, plot_aucs, plot_hundred, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, TREES
 from cxr_snapshot.audit.words import SYNTHETIC, percent
+from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
 
 _WORDS = {"strong": "much", "some": "something", "none": "next to nothing", "unmeasured": "not measured"}
@@ -32,7 +33,7 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes
     drawings = {
         "probes": plot_probes(report["probes"]),
         "ages": plot_ages(report["ages"]),
-        "trend": plot_trend(report["trend"], report["figures"]),
+        "trend": plot_trend(report["trend"], report["figures"], report["settings"]),
     }
     external = report.get("external")  # an older version measured none
     if external and external["called_covid"]:
@@ -49,6 +50,8 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes
         by_class=asked[CLASSES_QUESTION],
         asked=asked,
         synthetic=report.get("synthetic", False),
+        files=form_of_files(report["settings"]),
+        side=form_of_pictures(report["settings"]).side,
     )
     return text.encode()
 

@@ -11,7 +11,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from cxr_snapshot.audit.drift import TITLES
+from cxr_snapshot.audit.drift import titles
 from cxr_snapshot.audit.probes import CLASSES_QUESTION, ORIGINALS
 from cxr_snapshot.audit.words import per_hundred
 
@@ -137,13 +137,17 @@ def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:
         return _svg(figure, "ages")
 
 
-def plot_trend(trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> str:
+def plot_trend(
+    trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> str:
     """Return how some figures went from snapshot to snapshot; the last point is the snapshot of this audit.
 
     Args:
         trend: ``trend`` in ``audit.json``.
         figures: ``figures`` there.
+        settings: ``settings`` there.
     """
+    title = titles(settings)
     names = [str(entry["version"]) for entry in trend] + ["this one"]
     with rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
@@ -151,7 +155,7 @@ def plot_trend(trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -
         for name, colour, marker in zip(_FOLLOWED, _COLOURS, "osD", strict=True):
             values = [entry["figures"].get(name) for entry in trend] + [figures[name]]
             known = [float("nan") if value is None else value for value in values]
-            axes.plot(known, color=colour, marker=marker, label=TITLES[name])
+            axes.plot(known, color=colour, marker=marker, label=title[name])
         ticks = sorted({0, len(names) - 1})
         axes.set_xticks(ticks, [names[place] for place in ticks])
         axes.set_ylim(0, 1.02)

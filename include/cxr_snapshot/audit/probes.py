@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 
 from cxr_snapshot.audit.looks import SIDE
 from cxr_snapshot.audit.words import LEVELS, percent
+from cxr_snapshot.settings import PICTURE_SIZES
 
 Floats = npt.NDArray[np.floating[Any]]
 Strings = npt.NDArray[np.str_]
@@ -43,14 +44,14 @@ CLASSES_QUESTION, CONTROL_QUESTION = "classes", "covid_within_upstream"
 WITHIN_QUESTION, COLLECTION_QUESTION = "classes_within_collection", "collection"
 
 _SEES = {
-    ("file_facts", ORIGINALS): "size, shape, bytes, colour mode and format of the original file",
-    ("file_facts", PICTURES): "how many bytes the 224 x 224 picture takes",
-    ("thumbnail", ORIGINALS): "the original shrunk to 8 x 8 points",
-    ("thumbnail", PICTURES): "the 224 x 224 picture shrunk to 8 x 8 points",
-    ("no_lungs", ORIGINALS): "the original at 32 x 32 points, the lungs blacked out",
-    ("no_lungs", PICTURES): "the 224 x 224 picture at 32 x 32 points, the lungs blacked out",
-    ("border", ORIGINALS): "border strip and corners of the original",
-    ("border", PICTURES): "border strip and corners of the 224 x 224 picture",
+    ("file_facts", ORIGINALS): "size, shape, bytes, colour mode and format of the {original} file",
+    ("file_facts", PICTURES): "how many bytes the {side} x {side} picture takes",
+    ("thumbnail", ORIGINALS): "the {one} shrunk to 8 x 8 points",
+    ("thumbnail", PICTURES): "the {side} x {side} picture shrunk to 8 x 8 points",
+    ("no_lungs", ORIGINALS): "the {one} at 32 x 32 points, the lungs blacked out",
+    ("no_lungs", PICTURES): "the {side} x {side} picture at 32 x 32 points, the lungs blacked out",
+    ("border", ORIGINALS): "border strip and corners of the {one}",
+    ("border", PICTURES): "border strip and corners of the {side} x {side} picture",
 }
 _ASKED = {
     CLASSES_QUESTION: "the class",
@@ -58,6 +59,7 @@ _ASKED = {
     WITHIN_QUESTION: "the class within one collection",
     COLLECTION_QUESTION: "the collection",
 }
+_SAID = {False: {"original": "original", "one": "original"}, True: {"original": "uniform", "one": "uniform file"}}
 
 
 class Score(NamedTuple):
@@ -74,7 +76,7 @@ class Probe:
 
     Attributes:
         name: ``file_facts``, ``thumbnail``, ``no_lungs`` or ``border``.
-        of: ``originals``, or ``pictures`` for those of the shards.
+        of: ``originals`` for the files as they are published, or ``pictures`` for those of the shards.
         question: ``classes``; ``covid_within_upstream``: COVID-19 or another finding, in the COVID collection alone;
             ``classes_within_collection``: the classes that another collection has alone; or ``collection``: from which.
         sees: what the classifier sees, in words.
@@ -122,13 +124,17 @@ class Probe:
         return facts | measured | {"level": self.level, "sentence": self.sentence}
 
 
-def run_probes(images: pd.DataFrame, question: str) -> list[Probe]:
+def run_probes(
+    images: pd.DataFrame, question: str, *, uniform: bool = False, side: int = PICTURE_SIZES[0]
+) -> list[Probe]:
     """Run every probe on one question.
 
     Args:
         images: a row for each image, with ``sha256``, ``label`` (what is to be told), ``group``, ``width``, ``height``,
             ``bytes``, ``format``, ``mode`` and the columns of ``looks.LOOK_SCHEMA``.
         question: as in :class:`Probe`.
+        uniform: whether the files are published in the uniform form.
+        side: of the pictures in the shards, in pixels.
     """
     images = images.sort_values("sha256", ignore_index=True)
     labels, groups = images["label"].to_numpy(str), images["group"].to_numpy(str)
@@ -136,7 +142,8 @@ def run_probes(images: pd.DataFrame, question: str) -> list[Probe]:
     found = []
     folds = split_folds(labels, groups) if can_be_judged(labels, groups) else []
     with threadpool_limits(1):  # sums in another order would give other bits
-        for (name, of), sees in _SEES.items():
+        for (name, of), seeing in _SEES.items():
+            sees = seeing.format(side=side, **_SAID[uniform])
             score, certainty = None, pd.Series(dtype=float)
             if folds:
                 seen = features(images, name, of)

@@ -29,10 +29,12 @@ from cxr_snapshot.audit.probes import (
     run_probes,
 )
 from cxr_snapshot.audit.words import WORST_FIRST, percent
+from cxr_snapshot.inspection.forms import Form, form_of_files, form_of_pictures
 from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.uniform import make_files
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.judges import pick_judges
-from cxr_snapshot.selection.manifest import build_manifest
+from cxr_snapshot.selection.manifest import build_manifest, file_name
 from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
@@ -73,27 +75,29 @@ def write_report(
     Returns:
         The main results; see :func:`cxr_snapshot.audit.summary`.
     """
-    manifest, control, duplicates = build_manifest(ledger), control_images(ledger), examples.pick_duplicates(ledger)
+    form, pictures = form_of_files(plan["settings"]), Pictures(store, form_of_pictures(plan["settings"]))
+    files = None if form is None else Pictures(store, form)
+    manifest, control = (_as_published(images, form) for images in (build_manifest(ledger), control_images(ledger)))
+    duplicates = examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     judges = external.who_judges(sample, pick_judges(ledger, judged))
     del ledger, judged, manifest  # the probes need the memory
-    pictures = Pictures(store)
     wanted = {*sample["sha256"], *control["sha256"], *judges.loc[judges["judges"], "sha256"]}
-    looks = load_looks(store, pictures, wanted)
+    looks = load_looks(store, pictures, wanted, files)
     seen = _with_looks(sample, looks)
-    probes = ask_all(seen, _with_looks(control, looks))
+    probes = ask_all(seen, _with_looks(control, looks), uniform=form is not None, side=pictures.form.side)
     described["external"] = external.check_elsewhere(
         seen, _with_looks(judges, looks), plan.get("judges", {}), synthetic=plan["synthetic"]
     )
     del seen
     picked = {
         "duplicates": duplicates,
-        "shortcuts": examples.pick_shortcuts(sample, probes),
-        "texts": examples.pick_texts(sample, looks),
+        "shortcuts": _named(examples.pick_shortcuts(sample, probes), sample, files),
+        "texts": _named(examples.pick_texts(sample, looks), sample, files),
     }
     facts: dict[str, Any] = {"revisions": plan["revisions"], "settings": plan["settings"], "splits": splits}
     facts |= {"synthetic": True} if plan["synthetic"] else {}
-    report = _measured(described, checks, probes, before, previous) | {"examples": picked, **facts}
+    report = _measured(described | facts, checks, probes, before, previous) | {"examples": picked}
     report = conclude(report, overrides)
     for name, body in report_files(pictures, report).items():
         put_sealed(store, f"{plan['folder']}/{name}", body)
@@ -126,19 +130,23 @@ def draw_sample(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest.loc[lowest.index].reset_index(drop=True)
 
 
-def ask_all(sample: pd.DataFrame, control: pd.DataFrame) -> list[Probe]:
+def ask_all(sample: pd.DataFrame, control: pd.DataFrame, *, uniform: bool, side: int) -> list[Probe]:
     """Run the probes on every question.
 
     Args:
         sample: from :func:`draw_sample`, with looks.
         control: from :func:`control_images`, with looks.
+        uniform: as for :func:`run_probes`.
+        side: likewise.
     """
-    return [
-        *run_probes(sample.assign(label=sample["class"]), CLASSES_QUESTION),
-        *run_probes(control, CONTROL_QUESTION),
-        *run_probes(within_collection(sample), WITHIN_QUESTION),
-        *run_probes(enough_of_each(sample.assign(label=sample["source"])), COLLECTION_QUESTION),
-    ]
+    asked = {
+        CLASSES_QUESTION: sample.assign(label=sample["class"]),
+        CONTROL_QUESTION: control,
+        WITHIN_QUESTION: within_collection(sample),
+        COLLECTION_QUESTION: enough_of_each(sample.assign(label=sample["source"])),
+    }
+    found = (run_probes(images, question, uniform=uniform, side=side) for question, images in asked.items())
+    return [probe for probes in found for probe in probes]
 
 
 def within_collection(sample: pd.DataFrame) -> pd.DataFrame:
@@ -230,6 +238,21 @@ def verdict(
     return {"level": level, "headline": headline, "sentences": sentences}
 
 
+def _as_published(images: pd.DataFrame, form: Form | None) -> pd.DataFrame:
+    """Return images with the facts of the files that are published of them; they still go by their blobs."""
+    return images if form is None else images.assign(**form.facts)
+
+
+def _named(picked: list[dict[str, Any]], sample: pd.DataFrame, files: Pictures | None) -> list[dict[str, Any]]:
+    """Return examples with the names of the files that are published."""
+    if files is None:
+        return picked
+    made = make_files(files, [each["sha256"] for each in picked])["sha256"]
+    sources = dict(zip(sample["sha256"], sample["source"], strict=True))
+    names = (file_name(each["class"], sources[each["sha256"]], made[each["sha256"]], "PNG") for each in picked)
+    return [{**each, "file": name} for each, name in zip(picked, names, strict=True)]
+
+
 def _described(manifest: pd.DataFrame) -> dict[str, Any]:
     """Return what ``audit.json`` says of the published images without looking at them."""
     return {
@@ -247,7 +270,7 @@ def _measured(
     before: Mapping[str, Any] | None,
     previous: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return the content of ``audit.json`` without verdict, examples and what the snapshot is made of."""
+    """Return the content of ``audit.json`` without verdict and examples; in ``described`` is what needs no look."""
     followed = external.figures(described["external"])
     figures = main_figures(described["confounding"], described["ages"], described["patients"], probes, followed)
     return {
@@ -257,7 +280,7 @@ def _measured(
         "probes": [probe.as_dict() for probe in probes],
         "figures": figures,
         "previous": previous["version"] if previous else None,
-        "drift": measure_drift(figures, before),
+        "drift": measure_drift(figures, before, described["settings"]),
         "trend": extend_trend(before, previous),
         "most_per_class": MOST_PER_CLASS,
         "made_with": {name: version(name) for name in _LIBRARIES},

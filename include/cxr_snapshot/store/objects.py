@@ -37,7 +37,7 @@ EDITIONS = "editions/"
 _WORK = "_work/"
 # What each edition has of its own under ``_work/``: notes on its versions, and what is made anew from the images of one
 # run, so that another edition's would only replace it. All else there serves every edition.
-_OWN = ("claims/", "seen/", "archives/", "lookalikes/", "readings.parquet")
+_OWN = ("claims/", "seen/", "archives/", "lookalikes/", "readings.parquet", "readings/")
 _OF_AN_EDITION = tuple(f"{_WORK}{name}" for name in _OWN)
 
 
