@@ -50,7 +50,7 @@ def pipeline(edition: Edition = DEFAULT, overrides: Mapping[str, Any] | None = N
 
     from cxr_snapshot.errors import SnapshotError
     from cxr_snapshot.pipeline import Pipeline
-    from cxr_snapshot.sources import build_sources
+    from cxr_snapshot.sources import build_judges, build_sources
     from cxr_snapshot.store.client import open_store
 
     try:
@@ -58,7 +58,7 @@ def pipeline(edition: Edition = DEFAULT, overrides: Mapping[str, Any] | None = N
         if not edition.is_default:  # whose DAG may fetch the same at the same time
             settings = replace(settings, scratch_dir=settings.scratch_dir / edition.name)
         store = open_store(settings, s3_client())
-        yield Pipeline(settings, store, build_sources(settings))
+        yield Pipeline(settings, store, build_sources(settings), build_judges(settings))
     except SnapshotError as error:
         if error.transient:
             raise
@@ -112,11 +112,12 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     from cxr_snapshot.settings import Settings
 
     variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
-    if "sources" in variable:
-        raise SettingsError(
-            f"the Airflow variable {SETTINGS_VARIABLE} holds sources, which are read where the DAG file is parsed. "
-            "Take it out, and set the environment variable CXR_SOURCES for all parts of Airflow."
-        )
+    for name in ("sources", "judges"):
+        if name in variable:
+            raise SettingsError(
+                f"the Airflow variable {SETTINGS_VARIABLE} holds {name}, which are read where the DAG file is parsed. "
+                f"Take it out, and set the environment variable CXR_{name.upper()} for all parts of Airflow."
+            )
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     return Settings.load({**variable, **given})
 
