@@ -26,11 +26,12 @@ class SnapshotNotifier(BaseNotifier):
     Args:
         event: what to tell. ``published``: the snapshot that the task verified. ``quiet``: that nothing was new for
             long, where the task returned nothing. ``failed``: the task's error.
+        edition: that of the DAG; a run may publish under another name.
     """
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, event: Event, edition: str) -> None:
         super().__init__()
-        self.event = event
+        self.event, self.edition = event, edition
 
     def notify(self, context: Context) -> None:
         """Send the message, if one is due.
@@ -50,20 +51,20 @@ class SnapshotNotifier(BaseNotifier):
         from cxr_snapshot.publication.versions import read_pointer
         from cxr_snapshot.store.encoding import parse_json
 
-        instance = context["ti"]
+        instance, edition = context["ti"], context["params"]["edition"] or self.edition
         link = instance.log_url
         if self.event == "failed":
-            return notices.failed(instance.task_id, context.get("exception") or "No reason is known.", link)
+            return notices.failed(instance.task_id, context.get("exception") or "No reason is known.", link, edition)
         with pipeline() as stages:
+            store = stages.store.edition(edition)
             if self.event == "published":
                 snapshot = instance.xcom_pull(task_ids="publish")
                 name = f"{snapshot['version']}/changes.json"
-                changes = parse_json(stages.store.get(name), stages.store.uri(name))
-                return notices.published(snapshot, changes, link)
-            latest, _ = read_pointer(stages.store)
+                return notices.published(snapshot, parse_json(store.get(name), store.uri(name)), link)
+            latest, _ = read_pointer(store)
         if latest is None or instance.xcom_pull(task_ids=instance.task_id):
             return None
-        return notices.quiet(latest, context["dag_run"].run_after.date(), settings.quiet_days, link)
+        return notices.quiet(latest, context["dag_run"].run_after.date(), settings.quiet_days, link, edition)
 
 
 class Heartbeat:

@@ -5,6 +5,7 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 from rich.text import Text
 
+from cxr_predictor import environment
 from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention
@@ -25,7 +27,7 @@ from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
 from cxr_snapshot.publication.verification import verify as read_back
-from cxr_snapshot.settings import Settings
+from cxr_snapshot.settings import DEFAULT_EDITION, Settings
 from cxr_snapshot.store.client import open_store
 from cxr_snapshot.store.objects import Store
 
@@ -40,24 +42,28 @@ app = typer.Typer(
 )
 
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Such as 2026-11-23 or 2026-11-23.1, or: latest.")]
+Edition = Annotated[str, typer.Option(metavar="NAME", help="Of which edition.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of text.")]
 
 
 @app.command("list")
-def list_(as_json: AsJson = False) -> None:
-    """List all snapshots, oldest first."""
-    found = catalog.list_snapshots(_store())
+def list_(edition: Edition = DEFAULT_EDITION, as_json: AsJson = False) -> None:
+    """List all snapshots of an edition, oldest first, and what other editions there are."""
+    store = _store(edition)
+    found = catalog.list_snapshots(store)
     if as_json:
         _print_json(found)
         return
     rows = [[_marked(item), item["created"], _listed(item["counts"]), _listed(item["revisions"])] for item in found]
     _print_table(["version", "created", "images", "revisions"], rows)
+    if others := [name for name in store.editions() if name != edition]:
+        _say(f"Other editions: {', '.join(others)}. To list one: --edition {others[0]}")
 
 
 @app.command()
-def show(version: Version, as_json: AsJson = False) -> None:
+def show(version: Version, edition: Edition = DEFAULT_EDITION, as_json: AsJson = False) -> None:
     """Show what a snapshot holds, and from what it was made."""
-    found = catalog.show(_store(), version)
+    found = catalog.show(_store(edition), version)
     if as_json:
         _print_json(found)
         return
@@ -65,9 +71,9 @@ def show(version: Version, as_json: AsJson = False) -> None:
 
 
 @app.command()
-def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
+def diff(old: Version, new: Version, edition: Edition = DEFAULT_EDITION, as_json: AsJson = False) -> None:
     """List the images that were added, removed, replaced, re-labelled, moved to another split, renamed or updated."""
-    found = catalog.diff(_store(), old, new)
+    found = catalog.diff(_store(edition), old, new)
     if as_json:
         _print_json(found)
         return
@@ -83,10 +89,11 @@ def diff(old: Version, new: Version, as_json: AsJson = False) -> None:
 def verify(
     version: Version,
     all_images: Annotated[bool, typer.Option("--all", help="Read every image back, not a sample.")] = False,
+    edition: Edition = DEFAULT_EDITION,
     as_json: AsJson = False,
 ) -> None:
     """Read a snapshot back and compare names, sizes and SHA-256 with what was published."""
-    store = _store()
+    store = _store(edition)
     name = catalog.resolve(store, version)
     found = read_back(store, name, all_images=all_images)
     if as_json:
@@ -99,10 +106,11 @@ def verify(
 def download(
     version: Version,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder, or one to go on with.")],
+    edition: Edition = DEFAULT_EDITION,
     as_json: AsJson = False,
 ) -> None:
     """Copy a snapshot to a folder and check every file; run it again to go on after an interruption."""
-    store = _store()
+    store = _store(edition)
     name = catalog.resolve(store, version)
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json) as bar:
@@ -120,10 +128,11 @@ def download(
 def prune(
     keep: Annotated[int, typer.Option(min=1, help="How many of the newest snapshots stay.")],
     yes: Annotated[bool, typer.Option("--yes", help="Delete. Without it, only say what would be deleted.")] = False,
+    edition: Edition = DEFAULT_EDITION,
     as_json: AsJson = False,
 ) -> None:
-    """Delete old snapshots and what served only them. A run may be at work meanwhile."""
-    store = _store()
+    """Delete old snapshots of an edition and what served only them. A run may be at work meanwhile."""
+    store = _store(edition)
     plan = retention.plan_prune(store, keep, datetime.now(UTC))
     if yes:
         retention.prune(store, plan)
@@ -132,10 +141,26 @@ def prune(
         return
     rows = [[kind, str(len(objects)), decimal(sum(objects.values()))] for kind, objects in plan.objects.items()]
     _print_table(["what", "objects", "size"], rows)
+    _say(f"Edition: {plan.edition}. Of other editions, all snapshots stay.")
     _say(f"Kept: {', '.join(plan.kept) or 'none'}.")
     _say(f"{'Deleted' if yes else 'To delete'}: {', '.join(plan.doomed) or 'none'}.")
     if not yes:
         typer.echo("Nothing was deleted. Add --yes to delete this.")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, an s3:// address, or [EDITION/]VERSION.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG or WebP files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a model makes of images. This is not a diagnosis. Needs the environment of `make predictor`."""
+    python = environment.predictor_python()
+    if not python.is_file():
+        raise SettingsError(environment.remedy(python))
+    command = [str(python), "-m", "cxr_predictor", "predict", *(["--json"] if as_json else []), "--", model]
+    done = subprocess.run([*command, *map(str, images)], env=environment.variables(), check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -147,8 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2 if isinstance(error, SettingsError) else 1)
 
 
-def _store() -> Store:
-    return open_store(Settings.load())
+def _store(edition: str) -> Store:
+    return catalog.find_edition(open_store(Settings.load()), edition)
 
 
 def _say(text: str) -> None:

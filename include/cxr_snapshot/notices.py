@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from cxr_snapshot.settings import DEFAULT_EDITION
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -20,7 +22,7 @@ def published(snapshot: Mapping[str, Any], changes: Mapping[str, Any], link: str
     """Say that there is a new snapshot.
 
     Args:
-        snapshot: content of its ``snapshot.json``.
+        snapshot: content of its ``snapshot.json``; with its ``edition``, unless that is the default one.
         changes: content of its ``changes.json``.
         link: address of the run in Airflow.
     """
@@ -30,15 +32,16 @@ def published(snapshot: Mapping[str, Any], changes: Mapping[str, Any], link: str
     diff = ", ".join(f"{count:,} {kind}" for kind, count in counts.items()) or "no image changed"
     since = f"Since {changes['previous']}: {diff}" if changes["previous"] else "This is the first snapshot"
     text = f"Images: {images}.\n{since}.\nBuilt from: {revisions}.\nWhere: {snapshot['uri']}\nRun: {link}"
-    return Notice(f"Chest X-ray snapshot {snapshot['version']} is published", text)
+    name = _name(snapshot.get("edition", DEFAULT_EDITION))
+    return Notice(f"{name} {snapshot['version']} is published", text)
 
 
-def failed(task: str, error: object, link: str) -> Notice:
-    """Say that a task failed for good, and why."""
-    return Notice(f"Chest X-ray snapshot: {task} failed", f"{str(error) or type(error).__name__}\nLog: {link}")
+def failed(task: str, error: object, link: str, edition: str) -> Notice:
+    """Say that a task of an edition's run failed for good, and why."""
+    return Notice(f"{_name(edition)}: {task} failed", f"{str(error) or type(error).__name__}\nLog: {link}")
 
 
-def quiet(version: str, today: date, every: int, link: str) -> Notice | None:
+def quiet(version: str, today: date, every: int, link: str, edition: str) -> Notice | None:
     """Say that nothing was new for a long time; ``None`` on all days but each ``every``-th.
 
     Args:
@@ -46,9 +49,14 @@ def quiet(version: str, today: date, every: int, link: str) -> Notice | None:
         today: day of the run.
         every: days between two messages.
         link: address of the run in Airflow.
+        edition: of which the snapshot is.
     """
     days = (today - date.fromisoformat(version[:10])).days
     if days <= 0 or days % every:
         return None
     text = f"The latest snapshot is still {version}. The upstreams were asked and have nothing new.\nRun: {link}"
-    return Notice(f"Chest X-ray snapshot: nothing new for {days} days", text)
+    return Notice(f"{_name(edition)}: nothing new for {days} days", text)
+
+
+def _name(edition: str) -> str:
+    return "Chest X-ray snapshot" if edition == DEFAULT_EDITION else f"Chest X-ray snapshot, edition {edition}"

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+import pandas as pd
+
 from cxr_snapshot import shown
 from cxr_snapshot.audit import PAGE, gates
 from cxr_snapshot.audit.history import comparable
@@ -33,11 +35,11 @@ from cxr_snapshot.publication.versions import (
 )
 from cxr_snapshot.selection.balance import balance
 from cxr_snapshot.selection.duplicates import resolve_duplicates
-from cxr_snapshot.selection.ledger import in_order, load_ledger, save_ledger
-from cxr_snapshot.selection.lookalikes import find_copies, load_copies
+from cxr_snapshot.selection.ledger import JUDGES, in_order, load_ledger, save_ledger
+from cxr_snapshot.selection.lookalikes import NUMBERS, find_copies, load_copies
 from cxr_snapshot.selection.rules import filter_records, warnings_of
 from cxr_snapshot.selection.splits import assign_splits
-from cxr_snapshot.settings import PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
+from cxr_snapshot.settings import ANY_LICENCE, DEFAULT_EDITION, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.conditional import require_conditional_writes
 from cxr_snapshot.store.objects import Store
@@ -52,12 +54,19 @@ class Pipeline:
 
     Args:
         settings: validated settings of the run.
-        store: where everything is kept.
+        store: where everything is kept, as the default edition sees it.
         sources: by name, in a fixed order.
+        judges: more of them, of which nothing is published; the audit lets a model name their images.
     """
 
-    def __init__(self, settings: Settings, store: Store, sources: Mapping[str, Source]) -> None:
-        self.settings, self.store, self.sources = settings, store, sources
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        sources: Mapping[str, Source],
+        judges: Mapping[str, Source] | None = None,
+    ) -> None:
+        self.settings, self.store, self.sources, self.judges = settings, store, sources, judges or {}
 
     def poll(
         self,
@@ -69,10 +78,13 @@ class Pipeline:
         force: bool = False,
         accept_shrink: bool = False,
         triggered_by: str | None = None,
+        edition: str = DEFAULT_EDITION,
     ) -> Plan | None:
         """Ask each upstream for its revision, once, and decide whether there is anything to do.
 
         Where there is, the store's conditional writes are tried on an object for that; nothing else is written.
+
+        Judges are asked only where there is: what is new of them alone changes nothing that is published.
 
         Args:
             run_id: names the run; equal ids share a folder.
@@ -83,6 +95,7 @@ class Pipeline:
             force: work even if nothing is new.
             accept_shrink: publish although a class shrank.
             triggered_by: the user who started the run, where one did; on record where ``accept_shrink`` was used.
+            edition: under whose name to publish.
 
         Returns:
             The plan, or ``None`` when nothing is new.
@@ -92,10 +105,10 @@ class Pipeline:
             SourceError: an upstream cannot be asked, or does not know a pin.
             StorageError: the store has no conditional writes.
         """
-        date = day_of(created, as_of)
-        base = read_base(self.store, date)
-        behind = base is not None and as_of is None and is_behind(self.store, base["version"])
-        seen = read_seen(self.store, base["version"]) if base else None
+        date, store = day_of(created, as_of), self.store.edition(edition)
+        base = read_base(store, date)
+        behind = base is not None and as_of is None and is_behind(store, base["version"])
+        seen = read_seen(store, base["version"]) if base else None
         last = (seen or base or {}).get("revisions", {})
         found = {
             name: source.resolve(pin=(pins or {}).get(name), last_seen=last.get(name))
@@ -111,8 +124,9 @@ class Pipeline:
             accept_shrink=accept_shrink,
             triggered_by=triggered_by,
             synthetic=_all_synthetic(found.values()),
+            edition=edition,
         )
-        refuse_mixture(self.store, base, synthetic=plan["synthetic"])
+        refuse_mixture(store, base, synthetic=plan["synthetic"])
         for name, before in ((base or {}).get("licences") or {}).items():
             if name in found and (now := found[name].license) != before:
                 log.warning("%s: the upstream states another licence for the whole: %r, before %r", name, now, before)
@@ -120,40 +134,42 @@ class Pipeline:
         if base and not force and not behind and plan["fingerprint"] in known:
             log.info("Nothing new since %s: %s", base["version"], listed(plan["revisions"]))
             return None
+        if self.judges:
+            judges = {name: source.resolve() for name, source in self.judges.items()}
+            _all_synthetic([*found.values(), *judges.values()])
+            plan["judges"] = {name: revision.id for name, revision in judges.items()}
         require_conditional_writes(self.store)
         log.info("To be built: %s; tables in %s", listed(plan["revisions"]), self.store.uri(plan["folder"]))
         return plan
 
     def ingest(self, plan: Plan, source: str) -> dict[str, Any]:
-        """Bring one source's files into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`.
+        """Bring the files of a source or judge into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`.
 
         Raises:
-            SettingsError: the setting ``sources`` is not what it was when the run was planned.
+            SettingsError: the setting ``sources`` or ``judges`` is not what it was when the run was planned.
         """
-        self._check_sources(plan)
-        return self._with_mended(ingest(self.store, self.sources[source], Revision(source, plan["revisions"][source])))
+        delivered = self._delivered(plan, judges=True)
+        revision = Revision(source, delivered.revisions[source])
+        return self._with_mended(ingest(self.store, delivered.sources[source], revision))
 
     def inspect(self, plan: Plan, shard: int) -> dict[str, Any]:
         """Decode the images of one of ``INSPECT_SHARDS`` shards that were never decoded."""
-        return self._with_mended(inspect_shard(self.store, self._delivered(plan).images()["sha256"], shard))
+        images = self._delivered(plan, judges=True).images()
+        return self._with_mended(inspect_shard(self.store, images["sha256"], shard))
 
     def filter(self, plan: Plan) -> dict[str, Any]:
-        """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits."""
-        settings = plan["settings"]
-        rules = {name: settings[name] for name in ("views", "licences", "controls")}
-        delivered = self._delivered(plan)
-        records = self._mending(plan, delivered.records)
-        images = delivered.images()["sha256"]
-        inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
-        ledger = filter_records(records, inspections, **rules)
-        del records, inspections  # as large as the ledger
-        numbers = self._mending(plan, lambda: find_copies(self.store, ledger, delivered.searched()))
-        pictures = self._mending(plan, lambda: load_copies(self.store, ledger, numbers))
-        ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
-        ledger = in_order(assign_splits(ledger, settings["salt"]))
+        """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits.
+
+        Where there are judges, a second ledger has them too. It is for the audit alone, so that the first one is the
+        same with and without them.
+        """
+        ledger = self._labelled(plan)
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)
         found = save_ledger(self.store, plan["folder"], "filtered", ledger) | {"warnings": warnings}
+        del ledger  # as large as the one with judges
+        if self.judges:
+            save_ledger(self.store, plan["folder"], JUDGES, self._labelled(plan, judges=True))
         clear_old_runs(self.store, plan["folder"])
         return self._with_mended(found)
 
@@ -181,12 +197,11 @@ class Pipeline:
             GuardError: a check failed, and no person may or, by the setting ``approval``, shall decide; nothing will be
                 published.
         """
-        base, delivered = read_base(self.store, plan["date"]), self._delivered(plan)
-        before = read_audit(self.store, base["version"]) if base else None
+        store, delivered = self._place(plan), self._delivered(plan)
+        base = read_base(store, plan["date"])
+        before = read_audit(store, base["version"]) if base else None
         earlier = comparable(base, before, plan["settings"])
-        checks, splits = self._mending(
-            plan, lambda: gates.run_checks(self.store, self.settings, plan, delivered, earlier)
-        )
+        checks, splits = self._mending(plan, lambda: gates.run_checks(store, self.settings, plan, delivered, earlier))
         accepted = by_setting([check.as_dict() for check in checks if not check.passed], plan)
         failed = gates.require(
             checks, accepted={each["check"] for each in accepted}, approval=self.settings.approval == "on"
@@ -197,9 +212,10 @@ class Pipeline:
 
         def measure() -> dict[str, Any]:
             return write_report(  # holds the ledger alone, so that it can let it go
-                self.store,
-                load_ledger(self.store, folder, "balanced"),
+                store,
+                load_ledger(store, folder, "balanced"),
                 checks,
+                judged=load_ledger(store, folder, JUDGES) if self.judges else None,
                 plan=plan,
                 splits=splits,
                 previous=base,
@@ -215,7 +231,7 @@ class Pipeline:
         return self._with_mended(found)
 
     def publish(self, plan: Plan, approval: Approval | None = None) -> dict[str, Any] | None:
-        """Publish the snapshot, unless its content equals that of the one before; that is remembered as seen.
+        """Publish the snapshot, unless its content was published before; see :func:`.publication.release.release`.
 
         Args:
             plan: of the run.
@@ -230,21 +246,20 @@ class Pipeline:
             MissingObjectError: the run was not audited.
             SettingsError: another run published generated data where this run's is real, or the other way round.
         """
-        base = read_base(self.store, plan["date"])
-        refuse_mixture(self.store, base, synthetic=plan["synthetic"])
+        store = self._place(plan)
+        base = read_base(store, plan["date"])
+        refuse_mixture(store, base, synthetic=plan["synthetic"])
 
         def work() -> dict[str, Any] | None:
-            report = settle(self.store, plan, approval)
+            report = settle(store, plan, approval)
             archive = self.settings.archive == ZIP_ARCHIVE
             # Holds the ledger alone, so that it can let it go.
-            return release(
-                self.store, plan, load_ledger(self.store, plan["folder"], "balanced"), base, report, archive=archive
-            )
+            return release(store, plan, load_ledger(store, plan["folder"], "balanced"), base, report, archive=archive)
 
         return self._mending(plan, work)
 
-    def verify(self, version: str) -> dict[str, int]:
-        """Read the published snapshot back, then point ``latest.json`` at it.
+    def verify(self, version: str, edition: str = DEFAULT_EDITION) -> dict[str, int]:
+        """Read the published snapshot back, then point the edition's ``latest.json`` at it.
 
         Returns:
             See :func:`cxr_snapshot.publication.verification.verify`.
@@ -253,27 +268,54 @@ class Pipeline:
             VerificationError: something is missing or damaged. Unless ``latest.json`` names the snapshot already, it is
                 taken back.
         """
+        store = self.store.edition(edition)
         try:
-            found = verify(self.store, version, all_images=self.settings.verify == "all")
+            found = verify(store, version, all_images=self.settings.verify == "all")
         except VerificationError as error:
-            if read_pointer(self.store)[0] == version:
+            if read_pointer(store)[0] == version:
                 raise
-            raise take_back(self.store, version, error) from error
-        log.info("Verified %s at %s", listed(found), self.store.uri(version))
-        move_latest(self.store, version)
+            raise take_back(store, version, error) from error
+        log.info("Verified %s at %s", listed(found), store.uri(version))
+        move_latest(store, version)
         return found
 
-    def _check_sources(self, plan: Plan) -> None:
-        if set(plan["revisions"]) != set(self.sources):
-            now, then = ", ".join(sorted(self.sources)), ", ".join(sorted(plan["revisions"]))
-            raise SettingsError(
-                f"CXR_SOURCES names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
-                "set CXR_SOURCES alike for all parts of Airflow."
-            )
+    def _place(self, plan: Plan) -> Store:
+        """Return the store as the edition of the run sees it."""
+        return self.store.edition(plan.get("edition", DEFAULT_EDITION))
 
-    def _delivered(self, plan: Plan) -> Delivered:
-        self._check_sources(plan)
-        return Delivered(self.store, self.sources, plan["revisions"])
+    def _labelled(self, plan: Plan, *, judges: bool = False) -> pd.DataFrame:
+        """Return the ledger of what was delivered, columns of ``LEDGER_SCHEMA``: everything but the balance is decided.
+
+        Args:
+            plan: of the run.
+            judges: with the judges. The licence leaves none of them out, since nothing of theirs is passed on.
+        """
+        settings, store, delivered = plan["settings"], self._place(plan), self._delivered(plan, judges=judges)
+        records = self._mending(plan, delivered.records)
+        images = delivered.images()["sha256"]
+        inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
+        rules = {name: settings[name] for name in ("views", "licences", "controls", "ages") if name in settings}
+        rules |= {"licences": ANY_LICENCE} if judges else {}
+        ledger = filter_records(records, inspections, **rules)
+        del records, inspections  # as large as the ledger
+        table = JUDGES if judges else NUMBERS
+        numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched(), table=table))
+        pictures = self._mending(plan, lambda: load_copies(store, ledger, numbers))
+        ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
+        return in_order(assign_splits(ledger, settings["salt"]))
+
+    def _delivered(self, plan: Plan, *, judges: bool = False) -> Delivered:
+        """Return what was delivered for a run, by its sources alone or by the judges too.
+
+        Raises:
+            SettingsError: the setting ``sources`` or ``judges`` is not what it was when the run was planned.
+        """
+        more = plan.get("judges", {})
+        _check_alike("CXR_SOURCES", self.sources, plan["revisions"])
+        _check_alike("CXR_JUDGES", self.judges, more)
+        if not judges:
+            return Delivered(self.store, self.sources, plan["revisions"])
+        return Delivered(self.store, {**self.sources, **self.judges}, {**plan["revisions"], **more})
 
     def _mending(self, plan: Plan, work: Callable[[], Result]) -> Result:
         """Return ``work()``, tried again after the blobs that it found lost were fetched again."""
@@ -281,7 +323,7 @@ class Pipeline:
             return work()
         except LostBlobError as error:
             log.warning("%s Every file is read now, and what is lost is fetched again", error)
-        self._delivered(plan).mend()
+        self._delivered(plan, judges=True).mend()
         return work()
 
     def _with_mended(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -289,6 +331,20 @@ class Pipeline:
         count = len(self.store.damaged)
         self.store.damaged.clear()
         return facts | ({"mended": count} if count else {})
+
+
+def _check_alike(variable: str, here: Collection[str], planned: Collection[str]) -> None:
+    """Refuse to go on with a plan that was made with other collections.
+
+    Raises:
+        SettingsError: it was.
+    """
+    if set(here) != set(planned):
+        now, then = (", ".join(sorted(names)) or "none" for names in (here, planned))
+        raise SettingsError(
+            f"{variable} names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
+            f"set {variable}, or what the edition names in editions.yaml, alike for all parts of Airflow."
+        )
 
 
 def _all_synthetic(found: Collection[Revision]) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from cxr_snapshot import __version__
 from cxr_snapshot.errors import SettingsError
+from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.encoding import json_sha256
 
 RUNS = "_work/runs/"
@@ -25,7 +26,9 @@ class Plan(TypedDict):
     ``settings``: those that decide what is in. ``fingerprint``: hash of revisions, settings and code; equal
     fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
     who started the run, where one did; on record where that was used. ``synthetic``: whether the upstreams say that
-    their data is generated; what is published then says so too.
+    their data is generated; what is published then says so too. ``edition``: under whose name that is; a plan from
+    before there were editions has none, and is of the default one. ``judges``: pinned id of each collection that only
+    judges, where there is any; no part of the fingerprint, since nothing of them is published.
     """
 
     run: str
@@ -39,6 +42,8 @@ class Plan(TypedDict):
     accept_shrink: bool
     triggered_by: str | None
     synthetic: bool
+    edition: NotRequired[str]
+    judges: NotRequired[dict[str, str]]
 
 
 def make_plan(
@@ -52,6 +57,7 @@ def make_plan(
     accept_shrink: bool,
     triggered_by: str | None = None,
     synthetic: bool = False,
+    edition: str = DEFAULT_EDITION,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
     return Plan(
@@ -66,6 +72,7 @@ def make_plan(
         accept_shrink=accept_shrink,
         triggered_by=triggered_by,
         synthetic=synthetic,
+        edition=edition,
     )
 
 

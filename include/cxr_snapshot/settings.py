@@ -27,9 +27,17 @@ VERIFY_CHOICES = ("sample", "all")
 APPROVAL_CHOICES = ("off", "on")
 NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
 SUBTYPE_CHOICES = ("any", "balanced")
+ANY_AGE, ADULTS_ONLY = AGE_CHOICES = ("any", "adults")
+ORIGINAL_FILES, UNIFORM_FILES = FILE_CHOICES = ("original", "uniform")
+PICTURE_SIZES = (224, 512)  # pixels
 DEFAULT_SOURCES = "covid,pneumonia"
 # What decides which images a snapshot holds.
 SELECTION = ("views", "licences", "controls", "subtypes", "max_per_class", "salt")
+# The same, of settings that came later: on record only where they are not the default, so that what was published
+# before they came is still that of the default.
+LATER_SELECTION = ("ages", "files", "picture_size")
+DEFAULT_EDITION = "default"
+EDITION_NAME = r"[a-z0-9][a-z0-9-]{0,30}"
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
 
 
@@ -42,6 +50,8 @@ class Settings:
         prefix: key prefix inside the bucket, without slashes at its ends; may be empty.
         sources: names of the collections to ingest, in that order, separated by commas; which there are, and which one
             has to be among them, :mod:`cxr_snapshot.sources` says.
+        judges: names of more collections, likewise, or ``None``. They are ingested and inspected, but nothing of them
+            is published: the audit lets a model that was trained on the snapshot name their images.
         github_repo: ``owner/name`` of the COVID image collection.
         github_branch: branch that is watched.
         github_api_url: base URL of GitHub's REST API.
@@ -64,8 +74,12 @@ class Settings:
             images of other viral and bacterial pneumonias and of no finding come first, and Kaggle's fill up.
         subtypes: ``any``; or ``balanced``: bacterial and viral pneumonias are drawn by turns, equally many of each
             until one is used up.
+        ages: ``any``; or ``adults``, which leaves out whoever is known to be younger than 18 years.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
+        files: ``original``: the upstreams' files as they are; or ``uniform``: all made anew in one form, so that no
+            file tells by format, size or shape where it is from.
+        picture_size: width and height of the pictures in the shards, in pixels.
         max_shrink: largest fraction by which a class may shrink against the snapshot before.
         max_unknown: largest fraction of the rows of ``metadata.csv`` that may be left out for unknown words.
         approval: ``on`` lets a person decide in Airflow when one of these two is exceeded; ``off`` fails the run.
@@ -83,6 +97,7 @@ class Settings:
     bucket: str
     prefix: str = "covid-cxr"
     sources: str = DEFAULT_SOURCES
+    judges: str | None = None
     github_repo: str = "ieee8023/covid-chestxray-dataset"
     github_branch: str = "master"
     github_api_url: str = "https://api.github.com"
@@ -102,8 +117,11 @@ class Settings:
     licences: str = ANY_LICENCE
     controls: str = KAGGLE_ONLY
     subtypes: str = "any"
+    ages: str = ANY_AGE
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
+    files: str = ORIGINAL_FILES
+    picture_size: int = PICTURE_SIZES[0]
     max_shrink: float = 0.10
     max_unknown: float = 0.10
     approval: str = "off"
@@ -164,12 +182,17 @@ class Settings:
             ("licences", LICENCE_CHOICES),
             ("controls", CONTROL_CHOICES),
             ("subtypes", SUBTYPE_CHOICES),
+            ("ages", AGE_CHOICES),
             ("conditional_writes", CONDITIONAL_WRITES_CHOICES),
             ("verify", VERIFY_CHOICES),
             ("approval", APPROVAL_CHOICES),
             ("archive", ARCHIVE_CHOICES),
+            ("files", FILE_CHOICES),
+            ("picture_size", PICTURE_SIZES),
         ):
-            _require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
+            _require(
+                getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(map(str, choices))}"
+            )
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
@@ -203,9 +226,12 @@ class Settings:
         """Return the settings that decide which images a snapshot holds, for its fingerprint and its record.
 
         ``sources`` is among them where it is not the default, sorted: snapshots of other collections are not to be
-        compared when a class shrinks, and those of the default are what they were before there was a choice.
+        compared when a class shrinks, and those of the default are what they were before there was a choice. So are
+        those of ``LATER_SELECTION``.
         """
         found, names = {name: getattr(self, name) for name in SELECTION}, sorted(source_names(self.sources))
+        later = {name: getattr(self, name) for name in LATER_SELECTION}
+        found |= {name: value for name, value in later.items() if value != getattr(type(self), name)}
         return found if names == sorted(source_names(DEFAULT_SOURCES)) else found | {"sources": ",".join(names)}
 
 
@@ -214,8 +240,25 @@ def source_names(sources: str) -> list[str]:
     return [name.strip() for name in sources.split(",")]
 
 
-# Read where the DAG file is parsed.
-_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE")
+def is_edition_name(name: str) -> bool:
+    """Say whether an edition can have this name."""
+    return re.fullmatch(EDITION_NAME, name) is not None
+
+
+def require_edition_name(name: str) -> str:
+    """Return the name of an edition.
+
+    Raises:
+        SettingsError: no edition can have this name.
+    """
+    if not is_edition_name(name):
+        wanted = "up to 31 lower-case letters, digits and hyphens, such as adults; a hyphen is not the first"
+        raise SettingsError(f"{_quoted(name)} is no name of an edition. Give {wanted}.")
+    return name
+
+
+# Read where the DAG files are parsed.
+_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE", "CXR_PREDICTOR_PYTHON", "CXR_PREDICTOR_JUDGES")
 _LOGIN = "logins come from Airflow connections, or from GITHUB_TOKEN and KAGGLE_*."
 
 _STANDARD_VARIABLES = {

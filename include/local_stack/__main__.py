@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,19 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     unwind_on_signals()
     try:
-        if options.command == "run":
-            return run(options.upstream, advance=options.advance)
-        if options.command == "ui":
-            return ui(options.upstream, options.port)
-        if options.command == "cxr":
-            return cxr(options.upstream, options.arguments)
-        return download(options.upstream)
+        return _run(options)
     except (StackError, SnapshotError) as error:
         print(f"\nError: {shown.lines(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _run(options: argparse.Namespace) -> int:
+    commands: dict[str, Callable[[], int]] = {
+        "run": lambda: run(options.upstream, advance=options.advance),
+        "ui": lambda: ui(options.upstream, options.port),
+        "download": lambda: download(options.upstream, options.edition),
+        "predictor": lambda: predictor(options.upstream, options.judges),
+        "cxr": lambda: cxr(options.upstream, options.arguments),
+    }
+    return commands[options.command]()
 
 
 def run(upstream: str, *, advance: bool) -> int:
@@ -107,14 +112,26 @@ def ui(upstream: str, port: int | None) -> int:
             wait_for_the_first([*processes, *parts])
 
 
-def download(upstream: str) -> int:
-    """Copy the latest snapshot of the sample, or of the live upstreams, to ``.local/snapshots``."""
+def download(upstream: str, edition: str) -> int:
+    """Copy an edition's latest snapshot of the sample, or of the live upstreams, to ``.local/snapshots``."""
+    from cxr_snapshot.catalog.reading import find_edition
     from local_stack.download import download as fetch_latest
 
     with stack.store_only(ROOT, upstream):
-        folder, files = fetch_latest(_store(), ROOT / ".local/snapshots")
+        folder, files = fetch_latest(find_edition(_store(), edition), ROOT / ".local/snapshots")
     fetched = f"{files} files fetched and checked" if files else "it was there before"
     print(f"{folder.relative_to(ROOT)} holds the latest snapshot; {fetched}.")
+    return 0
+
+
+def predictor(upstream: str, judges: str | None) -> int:
+    """Train a model on the latest snapshot, publish it, and copy it to ``.local/models``."""
+    from local_stack.predictor import train
+
+    with stack.store_only(ROOT, upstream):
+        folder = train(_store(), ROOT / ".local/models", judges)
+    print(f"\n{(folder / 'README.md').relative_to(ROOT)} says how good it is, and what its scores do not mean.")
+    print(f'To try it: make cxr ARGS="predict {folder.relative_to(ROOT)} IMAGE..."')
     return 0
 
 
@@ -134,7 +151,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     ui_parser.add_argument("--port", type=int, help="TCP port (default: 8080, or a free one)")
     download_parser = commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
     cxr_parser = commands.add_parser("cxr", help="list, show, compare, verify, download or prune snapshots")
-    for command in (run_parser, ui_parser, download_parser, cxr_parser):
+    download_parser.add_argument("--edition", default="default", help="whose snapshot (default: %(default)s)")
+    predictor_parser = commands.add_parser("predictor", help="train a model on the latest snapshot")
+    predictor_parser.add_argument("--judges", help="another snapshot, whose unknown patients judge the model")
+    for command in (run_parser, ui_parser, download_parser, cxr_parser, predictor_parser):
         command.add_argument(
             "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"
         )

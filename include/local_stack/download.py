@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def download(store: Store, snapshots: Path) -> tuple[Path, int]:
-    """Copy the latest snapshot to ``snapshots/<prefix>/<version>`` and check every file; go on with an earlier call.
+    """Copy the latest snapshot to ``snapshots/<its key>`` and check every file; go on with an earlier call.
 
     Args:
-        store: where the snapshots are.
-        snapshots: folder that gets one for each prefix, as two of them may have versions of one name.
+        store: where the snapshots are, as their edition sees it.
+        snapshots: folder that gets one for each prefix and edition, as two of them may have versions of one name.
 
     Returns:
         The folder, and how many files were fetched.
@@ -34,5 +34,5 @@ def download(store: Store, snapshots: Path) -> tuple[Path, int]:
             f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first. With UPSTREAM=live, "
             "name it for `make download` too."
         )
-    target = snapshots / store.prefix / version
+    target = snapshots / store.key(version)
     return target, fetch(store, version, target)

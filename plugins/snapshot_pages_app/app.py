@@ -7,21 +7,22 @@ from pathlib import Path
 from typing import Annotated
 
 from airflow.api_fastapi.core_api.security import requires_access_dag
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException
 
 from airflow_runtime import store_for_pages
 from cxr_snapshot.audit import PAGE
-from cxr_snapshot.catalog.reading import resolve
+from cxr_snapshot.catalog.reading import find_edition, resolve
+from cxr_snapshot.editions import DAG_ID, dag_id
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
+from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
 from snapshot_pages_app.reading import download_address, list_snapshots, load_snapshot
 from snapshot_pages_app.rendering import render
 
-DAG_ID = "covid_cxr_snapshot"
 HERE = Path(__file__).parent
 
 # Nothing runs and nothing is loaded from elsewhere; Airflow, on the same host, shows the pages in a frame.
@@ -53,7 +54,13 @@ def open_store() -> Store:
     return store_for_pages()
 
 
-StoreDep = Annotated[Store, Depends(open_store)]
+def open_edition(request: Request, store: Annotated[Store, Depends(open_store)]) -> Store:
+    """Return the store as the edition in the address sees it."""
+    return find_edition(store, request.path_params.get("edition", DEFAULT_EDITION))
+
+
+StoreDep = Annotated[Store, Depends(open_edition)]
+router = APIRouter()
 
 
 @app.middleware("http")
@@ -65,19 +72,22 @@ async def add_headers(request: Request, call_next: Callable[[Request], Awaitable
     return response
 
 
-@app.get("/style.css")
+@router.get("/style.css")
 def style() -> FileResponse:
     """Return the style sheet."""
     return FileResponse(HERE / "style.css", media_type="text/css", headers={"Cache-Control": "private, max-age=600"})
 
 
-@app.get("/", response_class=HTMLResponse)
+@router.get("/", response_class=HTMLResponse)
 def snapshots(request: Request, store: StoreDep, page: Annotated[int, Query(ge=1, le=10_000)] = 1) -> Response:
     """List all snapshots, the newest first."""
-    return render(request, "list.html", listing=list_snapshots(store, page), store=store, dag_id=DAG_ID)
+    listing, editions = list_snapshots(store, page), store.editions()
+    return render(
+        request, "list.html", listing=listing, store=store, editions=editions, dag_id=dag_id(store.edition_name)
+    )
 
 
-@app.get("/compare", response_class=HTMLResponse)
+@router.get("/compare", response_class=HTMLResponse)
 def comparison(
     request: Request,
     store: StoreDep,
@@ -88,30 +98,35 @@ def comparison(
     return render(request, "compare.html", comparison=compare_snapshots(store, old, new), store=store)
 
 
-@app.get("/snapshots/{version}", response_class=HTMLResponse)
+@router.get("/snapshots/{version}", response_class=HTMLResponse)
 def snapshot(request: Request, store: StoreDep, version: str) -> Response:
     """Show one snapshot."""
     return render(request, "snapshot.html", shown=load_snapshot(store, version), store=store)
 
 
-@app.get("/snapshots/{version}/preview.jpg")
+@router.get("/snapshots/{version}/preview.jpg")
 def preview(store: StoreDep, version: str) -> Response:
     """Return the contact sheet."""
     body = store.get(f"{resolve(store, version)}/preview.jpg")
     return Response(body, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
 
 
-@app.get("/snapshots/{version}/audit.html", response_class=HTMLResponse)
+@router.get("/snapshots/{version}/audit.html", response_class=HTMLResponse)
 def audit(store: StoreDep, version: str) -> Response:
     """Return the audit's own page. Its style and pictures are inside it; no script, form or anything else works."""
     body = store.get(f"{resolve(store, version)}/{PAGE}")
     return HTMLResponse(body, headers={"Content-Security-Policy": AUDIT_POLICY})
 
 
-@app.get("/snapshots/{version}/files/{name:path}")
+@router.get("/snapshots/{version}/files/{name:path}")
 def file(store: StoreDep, version: str, name: str) -> Response:
     """Lead to a file of a snapshot at the store."""
     return RedirectResponse(download_address(store, version, name, seconds=LINK_SECONDS), status_code=303)
+
+
+# Each page of another edition has the address of the default one's below `editions/<name>`.
+app.include_router(router)
+app.include_router(router, prefix="/editions/{edition}")
 
 
 @app.exception_handler(HTTPException)

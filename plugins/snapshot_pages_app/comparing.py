@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from cxr_snapshot.catalog.reading import diff, resolve, versions
-from cxr_snapshot.publication.versions import version_key
+from cxr_snapshot.catalog.reading import diff, resolve
+from cxr_snapshot.publication.versions import version_key, versions
 from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.reading import load_facts
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
@@ -22,7 +23,10 @@ def render(
     request: Request, template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
 ) -> HTMLResponse:
     """Return the page that ``template`` makes of ``values``."""
-    page = _ENVIRONMENT.get_template(template).render(base=request.scope["root_path"], **values)
+    edition = request.path_params.get("edition")
+    root = request.scope["root_path"]
+    base = f"{root}/editions/{quote(edition, safe='')}" if edition else root
+    page = _ENVIRONMENT.get_template(template).render(root=root, base=base, edition=edition, **values)
     return HTMLResponse(page, status_code=status, headers=headers)
 
 

@@ -16,6 +16,7 @@ from upstream_simulator.faults import Fault
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
+DAG = "covid_cxr_snapshot"
 STAGES = ("poll", "ingest", "inspect", "filter", "balance", "audit", "publish", "verify")
 UNASKED = {"approve": "skipped"}  # nobody is asked while no guard trips
 
@@ -25,14 +26,15 @@ def test_dag_files_import_without_errors(dag_bag: DagBag) -> None:
     assert set(dag_bag.dags["covid_cxr_snapshot"].task_ids) == {*STAGES, "approve"}
 
 
-def asset_events() -> list[dict[str, Any]]:
-    """Return what came with each update of the asset, oldest first."""
+def asset_events() -> list[tuple[str, dict[str, Any]]]:
+    """Return the asset of each update and what came with it, oldest first."""
     from airflow.models.asset import AssetEvent
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     with create_session() as session:
-        return [event.extra for event in session.scalars(select(AssetEvent).order_by(AssetEvent.id))]
+        events = session.scalars(select(AssetEvent).order_by(AssetEvent.id))
+        return [(event.asset.name, event.extra) for event in events]
 
 
 def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
@@ -51,29 +53,59 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
     assert set(published["counts"]) == {"COVID", "NORMAL", "PNEUMONIA"}
     assert len(set(published["counts"].values())) == 1 and published["counts"]["COVID"] > 0
     latest, _ = read_latest(store)
-    assert latest == published
+    assert latest is not None and "edition" not in latest
+    assert published == latest | {"edition": "default"}
 
     quiet = run_dag()
     assert states(quiet) == dict.fromkeys(STAGES, "skipped") | UNASKED | {"poll": "success"}
     assert str(quiet.state) == "success"
     assert heartbeats[1] == ["/start", ""] * 2
-    assert read_latest(store)[0] == published
+    assert read_latest(store)[0] == latest
 
     forced = run_dag(force=True)
     assert states(forced) == dict.fromkeys(STAGES, "success") | UNASKED | {"verify": "skipped"}
-    assert read_latest(store)[0] == published
+    assert read_latest(store)[0] == latest
 
     commit = sample.move_to_step(2)
     sample.move_to_step(5)
-    second = run_dag(covid_commit=commit[:10], views="frontal+lateral", max_per_class=3)
+    second = run_dag(covid_commit=commit[:10])
     assert states(second) == dict.fromkeys(STAGES, "success") | UNASKED
     changed = xcom(second, "publish")
     assert changed["version"] == f"{published['version']}.1"
     assert changed["revisions"]["covid"] == commit
-    assert changed["counts"] == {"COVID": 3, "NORMAL": 3, "PNEUMONIA": 3}
-    assert changed["settings"]["views"] == "frontal+lateral"
     # Consumers of the asset hear of each published version once, and nothing of the nights between.
-    assert asset_events()[earlier:] == [published, changed]
+    assert asset_events()[earlier:] == [(DAG, published), (DAG, changed)]
+
+
+def test_a_run_with_settings_of_its_own_publishes_under_a_name_of_its_own(
+    run_dag: RunDag, sample: ServedUpstream, store: Store
+) -> None:
+    run_dag()
+    before, earlier = store.list("2"), len(asset_events())
+    pointer = store.get("latest.json")
+    sample.move_to_step(5)
+    own = {"views": "frontal+lateral", "max_per_class": 3}
+
+    asked = len(sample.simulator.requests)
+    for name in (None, "adults", "default"):
+        refused = run_dag(**own, edition=name)
+        assert states(refused)["poll"] == "failed"
+        assert str(refused.state) == "failed"
+    assert len(sample.simulator.requests) == asked
+    experiment = run_dag(**own, edition="experiment-1")
+    assert states(experiment) == dict.fromkeys(STAGES, "success") | UNASKED
+    published = xcom(experiment, "publish")
+    assert published["edition"] == "experiment-1"
+    assert published["uri"] == store.uri(f"editions/experiment-1/{published['version']}/")
+    assert published["counts"] == {"COVID": 3, "NORMAL": 3, "PNEUMONIA": 3}
+    assert published["settings"]["views"] == "frontal+lateral"
+    assert read_latest(store.edition("experiment-1"))[0] == published
+    assert (store.list("2"), store.get("latest.json")) == (before, pointer)
+    assert asset_events()[earlier:] == [("covid_cxr_snapshot_experiment-1", published)]
+
+    quiet = run_dag(**own, edition="experiment-1")
+    assert states(quiet)["poll"] == "success" and states(quiet)["verify"] == "skipped"
+    assert asset_events()[earlier + 1 :] == []
 
 
 def test_failing_source_fails_the_run_and_publishes_nothing(

@@ -17,7 +17,7 @@ from support.paths import ROOT
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-DAG_IDS = ("covid_cxr_snapshot", "example_snapshot_consumer")
+DAG_IDS = ("covid_cxr_snapshot", "covid_cxr_snapshot_adults", "covid_cxr_predictor", "example_snapshot_consumer")
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
@@ -91,17 +91,86 @@ def test_collections_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         return ingest.op_kwargs_expand_input.value["source"], ingest.partial_kwargs["max_active_tis_per_dag"]
 
     monkeypatch.delenv("CXR_SOURCES", raising=False)
+    monkeypatch.delenv("CXR_JUDGES", raising=False)
     assert ingested() == (["covid", "pneumonia"], 2)
     monkeypatch.setenv("CXR_SOURCES", "covid,nih,hannover")
     assert ingested() == (["covid", "nih", "hannover"], 3)
+    monkeypatch.setenv("CXR_JUDGES", "pneumonia,nih")
+    assert ingested() == (["covid", "nih", "hannover", "pneumonia"], 4)
     monkeypatch.setenv("CXR_SOURCES", "covid,hanover")
     (problem,) = DagBag(str(ROOT / "dags/covid_cxr_snapshot.py")).import_errors.values()
     assert "did you mean hannover?" in problem
 
 
-def test_the_airflow_variable_cannot_choose_collections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", '{"bucket": "cxr", "sources": "covid,nih"}')
-    with pytest.raises(SettingsError, match="Take it out, and set the environment variable CXR_SOURCES"):
+def test_each_edition_has_a_dag_that_starts_paused_but_for_the_default_one(dag_bag: DagBag) -> None:
+    default, adults = dag_bag.dags["covid_cxr_snapshot"], dag_bag.dags["covid_cxr_snapshot_adults"]
+    assert (default.is_paused_upon_creation, adults.is_paused_upon_creation) == (None, True)
+    assert (default.dag_display_name, adults.dag_display_name) == (
+        "COVID chest X-ray snapshot",
+        "COVID chest X-rays, adults only",
+    )
+    assert (default.timetable.expression, adults.timetable.expression) == ("0 3 * * *", "0 5 * * *")
+    assert default.task_ids == adults.task_ids
+    assert adults.doc_md.startswith("**This DAG makes the edition `adults`:** `sources` = `covid,nih,hannover`, ")
+    assert adults.doc_md.endswith(default.doc_md)
+    assert adults.get_task("ingest").op_kwargs_expand_input.value["source"] == ["covid", "nih", "hannover"]
+    assert list(default.params) == list(adults.params)
+    assert default.has_on_success_callback and not adults.has_on_success_callback, "the watchdog is the default's"
+
+
+def test_editions_of_the_file_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    monkeypatch.setenv("CXR_SOURCES", "covid,nih")
+    monkeypatch.setenv("CXR_SCHEDULE", "30 5 * * 1-5")
+    dags = DagBag(str(ROOT / "dags/covid_cxr_snapshot.py")).dags
+    ingested = {
+        name: dag.get_task("ingest").op_kwargs_expand_input.value["source"] for name, dag in sorted(dags.items())
+    }
+    assert ingested == {
+        "covid_cxr_snapshot": ["covid", "nih"],
+        "covid_cxr_snapshot_adults": ["covid", "nih", "hannover"],
+    }
+    assert dags["covid_cxr_snapshot_adults"].timetable.expression == "0 5 * * *"
+
+
+def test_what_an_edition_names_wins_over_the_airflow_variable_and_the_form_over_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from airflow_form import SET_BY_FORM
+    from airflow_runtime import edition_of_run
+    from cxr_snapshot.editions import DEFAULT, Edition
+
+    monkeypatch.setenv(
+        "AIRFLOW_VAR_CXR_SNAPSHOT", '{"bucket": "cxr", "controls": "kaggle", "views": "frontal+lateral"}'
+    )
+    adults = Edition("adults", "Adults", settings={"controls": "prefer-upstream", "ages": "adults"})
+    empty = dict.fromkeys((*SET_BY_FORM, "edition"))
+    for same in ({}, {"controls": "prefer-upstream", "views": "frontal+lateral", "ages": "adults"}):
+        assert edition_of_run(adults, empty | same, ["default", "adults"]) == "adults"
+    assert edition_of_run(DEFAULT, empty | {"controls": "kaggle"}, ["default", "adults"]) == "default"
+    for edition, other in (
+        (adults, {"controls": "kaggle"}),
+        (DEFAULT, {"ages": "adults"}),
+        (DEFAULT, {"views": "frontal"}),
+    ):
+        with pytest.raises(SettingsError, match=f"sets {next(iter(other))} otherwise than the edition {edition.name}"):
+            edition_of_run(edition, empty | other, ["default", "adults"])
+        assert edition_of_run(edition, empty | other | {"edition": "try"}, ["default", "adults"]) == "try"
+
+
+def test_the_form_sets_all_that_decides_the_images_but_what_the_edition_alone_may() -> None:
+    from airflow_form import SET_BY_FORM, params
+    from cxr_snapshot.editions import CHOICES
+
+    assert set(CHOICES) - set(SET_BY_FORM) == {"sources", "salt"}
+    assert set(SET_BY_FORM) <= params().keys()
+
+
+@pytest.mark.parametrize("name", ["sources", "judges"])
+def test_the_airflow_variable_cannot_choose_collections(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", f'{{"bucket": "cxr", "{name}": "covid,nih"}}')
+    with pytest.raises(SettingsError, match=f"Take it out, and set the environment variable CXR_{name.upper()}"):
         load_settings()
 
 

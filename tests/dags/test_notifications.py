@@ -29,14 +29,14 @@ pytestmark = pytest.mark.usefixtures("dag_bag")
 def notifier_of(event: str) -> Callable[[Any], None]:
     from airflow_notify import SnapshotNotifier  # imports Airflow, which not every worker needs
 
-    return SnapshotNotifier(event)
+    return SnapshotNotifier(event, "default")
 
 
 def context(task_id: str, returned: object = None, exception: object = None) -> Any:
     """Return as much of a task's context as a notifier looks at."""
     instance = SimpleNamespace(task_id=task_id, log_url="http://log", xcom_pull=lambda task_ids: returned)
     run = SimpleNamespace(run_after=datetime(2026, 11, 30, 3, tzinfo=UTC))
-    return {"ti": instance, "dag_run": run, "exception": exception}
+    return {"ti": instance, "dag_run": run, "exception": exception, "params": {"edition": None}}
 
 
 @pytest.fixture

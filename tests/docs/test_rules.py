@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cxr_snapshot.selection.rules import RULES
-from cxr_snapshot.settings import CONTROL_CHOICES, LICENCE_CHOICES, VIEW_CHOICES
+from cxr_snapshot.settings import AGE_CHOICES, CONTROL_CHOICES, LICENCE_CHOICES, VIEW_CHOICES
 from support.rules_doc import DOCUMENT, STEPS, UPDATE, counts_of, with_table
 
 
@@ -23,4 +23,5 @@ def test_page_has_a_line_with_numbers_for_every_rule() -> None:
 def test_page_explains_every_origin_and_every_setting() -> None:
     page = DOCUMENT.read_text(encoding="utf-8")
     assert all(f"- *{rule.origin}*:" in page for rule in RULES)
-    assert all(f"| `{choice}` |" in page for choice in (*VIEW_CHOICES, *LICENCE_CHOICES, *CONTROL_CHOICES))
+    choices = (*VIEW_CHOICES, *LICENCE_CHOICES, *CONTROL_CHOICES, *AGE_CHOICES)
+    assert all(f"| `{choice}` |" in page for choice in choices)

@@ -76,6 +76,7 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
             sample.move_to_step(step)
             pipeline = sample.pipeline(shown, tmp_path / "scratch", archive="zip")
             run_stages(pipeline, f"run-{step}", f"2026-11-{step:02d}T03:00:00+00:00")
+        run_stages(pipeline, "run-3", "2026-11-03T03:00:00+00:00", edition="other")
         found["writer"] = list(proxy.requests)
         proxy.start_again()
         catalog.list_snapshots(shown)
@@ -83,6 +84,9 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
         catalog.diff(shown, "2026-11-01", "2026-11-02")
         download(shown, "latest", tmp_path / "copy")
         verify(shown, "2026-11-02", all_images=True)
+        other = catalog.find_edition(shown, "other")
+        catalog.list_snapshots(other)
+        download(other, "latest", tmp_path / "other")
         found["reader"] = list(proxy.requests)
         proxy.start_again()
         plan = retention.plan_prune(shown, 1, datetime.now(UTC) + timedelta(days=30))
@@ -129,11 +133,17 @@ def test_readers_see_no_work_and_change_nothing() -> None:
 
 def test_the_dag_deletes_nothing_but_tables_of_runs_and_the_mark_of_a_snapshot_that_it_takes_back() -> None:
     writer = policy("writer", "covid-cxr")
-    for name in ("2026-11-23/_SUCCESS", "_work/runs/a-0123456789ab/filtered.parquet"):
+    for name in (
+        "2026-11-23/_SUCCESS",
+        "editions/other/2026-11-23/_SUCCESS",
+        "_work/runs/a-0123456789ab/filtered.parquet",
+    ):
         assert matching(writer, ("s3:DeleteObject", f"covid-cxr/{name}", "")), name
     for name in (
         "2026-11-23/manifest.csv",
         "2026-11-23/images/COVID/a.jpg",
+        "editions/other/2026-11-23/manifest.csv",
+        "editions/other/latest.json",
         "latest.json",
         "_work/claims/2026-11-23.json",
     ):

@@ -15,12 +15,13 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageOps
 
+from cxr_snapshot.editions import read_editions
 from cxr_snapshot.selection.duplicates import clusters_of
 from cxr_snapshot.selection.ledger import load_ledger
 from cxr_snapshot.selection.splits import moved_between_splits
 from cxr_snapshot.sources.covid import CovidCollection
 from cxr_snapshot.store.objects import Store
-from support.paths import REAL_ADULTS
+from support.paths import REAL_ADULTS, ROOT
 from support.stages import balanced_plan, run_stages
 from support.stores import new_store
 from support.upstreams import HANNOVER_NAME, NIH_NAME, ServedUpstream, commit_at, served_with_hannover
@@ -138,6 +139,31 @@ def rule_of(row: pd.Series, rows: pd.DataFrame) -> str:
     if row["group"] == "other":
         return "other_finding"
     return "patient_of_another_class" if row["group"] == "normal" and theirs != {"normal"} else "in"
+
+
+def test_of_adults_only_those_who_are_known_to_be_children_are_missing(found: Found) -> None:
+    found.upstream.move_to_step(4)
+    (edition,) = (each for each in read_editions(ROOT / "dags/editions.yaml") if each.name == "adults")
+    plan = balanced_plan(found.upstream.pipeline(found.store, found.scratch, **edition.settings), "adults")
+    everybody, adults = found.after[4], load_ledger(found.store, plan["folder"], "filtered")
+    rows = expected("expected_nih_rows.csv").set_index("Image Index")
+    nih = of(adults, "nih")
+    nih = nih[nih["metadata_line"].notna()]
+    rows = rows.loc[nih["path"].str.split("/").str[-1]]
+    wanted = [
+        "not_adult" if rule_of(row, rows) == "in" and row["age_group"].startswith("child") else rule_of(row, rows)
+        for _, row in rows.iterrows()
+    ]
+    assert nih["rule"].fillna("in").tolist() == wanted
+    counted = json.loads((REAL_ADULTS / "expected_nih.json").read_text())["adults_only_by_group"]
+    sound = nih[nih["rule"].isna() & nih["age"].notna()]["finding_kind"].value_counts()
+    assert sound["pneumonia"] == counted["pneumonia"]
+    assert sound["normal"] <= counted["normal"], "but for patients of another class"
+    for source in ("covid", "hannover"):
+        out = of(adults, source)["rule"].eq("not_adult")
+        assert of(adults, source)[out]["age"].lt(18).all()
+        assert len(of(adults, source)) == len(of(everybody, source))
+    assert adults[adults["rule"].isna()]["age"].dropna().min() >= 18
 
 
 def test_the_groups_of_nih_are_those_that_others_counted(found: Found) -> None:

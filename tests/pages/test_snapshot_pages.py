@@ -237,6 +237,28 @@ class TestPages:
         anonymous.use(store)
         assert f"Compared with {OLD}." in Elements(anonymous.get(f"/snapshots/{NEW}")).text
 
+    def test_another_edition_has_pages_of_its_own_that_lead_to_each_other(self, pages, published):
+        store = copied_bucket(published)
+        for name in published.list(f"{NEW}/"):
+            store.copy(name, f"editions/adults/{name}")
+        store.copy("latest.json", "editions/adults/latest.json")
+        pages.use(store)
+        choices = [link["href"] for link in Elements(pages.get("/")).named("a")]
+        assert {f"{PREFIX}/", f"{PREFIX}/editions/adults/"} <= set(choices)
+        assert f"{PREFIX}/snapshots/{OLD}" in choices
+        other = Elements(pages.get("/editions/adults/"))
+        assert "edition adults" in other.text and OLD not in other.text
+        for path in ("/", f"/snapshots/{NEW}", "/compare", "/snapshots/2020-01-01"):
+            page = Elements(pages.get(f"/editions/adults{path}", 404 if "2020" in path else 200))
+            links = [link["href"] for link in page.named("a") if not link["href"].startswith("#")]
+            assert links
+            assert {link for link in links if not link.startswith(f"{PREFIX}/editions/adults/")} <= {f"{PREFIX}/"}
+            assert f"{PREFIX}/editions/adults/style.css" in [link["href"] for link in page.named("link")]
+        assert pages.get("/editions/adults/style.css")
+        assert "The editions are: default, adults." in pages.get("/editions/none/", 404)
+        assert "holds no edition" in pages.get("/editions/No/", 404)
+        assert "editions/adults" not in pages.get(f"/snapshots/{NEW}")
+
     def test_page_after_the_last_leads_back(self, pages):
         assert "There are only 1 pages" in pages.get("/?page=2")
 

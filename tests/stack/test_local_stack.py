@@ -315,6 +315,7 @@ class TestWhatIsPromised:
             "licences": "known-only",
             "controls": "prefer-upstream",
             "subtypes": "balanced",
+            "ages": "adults",
             "approval": "on",
             "conditional_writes": "unavailable",
             "verify": "all",
@@ -430,7 +431,7 @@ def test_what_strangers_wrote_drives_no_terminal(monkeypatch: pytest.MonkeyPatch
     Progress(terminal).show("\x1b]52;c;eA==\x07 line 2\nis kept")
     assert terminal.getvalue() == "\\x1b]52;c;eA==\\x07 line 2\nis kept\n"
 
-    def fail(_: str) -> int:
+    def fail(*_: str) -> int:
         raise StackError("The end of the log:\n    \x1b[2J\u202e")
 
     monkeypatch.setattr("local_stack.__main__.download", fail)

@@ -11,13 +11,15 @@ _NIH_HEADER = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Pat
 _HANNOVER_HEADER = "patient_id,image_id,sex,age,size,weight,admission_offset,modality,projection,crp_val"
 
 
-def nih_members(labels: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
+def nih_members(labels: Mapping[str, str], ages: Mapping[str, str] | None = None) -> Iterator[tuple[str, bytes]]:
     """Yield path and bytes of each file of NIH's zip.
 
     Args:
         labels: by name of an image without its ending, such as ``00000013_005``, its labels.
+        ages: likewise, as NIH writes them, of those who are not 60 years old.
     """
-    rows = [f"{name}.png,{said},{name[9:]},{name[:8]},060Y,M,PA" for name, said in labels.items()]
+    ages = ages or {}
+    rows = [f"{name}.png,{said},{name[9:]},{name[:8]},{ages.get(name, '060Y')},M,PA" for name, said in labels.items()]
     table = "\r\n".join([_NIH_HEADER, *rows, ""]).encode()
     for number, name in enumerate(labels):
         for folder in ("sample/images", "sample/sample/images"):

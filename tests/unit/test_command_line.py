@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ ENTRY = {"sha256": "0" * 64, "file": "images/COVID/covid-0.jpg", "class": "COVID
 
 @pytest.fixture(autouse=True)
 def no_store(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command_line, "_store", lambda: None)
+    monkeypatch.setattr(command_line, "_store", lambda _: SimpleNamespace(editions=lambda: ("default",)))
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
@@ -74,3 +75,21 @@ def test_on_a_narrow_terminal_cells_go_on_in_the_next_line(
     assert max(map(len, output.splitlines())) <= 40
     cells = "".join(line.split("│")[2].strip() for line in output.splitlines() if "│" in line)
     assert cells == found["version"] + found["uri"] + "0123456789"
+
+
+def test_an_edition_is_named_and_the_others_are_listed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def opened(edition: str) -> Any:
+        asked.append(edition)
+        return SimpleNamespace(editions=lambda: ("default", "adults", "try"))
+
+    monkeypatch.setattr(command_line, "_store", opened)
+    monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda _: [])
+    assert "Other editions: adults, try. To list one: --edition adults" in run(capsys, "list")[0]
+    assert "Other editions: default, try." in run(capsys, "list", "--edition", "adults")[0]
+    monkeypatch.setattr(command_line.catalog, "show", lambda *_: {"version": "2026-11-23"})
+    run(capsys, "show", "latest", "--edition", "try")
+    assert asked == ["default", "adults", "try"]

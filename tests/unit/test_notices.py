@@ -38,9 +38,9 @@ def test_published_without_changes_or_predecessor() -> None:
 
 
 def test_failed() -> None:
-    notice = notices.failed("audit", GuardError("COVID shrank. Look at it."), "http://log")
+    notice = notices.failed("audit", GuardError("COVID shrank. Look at it."), "http://log", "default")
     assert notice == notices.Notice("Chest X-ray snapshot: audit failed", "COVID shrank. Look at it.\nLog: http://log")
-    assert notices.failed("audit", KeyError(), "x").text == "KeyError\nLog: x"
+    assert notices.failed("audit", KeyError(), "x", "default").text == "KeyError\nLog: x"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,20 @@ def test_failed() -> None:
     [("2026-11-23", None), ("2026-11-29", None), ("2026-11-30", 7), ("2026-12-01", None), ("2026-12-07", 14)],
 )
 def test_quiet_only_on_each_seventh_day(today: str, days: int | None) -> None:
-    notice = notices.quiet("2026-11-23.1", date.fromisoformat(today), 7, "http://log")
+    notice = notices.quiet("2026-11-23.1", date.fromisoformat(today), 7, "http://log", "default")
     assert (notice and notice.subject) == (days and f"Chest X-ray snapshot: nothing new for {days} days")
     assert notice is None or "still 2026-11-23.1" in notice.text
+
+
+def test_other_editions_are_named() -> None:
+    changes = {"previous": None, "counts": {"added": 9}}
+    found = [
+        notices.published(SNAPSHOT | {"edition": "adults"}, changes, ""),
+        notices.failed("audit", KeyError(), "", "adults"),
+        notices.quiet("2026-11-23", date(2026, 11, 30), 7, "", "adults"),
+    ]
+    assert [notice and notice.subject for notice in found] == [
+        "Chest X-ray snapshot, edition adults 2026-11-23 is published",
+        "Chest X-ray snapshot, edition adults: audit failed",
+        "Chest X-ray snapshot, edition adults: nothing new for 7 days",
+    ]

@@ -86,7 +86,7 @@ def test_bad_value_is_refused_by_name(name: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("view", "did you mean views"), ("licenses", "did you mean licences"), ("zzz", "known are approval, .*views")],
+    [("view", "did you mean views"), ("licenses", "did you mean licences"), ("zzz", "known are ages, .*views")],
 )
 def test_unknown_name_is_refused_with_the_nearest_known_one(name: str, hint: str) -> None:
     with pytest.raises(SettingsError, match=rf"unknown setting {name}; {hint}"):
@@ -139,12 +139,22 @@ def test_missing_bucket_is_refused_with_the_remedy() -> None:
         ("controls", "prefer-upstream"),
         ("max_per_class", 5),
         ("salt", "another"),
+        ("ages", "adults"),
     ],
 )
 def test_what_decides_the_images_is_part_of_the_selection(name: str, value: object) -> None:
     plain, changed = load().selection(), load(**{name: value}).selection()
-    assert {key for key in plain if plain[key] != changed[key]} == {name}
+    assert {key for key in {**plain, **changed} if plain.get(key) != changed.get(key)} == {name}
     assert changed[name] == value
+
+
+@pytest.mark.parametrize(("name", "default", "other"), [("files", "original", "uniform"), ("picture_size", 224, 512)])
+def test_the_form_is_part_of_it_where_it_is_another_than_ever(name: str, default: object, other: object) -> None:
+    plain = load().selection()
+    assert load(**{name: default}).selection() == plain
+    assert load(**{name: other}).selection() == plain | {name: other}
+    with pytest.raises(SettingsError, match=f"CXR_{name.upper()}.* must be one of {default}, {other}"):
+        load(**{name: 225 if name == "picture_size" else "png"})
 
 
 def test_selection_holds_nothing_else() -> None:

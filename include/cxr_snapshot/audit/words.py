@@ -30,6 +30,11 @@ def percent(fraction: float) -> str:
     return f"{fraction:.0%}".replace("%", " %")
 
 
+def per_hundred(fraction: float) -> str:
+    """Return how many of a hundred that is, such as ``86``; what is neither none nor all does not read so."""
+    return str(round(100 * fraction) if fraction in (0, 1) else min(max(round(100 * fraction), 1), 99))
+
+
 def exact_percent(fraction: float) -> str:
     """Return such as ``10.4 %``: four digits, so that what is over a limit does not read like the limit."""
     return f"{100 * fraction:.4g} %"

@@ -10,16 +10,22 @@ import pandas as pd
 from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, VerificationError
 from cxr_snapshot.publication.changes import changes_report, compare
 from cxr_snapshot.publication.checksums import REPAIR, read_file, read_sums, read_table
-from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, version_key
+from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, versions
+from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 
 
-def versions(store: Store) -> list[str]:
-    """Return the names of all complete snapshots, oldest first."""
-    names = sorted((name for name in store.folders() if is_version(name)), key=version_key)
-    return [name for name, complete in bounded_map(lambda name: is_complete(store, name), names) if complete]
+def find_edition(store: Store, name: str) -> Store:
+    """Return the store as an edition sees it of which there are objects, or the default one.
+
+    Raises:
+        MissingObjectError: there is no such edition; the text names those that are there.
+    """
+    if name != DEFAULT_EDITION and name not in (editions := store.editions()):
+        raise MissingObjectError(f"{store.uri('')} holds no edition {name!r}. The editions are: {', '.join(editions)}.")
+    return store.edition(name)
 
 
 def resolve(store: Store, version: str) -> str:

@@ -1,9 +1,9 @@
 """Deletes what is no longer wanted: old snapshots, and what lies under ``_work`` and serves none that is kept.
 
-First a plan, which only reads and can be shown; then its execution. What is kept always: the snapshot that
-``latest.json`` names, every blob that a kept snapshot or a kept inventory refers to, the claims (so that the name of a
-deleted snapshot is never given to other content), and under ``_work`` whatever is younger than ``GRACE``, because a run
-may be at work on it.
+First a plan, which only reads and can be shown; then its execution. Both are of one edition. What is kept always: its
+snapshot that ``latest.json`` names, every snapshot of other editions, every blob that a kept snapshot or a kept
+inventory refers to, the claims (so that the name of a deleted snapshot is never given to other content), and under
+``_work`` whatever is younger than ``GRACE``, because a run may be at work on it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cxr_snapshot import shown
-from cxr_snapshot.catalog.reading import versions
 from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
 from cxr_snapshot.ingestion.ingest import inventory_name
 from cxr_snapshot.plan import RUNS
 from cxr_snapshot.publication.checksums import SUCCESS, read_table
-from cxr_snapshot.publication.versions import is_version, read_pointer, read_seen, read_snapshot
+from cxr_snapshot.publication.versions import is_version, read_pointer, read_seen, read_snapshot, versions
+from cxr_snapshot.selection.manifest import upstream_files
 from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.parallel import bounded_map
@@ -32,6 +32,9 @@ GRACE = timedelta(days=7)
 _KNOWN = "known.parquet"
 _WORK = "_work/"
 _SOURCES = "_work/sources/"
+_NOTES = ("_work/seen/", "_work/archives/")
+
+_Kept = tuple[Store, str]  # an edition's place, and the name of a snapshot there
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class PrunePlan:
     """What is to be deleted.
 
     Attributes:
+        edition: of which edition.
         kept: versions that stay, oldest first.
         doomed: versions that go.
         objects: size in bytes by name of each object to delete, by what it is: ``snapshots``, ``unfinished`` snapshots,
@@ -47,6 +51,7 @@ class PrunePlan:
         now: the time for which the plan was made.
     """
 
+    edition: str
     kept: tuple[str, ...]
     doomed: tuple[str, ...]
     objects: Mapping[str, Mapping[str, int]]
@@ -56,14 +61,14 @@ class PrunePlan:
     def summary(self) -> dict[str, Any]:
         """Return the plan as plain data: versions, and number and bytes of objects by kind."""
         sizes = {kind: {"objects": len(found), "bytes": sum(found.values())} for kind, found in self.objects.items()}
-        return {"kept": list(self.kept), "deleted": list(self.doomed), **sizes}
+        return {"edition": self.edition, "kept": list(self.kept), "deleted": list(self.doomed), **sizes}
 
 
 def plan_prune(store: Store, keep: int, now: datetime) -> PrunePlan:
-    """Find what can go when the newest ``keep`` snapshots stay. Writes nothing.
+    """Find what can go when the newest ``keep`` snapshots of an edition stay, and all of the others. Writes nothing.
 
     Args:
-        store: where.
+        store: where; as the edition sees it.
         keep: number of snapshots, at least 1.
         now: the time, with time zone.
 
@@ -78,8 +83,11 @@ def plan_prune(store: Store, keep: int, now: datetime) -> PrunePlan:
     doomed = tuple(name for name in complete if name not in kept)
     work = store.list(_WORK)
     old = _old(work, now)
-    inventories = _kept_inventories(store, kept, work, old)
-    blobs = _kept_blobs(store, kept, inventories)
+    others = [(place, versions(place)) for place in _other_editions(store)]
+    places = [(place, version) for place, names in [(store, kept), *others] for version in names]
+    inventories = _kept_inventories(places, work, old)
+    blobs = _kept_blobs(store, places, inventories)
+    own = {name: item for folder in _NOTES for name, item in store.list(folder).items()}
     objects = {
         "snapshots": _sizes({name: item for version in doomed for name, item in store.list(f"{version}/").items()}),
         "unfinished": _sizes(_unfinished(store, set(complete), now)),
@@ -87,13 +95,13 @@ def plan_prune(store: Store, keep: int, now: datetime) -> PrunePlan:
         "inventories": _sizes({name: old[name] for name in old if _is_inventory(name) and name not in inventories}),
         "blobs": _sizes(_without(old, "_work/blobs/sha256/", blobs)),
         "pictures": _sizes(_without(old, "_work/normalised/", blobs)),
-        "notes": _sizes({name: work[name] for name in work if _is_note(name, doomed)}),
+        "notes": _sizes({name: own[name] for name in own if _is_note(name, doomed)}),
     }
-    return PrunePlan(kept, doomed, objects, frozenset(inventories), now)
+    return PrunePlan(store.edition_name, kept, doomed, objects, frozenset(inventories), now)
 
 
 def prune(store: Store, plan: PrunePlan) -> None:
-    """Delete what ``plan`` says, but for what a run has begun to count on meanwhile.
+    """Delete what ``plan`` says, of its edition, but for what a run has begun to count on meanwhile.
 
     A killed call leaves nothing that looks whole and is not; the next one ends the work. A run may be at work: what it
     counts on is young, because ``ingest`` writes the inventory anew. And a blob that goes in the very moment in which a
@@ -103,6 +111,7 @@ def prune(store: Store, plan: PrunePlan) -> None:
         PublishConflictError: ``latest.json`` was moved meanwhile to a snapshot that was to go.
         StorageError: the store refused or did not answer.
     """
+    store = store.edition(plan.edition)  # the names in the plan are those of this place
     latest, _ = read_pointer(store)
     if latest in plan.doomed:
         raise PublishConflictError(f"latest.json names {latest} now, which was to be deleted. Look at a new plan.")
@@ -139,14 +148,19 @@ def clear_old_runs(store: Store, own: str) -> None:
     log.info("Deleted %d objects of runs that ended more than %d days ago", len(old), GRACE.days)
 
 
+def _other_editions(store: Store) -> list[Store]:
+    """Return the store as each of the other editions sees it."""
+    return [store.edition(name) for name in store.editions() if name != store.edition_name]
+
+
 def _kept_inventories(
-    store: Store, kept: tuple[str, ...], work: Mapping[str, StoredObject], old: Mapping[str, StoredObject]
+    kept: Collection[_Kept], work: Mapping[str, StoredObject], old: Mapping[str, StoredObject]
 ) -> set[str]:
     """Return the inventories that stay: those of kept snapshots, the newest of each source, and young ones."""
     names = [name for name in work if _is_inventory(name)]
     newest = {name.rsplit("/", 1)[0]: name for name in sorted(names, key=lambda name: work[name].modified)}
-    facts = [read_snapshot(store, name) for name in kept]
-    seen = [read_seen(store, name) or {"revisions": {}} for name in kept]
+    facts = [read_snapshot(place, version) for place, version in kept]
+    seen = [read_seen(place, version) or {"revisions": {}} for place, version in kept]
     used = {
         inventory_name(Revision(source, revision))
         for item in [*facts, *seen]
@@ -155,10 +169,10 @@ def _kept_inventories(
     return {name for name in names if name in used or name in newest.values() or name not in old}
 
 
-def _kept_blobs(store: Store, kept: tuple[str, ...], inventories: set[str]) -> set[str]:
+def _kept_blobs(store: Store, kept: Collection[_Kept], inventories: set[str]) -> set[str]:
     """Return the SHA-256 of every blob that a kept snapshot or inventory refers to."""
-    tables = bounded_map(lambda version: read_table(store, version, "manifest.parquet"), kept, threads=4)
-    return _blobs_of(store, inventories).union(*(set(table["sha256"].dropna()) for _, table in tables))
+    tables = bounded_map(lambda each: read_table(*each, "manifest.parquet"), kept, threads=4)
+    return _blobs_of(store, inventories).union(*(set(upstream_files(table).dropna()) for _, table in tables))
 
 
 def _blobs_of(store: Store, inventories: Collection[str]) -> set[str]:
@@ -206,7 +220,7 @@ def _is_inventory(name: str) -> bool:
 
 
 def _is_note(name: str, doomed: tuple[str, ...]) -> bool:
-    return name.startswith(("_work/seen/", "_work/archives/")) and name.split("/")[2].removesuffix(".json") in doomed
+    return name.startswith(_NOTES) and name.split("/")[2].removesuffix(".json") in doomed
 
 
 def _without(objects: Mapping[str, StoredObject], folder: str, blobs: set[str]) -> dict[str, StoredObject]:

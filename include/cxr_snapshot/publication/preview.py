@@ -10,17 +10,18 @@ import pandas as pd
 from cxr_snapshot.audit.words import DRAWINGS, counted
 from cxr_snapshot.inspection.contact_sheets import PICTURES, contact_sheet
 from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.publication.cards import titled
 from cxr_snapshot.tables import CLASSES
 
 
 def choose(pictures: Pictures, manifest: pd.DataFrame) -> dict[str, list[bytes]]:
-    """Return up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
+    """Return up to ``PICTURES`` pictures of each class, those whose upstream's files have the lowest SHA-256.
 
     Args:
         pictures: of the blobs.
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
-    of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
+    of_class = {name: manifest.loc[manifest["class"].eq(name), "source_sha256"].sort_values() for name in CLASSES}
     return {name: list(pictures.load(sha256s.head(PICTURES))) for name, sha256s in of_class.items()}
 
 
@@ -33,7 +34,7 @@ def draw_preview(chosen: Mapping[str, Sequence[bytes]], facts: Mapping[str, Any]
     """
     what = "generated sample" if facts.get("synthetic") else "chest X-rays"
     heading = [
-        f"COVID, NORMAL and PNEUMONIA, {what}: snapshot {facts['version']}",
+        f"COVID, NORMAL and PNEUMONIA, {what}: snapshot {titled(facts)}",
         *([DRAWINGS] if facts.get("synthetic") else []),
         facts["audit"]["headline"],
     ]

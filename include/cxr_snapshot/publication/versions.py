@@ -8,11 +8,19 @@ from typing import Any
 
 from cxr_snapshot import shown
 from cxr_snapshot.audit import REPORT
-from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, PublishConflictError, SettingsError
+from cxr_snapshot.errors import (
+    DamagedObjectError,
+    MissingObjectError,
+    PublishConflictError,
+    SettingsError,
+    VerificationError,
+)
 from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums
+from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, put_sealed
 
 log = shown.logger(__name__)
@@ -40,11 +48,23 @@ def is_complete(store: Store, version: str) -> bool:
     return store.exists(f"{version}/{SUCCESS}")
 
 
+def versions(store: Store) -> list[str]:
+    """Return the names of all complete snapshots, oldest first."""
+    names = sorted((name for name in store.folders() if is_version(name)), key=version_key)
+    return [name for name, complete in bounded_map(lambda name: is_complete(store, name), names) if complete]
+
+
 def newest_version(store: Store, date: str) -> str | None:
     """Return the newest complete snapshot up to the day ``date``, ``YYYY-MM-DD``, whatever ``latest.json`` names."""
     names = [name for name in store.folders() if is_version(name) and version_key(name)[0] <= date]
     newest_first = sorted(names, key=version_key, reverse=True)
     return next((name for name in newest_first if is_complete(store, name)), None)
+
+
+def is_older(store: Store, date: str) -> bool:
+    """Say whether a snapshot of the day ``date`` would not be the newest one."""
+    newest = newest_version(store, _ANY_DAY)
+    return newest is not None and version_key(newest)[0] > date
 
 
 def read_latest(store: Store) -> tuple[dict[str, Any] | None, str | None]:
@@ -67,23 +87,37 @@ def read_base(store: Store, date: str) -> dict[str, Any] | None:
     return None if version is None else read_snapshot(store, version)
 
 
+def find_equal(store: Store, digest: str) -> str | None:
+    """Return the newest complete snapshot, of whatever day, with this content digest; ``None`` where there is none.
+
+    One that is damaged counts as other content: it is nothing that could be used in place of a new one.
+    """
+    found = bounded_map(lambda version: _has_digest(store, version, digest), versions(store)[::-1])
+    return next((version for version, equal in found if equal), None)
+
+
 def refuse_mixture(store: Store, base: Mapping[str, Any] | None, *, synthetic: bool) -> None:
     """Refuse to publish generated data beside real data, or the other way round.
 
     Args:
         store: where to.
-        base: ``snapshot.json`` of the snapshot to compare with; where there is none, the newest of any day is asked.
+        base: ``snapshot.json`` of the snapshot to compare with; where there is none, the newest of any day is asked,
+            and then those of other editions.
         synthetic: whether the data of this run is generated.
 
     Raises:
         SettingsError: what is published there is of the other kind.
     """
-    known = base or read_base(store, _ANY_DAY)
+    editions = (store.edition_name, *store.editions()) if base is None else ()
+    newest = (read_base(store.edition(name), _ANY_DAY) for name in editions)
+    known = base or next(filter(None, newest), None)
     if known is None or known.get("synthetic", False) == synthetic:
         return
     theirs, ours = ("real", "generated") if synthetic else ("generated", "real")
+    root = store.edition(DEFAULT_EDITION).uri("")
+    example = known["uri"].removeprefix(root).rstrip("/")
     raise SettingsError(
-        f"{store.uri('')} holds snapshots of {theirs} data, such as {known['version']}, and the upstreams of this run "
+        f"{root} holds snapshots of {theirs} data, such as {example}, and the upstreams of this run "
         f"give {ours} data. Set CXR_PREFIX to another prefix, such as {'-'.join(filter(None, [store.prefix, ours]))}, "
         "for Airflow's web server too."
     )
@@ -169,6 +203,17 @@ def read_seen(store: Store, version: str) -> dict[str, Any] | None:
 def remember_seen(store: Store, version: str, revisions: Mapping[str, str], fingerprint: str) -> None:
     """Note that these revisions give the same content as a version, so that no later run builds them again."""
     put_sealed(store, _seen_name(version), json_bytes({"revisions": dict(revisions), "fingerprint": fingerprint}))
+
+
+def _has_digest(store: Store, version: str, digest: str) -> bool:
+    try:
+        facts = store.get_json(f"{version}/snapshot.json")  # its sums, which are large, are read where it says yes
+        return (
+            facts is not None and facts["content_digest"] == digest == read_snapshot(store, version)["content_digest"]
+        )
+    except (DamagedObjectError, VerificationError, KeyError) as error:
+        log.warning("%s is not compared with what is to be published: %s", version, error)
+        return False
 
 
 def _seen_name(version: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from cxr_snapshot.selection.copies import Picture, decide
 from cxr_snapshot.selection.linking import connected_rows
-from cxr_snapshot.selection.rules import with_reasons
+from cxr_snapshot.selection.rules import NOT_ADULT, with_reasons
 from cxr_snapshot.sources.words import CLASS_OF_FINDING
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
@@ -70,6 +70,7 @@ def resolve_duplicates(
     - A cluster of more than ``MAX_CLUSTER`` different pictures: all leave as ``too_many_lookalikes``.
     - A cluster that does not agree on class or subtype (any other finding counts as another class), or that holds a
       picture with contradictory rows: all leave as ``duplicate_across_classes``.
+    - A cluster with a picture that is out because it shows a child: all leave as ``not_adult``.
     - Else one stays and the others leave, as ``duplicate_image`` where the pixels are equal, as
       ``near_duplicate_image`` where not. It is the one with the most pixels; among equals the one with the most
       bytes, then the lowest SHA-256, then the first source and path.
@@ -117,6 +118,9 @@ def _judge(cluster: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[_
             partners = [partner for other, partner in first if other != index][:MAX_NAMED]
             named = [_relation(row, partner, pictures) for partner in partners]
             yield _Verdict(index, "duplicate_across_classes", "; ".join(named + more))
+    elif len(children := cluster[cluster["rule"].eq(NOT_ADULT)]):
+        for index, row in inside.iterrows():
+            yield _Verdict(index, NOT_ADULT, _relation(row, children.iloc[0], pictures))
     elif len(inside):
         best = inside.iloc[0]
         for index, row in inside.iloc[1:].iterrows():

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import pandas as pd
 
 from cxr_snapshot.selection.hints import similar_files, similar_rows
-from cxr_snapshot.settings import ANY_LICENCE, KNOWN_LICENCES, NO_NODERIVATIVES, PREFER_UPSTREAM
+from cxr_snapshot.settings import (
+    ADULTS_ONLY,
+    ANY_AGE,
+    ANY_LICENCE,
+    KNOWN_LICENCES,
+    NO_NODERIVATIVES,
+    PREFER_UPSTREAM,
+)
+from cxr_snapshot.sources import about
 from cxr_snapshot.sources.words import CLASS_OF_FINDING, NOT_LABELLED, licence_kind
 from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
@@ -26,6 +34,9 @@ _LITTER = ("mac_metadata", "nested_copy", "blank_row", "duplicate_row")
 # A patient who has one of these by any record is in no class of a higher number.
 _DISEASES = {"covid": 0, "viral": 1, "bacterial": 1, "pneumonia": 1, "other": 2}
 _RANKS = {"COVID": 0, "PNEUMONIA": 1, "NORMAL": 3}
+
+ADULT = 18  # years
+NOT_ADULT = "not_adult"
 
 
 @dataclass(frozen=True)
@@ -154,6 +165,12 @@ RULES = (
         ("diseases",),
     ),
     Rule(
+        NOT_ADULT,
+        "Known to show somebody younger than 18 years, where only adults were asked for.",
+        lambda facts: facts["child"].notna(),
+        ("child",),
+    ),
+    Rule(
         "unknown_view",
         "The view is a word that is not known; it is not guessed.",
         lambda facts: facts["view_kind"].isna(),
@@ -235,7 +252,7 @@ REASONS = {rule.name: rule.reason for rule in RULES}
 
 
 def filter_records(
-    ledger: pd.DataFrame, inspections: pd.DataFrame, *, views: str, licences: str, controls: str
+    ledger: pd.DataFrame, inspections: pd.DataFrame, *, views: str, licences: str, controls: str, ages: str = ANY_AGE
 ) -> pd.DataFrame:
     """Apply the rules to every record that is still in.
 
@@ -246,6 +263,7 @@ def filter_records(
         licences: setting of that name.
         controls: setting of that name; ``prefer-upstream`` gives classes to images of the COVID collection that show
             another pneumonia or nothing.
+        ages: setting of that name.
 
     Returns:
         The ledger with the same rows, what the inspections found, and each excluded record's rule, reason and evidence.
@@ -254,6 +272,7 @@ def filter_records(
         KeyError: a blob was not inspected.
     """
     facts = _facts(ledger, inspections, views, licences, controls)
+    facts["child"] = _children(facts) if ages == ADULTS_ONLY else None
     for rule in RULES:
         if rule.breaks is None:
             continue
@@ -342,6 +361,24 @@ def _diseases(facts: pd.DataFrame) -> pd.Series:
     told = worst["finding"] + (" in line " + worst["metadata_line"].astype("string")).fillna("")
     barred = facts["patient_id"].map(worst["rank"]).lt(facts["class"].map(_RANKS))
     return facts["patient_id"].map(told).where(barred)
+
+
+def _children(facts: pd.DataFrame) -> pd.Series:
+    """Say by what a record's patient is known to be no adult; null for all others.
+
+    Where a record states no age, the lowest one counts that any other record states of the patient.
+    """
+    minors = facts.loc[facts["age"].lt(ADULT), ["patient_id", "age", "metadata_line"]]
+    youngest = minors.dropna(subset=["patient_id"]).sort_values(["age", "metadata_line"]).drop_duplicates("patient_id")
+    told = _years(youngest["age"]) + (" in line " + youngest["metadata_line"].astype("string")).fillna("")
+    elsewhere = facts["patient_id"].map(dict(zip(youngest["patient_id"], told, strict=True))).astype("string")
+    known = _years(facts["age"]).where(facts["age"].lt(ADULT)).mask(facts["age"].isna(), elsewhere)
+    of_children = {name: f"as all of {name}" for name in facts["source"].unique() if about(name).of_children}
+    return known.fillna(facts["source"].map(of_children))
+
+
+def _years(ages: pd.Series) -> pd.Series:
+    return ages.map("{:g} years".format, na_action="ignore").astype("string")
 
 
 def _licence_allowed(licenses: pd.Series, licences: str) -> pd.Series:

@@ -22,6 +22,7 @@ class About:
         limit: a sentence on what is known to be wrong with it.
         citation: how to cite it, in BibTeX.
         licence_url: address of the licence, where there is one for the whole.
+        of_children: whether all of its images are of children, though no age may be stated.
     """
 
     title: str
@@ -31,6 +32,7 @@ class About:
     limit: str
     citation: str
     licence_url: str | None = None
+    of_children: bool = False
 
     @property
     def reference(self) -> str:

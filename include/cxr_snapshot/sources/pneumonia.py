@@ -30,6 +30,7 @@ ABOUT = About(
     licence=f"Images of the Kaggle collection are {_LICENCE}.",
     licence_url="https://creativecommons.org/licenses/by/4.0/",
     limit="Ages of the children are not known one by one.",
+    of_children=True,
     citation="""\
 @article{kermany2018identifying,
   title   = {Identifying Medical Diagnoses and Treatable Diseases by Image-Based Deep Learning},

@@ -1,23 +1,26 @@
 """Object storage: the one place that talks S3.
 
-Names are relative to the prefix. Every write states its SHA-256, so that a store can refuse a damaged upload.
+Names are relative to the prefix, or to the place of an *edition* under it: see :meth:`Store.edition`. Every write
+states its SHA-256, so that a store can refuse a damaged upload.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
+from cxr_snapshot.settings import DEFAULT_EDITION, is_edition_name, require_edition_name
 from cxr_snapshot.store.encoding import json_bytes, parquet_bytes, parse_json, parse_parquet
 from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated, words
 
@@ -28,6 +31,14 @@ if TYPE_CHECKING:
 
 
 Result = TypeVar("Result")
+
+EDITIONS = "editions/"
+
+_WORK = "_work/"
+# What each edition has of its own under ``_work/``: notes on its versions, and what is made anew from the images of one
+# run, so that another edition's would only replace it. All else there serves every edition.
+_OWN = ("claims/", "seen/", "archives/", "lookalikes/", "readings.parquet", "readings/")
+_OF_AN_EDITION = tuple(f"{_WORK}{name}" for name in _OWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +70,44 @@ class Store:
             looks first and then writes, so that a second writer in between is overwritten unnoticed.
 
     Attributes:
+        edition_name: the edition whose place this is.
         damaged: names of objects that turned out to be other than they were written; see :mod:`.seals`.
     """
 
     def __init__(self, client: S3Client, bucket: str, prefix: str, *, conditional_writes: bool = True) -> None:
         self.client, self.bucket, self.prefix = client, bucket, prefix
         self.conditional_writes = conditional_writes
+        self.edition_name = DEFAULT_EDITION
         self.damaged: list[str] = []
+
+    def edition(self, name: str) -> Self:
+        """Return the same store as an edition sees it.
+
+        The default edition has its snapshots and its ``latest.json`` directly under the prefix, every other one under
+        ``editions/<name>/``. What lies under ``_work/`` is the same for all, but for what each has for itself, which
+        for the others is under ``_work/editions/<name>/``.
+
+        Raises:
+            SettingsError: no edition can have this name.
+        """
+        place = copy.copy(self)
+        place.edition_name = require_edition_name(name)
+        return place
+
+    def editions(self) -> tuple[str, ...]:
+        """Return the names of all editions of which there are objects: the default one, then the others, sorted."""
+        others = filter(is_edition_name, self.edition(DEFAULT_EDITION).folders(EDITIONS))
+        return (DEFAULT_EDITION, *others)
 
     def key(self, name: str) -> str:
         """Return the full key of ``name``."""
-        return f"{self.prefix}/{name}" if self.prefix else name
+        placed = name if self.edition_name == DEFAULT_EDITION else self._placed(name)
+        return f"{self.prefix}/{placed}" if self.prefix else placed
+
+    def _placed(self, name: str) -> str:
+        if name.startswith(_OF_AN_EDITION):
+            return f"{_WORK}{EDITIONS}{self.edition_name}/{name.removeprefix(_WORK)}"
+        return name if name.startswith(_WORK) else f"{EDITIONS}{self.edition_name}/{name}"
 
     def uri(self, name: str) -> str:
         """Return the ``s3://`` address of ``name``."""
@@ -181,10 +219,10 @@ class Store:
             answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.key(name), MaxKeys=1)
         return any(item["Key"] == self.key(name) for item in answer.get("Contents", []))
 
-    def folders(self) -> tuple[str, ...]:
-        """Return the names directly under the prefix that end in a slash, without it, sorted."""
-        cut, root = len(self.key("")), self.key("")
-        with self._errors("list", ""):
+    def folders(self, parent: str = "") -> tuple[str, ...]:
+        """Return the names directly under ``parent`` that end in a slash, without both, sorted."""
+        cut, root = len(self.key(parent)), self.key(parent)
+        with self._errors("list", parent):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self.bucket, Prefix=root, Delimiter="/"
             )
@@ -197,12 +235,13 @@ class Store:
 
     def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
         """Yield what :meth:`list` returns, page by page, for those who need not hold it all."""
-        cut = len(self.key(""))
+        root = self.key(folder)
         with self._errors("list", folder):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.key(folder))
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=root)
             for page in pages:
                 for item in page.get("Contents", []):
-                    yield item["Key"][cut:], StoredObject(item["Size"], item["ETag"], item["LastModified"])
+                    name = folder + item["Key"][len(root) :]
+                    yield name, StoredObject(item["Size"], item["ETag"], item["LastModified"])
 
     def age(self, name: str) -> float | None:
         """Return the seconds since an object was written, by the store's own clock; ``None`` if there is none."""

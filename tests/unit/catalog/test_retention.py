@@ -266,3 +266,65 @@ def test_a_damaged_inventory_stops_pruning(nights: Store) -> None:
         plan_prune(nights, 3, LATER)
     nights.delete([name])  # as the error says
     assert plan_prune(nights, 3, LATER).kept == tuple(VERSIONS)
+
+
+@pytest.fixture
+def with_another(nights: Store, sample: ServedUpstream, tmp_path: Path) -> tuple[Store, str]:
+    """The three nights, and another edition that alone still needs what the oldest of them was made of; its version."""
+    sample.move_to_step(1)
+    pipeline = sample.pipeline(nights, tmp_path, max_per_class=3)
+    outcome = run_stages(pipeline, "other", "2026-11-01T03:00:00+00:00", edition="other")
+    assert outcome.snapshot is not None
+    return nights, outcome.snapshot["version"]
+
+
+def needed(place: Store, version: str) -> set[str]:
+    """Return the names of the blobs of a snapshot and of the revisions that it was made of."""
+    wanted = set(place.get_table(f"{version}/manifest.parquet")["sha256"])
+    for source, revision in catalog.show(place, version)["revisions"].items():
+        wanted |= set(place.get_table(f"_work/sources/{source}/{revision}.parquet")["sha256"].dropna())
+    return {blob_name(sha256) for sha256 in wanted}
+
+
+def test_what_another_edition_needs_stays(with_another: tuple[Store, str]) -> None:
+    store, version = with_another
+    other = store.edition("other")
+    before = other.list(f"{version}/") | other.list("latest.json") | store.list("_work/editions/")
+    only_theirs = needed(other, version) - needed(store, "2026-11-03")
+    assert only_theirs, "or this shows nothing"
+    plan = plan_prune(store, 1, LATER)
+    assert (plan.edition, plan.kept, plan.doomed) == ("default", ("2026-11-03",), ("2026-11-01", "2026-11-02"))
+    prune(store, plan)
+    assert needed(other, version) | needed(store, "2026-11-03") <= store.list("_work/blobs/").keys()
+    after = other.list(f"{version}/") | other.list("latest.json") | store.list("_work/editions/")
+    assert after == before
+    verify(other, version, all_images=True)
+    assert catalog.resolve(other, "latest") == version
+
+
+def test_pruning_another_edition_leaves_the_default_one_alone(
+    with_another: tuple[Store, str], sample: ServedUpstream, tmp_path: Path
+) -> None:
+    store, version = with_another
+    other = store.edition("other")
+    sample.move_to_step(2)
+    pipeline = sample.pipeline(store, tmp_path, max_per_class=3)
+    later = run_stages(pipeline, "later", "2026-11-02T03:00:00+00:00", edition="other").snapshot
+    assert later is not None
+    other.put(f"_work/seen/{version}.json", b"")
+    store.put(f"_work/seen/{version}.json", b"of the default edition")
+    before = {name: item for name, item in store.list("").items() if not name.startswith(("_work/", "editions/"))}
+    plan = plan_prune(other, 1, LATER)
+    assert (plan.edition, plan.kept, plan.doomed) == ("other", (later["version"],), (version,))
+    assert plan.summary()["edition"] == "other"
+    assert not plan.objects["unfinished"], "what was begun in the default edition is none of its business"
+    prune(store, plan)  # the plan says whose it is
+    assert store.list("").keys() >= before.keys()
+    assert catalog.versions(store) == VERSIONS
+    assert catalog.versions(other) == [later["version"]]
+    assert not other.list(f"{version}/")
+    assert not other.exists(f"_work/seen/{version}.json") and store.exists(f"_work/seen/{version}.json")
+    assert other.exists(f"_work/claims/{version}.json")
+    for name in VERSIONS:
+        verify(store, name, all_images=True)
+        assert needed(store, name) <= store.list("_work/blobs/").keys()

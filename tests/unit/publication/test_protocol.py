@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.errors import LostBlobError, PublishConflictError, StorageError, VerificationError
-from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS
 from cxr_snapshot.publication.draft import SCHEMA_VERSION
 from cxr_snapshot.publication.parts import Copy, Draft
@@ -41,9 +41,8 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         sha256 = hashlib.sha256(body).hexdigest()
         store.put(blob_name(sha256), body)
         file = f"images/COVID/{number:04d}.png"
-        rows.append(
-            {"file": file, "source": "covid", "sha256": sha256, "bytes": len(body), "class": "COVID", "format": "PNG"}
-        )
+        same = {"source": "covid", "class": "COVID", "format": "PNG", "bytes": len(body)}
+        rows.append({"file": file, "sha256": sha256, "source_sha256": sha256, **same})
         copies.append(Copy(blob_name(sha256), file, sha256, len(body)))
     manifest = conform(pd.DataFrame(rows), MANIFEST_SCHEMA)
     tables = {"manifest.csv": csv_bytes(manifest), "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA)}
@@ -52,7 +51,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
     facts |= {"revisions": {"covid": "a" * 40, "pneumonia": "2"}, "fingerprint": text, "code_version": "test"}
     facts |= {
         "settings": Settings(bucket="any").selection(),
-        "pictures": DESCRIPTION,
+        "pictures": SMALL.description,
         "counts": zero,
         "candidates": zero,
         "excluded": {},

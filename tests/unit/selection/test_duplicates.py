@@ -291,3 +291,11 @@ def test_properties(before: pd.DataFrame, rng: random.Random) -> None:
     pd.testing.assert_frame_equal(
         shuffled.sort_values(KEY, ignore_index=True), after.sort_values(KEY, ignore_index=True)
     )
+
+
+def test_the_copies_of_a_picture_that_shows_a_child_leave_with_it() -> None:
+    child = record("child", rule="not_adult")
+    copy = record("copy", source="hannover", pixel_sha256=child["pixel_sha256"], phash=child["phash"])
+    found = resolve(ledger(child, copy, record("another")))
+    assert found["rule"].fillna("in").tolist() == ["not_adult", "not_adult", "in"]
+    assert found["evidence"].iloc[1] == "same pixels as covid:child (COVID, not_adult)"

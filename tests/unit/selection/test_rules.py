@@ -337,3 +337,41 @@ def test_no_record_is_lost_and_each_exclusion_is_explained(cells: list[dict[str,
     assert inside[["in_upstream", "path", "metadata_line"]].notna().all(axis=None)
     backwards = filtered(*rows[::-1], **chosen)["rule"].tolist()[::-1]
     assert [str(rule) for rule in backwards] == [str(rule) for rule in table["rule"]]
+
+
+NIH = COVID | {"source": "nih", "class": "NORMAL", "finding": "NORMAL", "folder": None, "license": None}
+
+
+@pytest.mark.parametrize(
+    ("age", "found"), [(17.999, "child: 17.999 years"), (0.003, "child: 0.003 years"), (18.0, None), (None, None)]
+)
+@pytest.mark.parametrize("row", [COVID, NIH])
+def test_who_is_known_to_be_a_child_is_left_out_where_adults_are_asked_for(
+    row: dict[str, Any], age: float | None, found: str | None
+) -> None:
+    one = row | {"age": age}
+    assert outcome(filtered(one, ages="adults")) == ("not_adult" if found else None, found)
+    assert outcome(filtered(one)) == outcome(filtered(one, ages="any")) == (None, None)
+
+
+def test_a_childrens_collection_is_left_out_whole() -> None:
+    assert outcome(filtered(KAGGLE, ages="adults")) == ("not_adult", "child: as all of pneumonia")
+
+
+def test_an_age_that_another_row_states_counts_where_the_row_states_none() -> None:
+    ages = [None, 7.0, 9.0, 30.0]
+    rows = [
+        COVID | {"path": f"images/{n}.jpg", "metadata_line": n + 2, "patient_id": "covid:1", "age": age}
+        for n, age in enumerate(ages)
+    ]
+    other = COVID | {"path": "images/other.jpg", "metadata_line": 9, "patient_id": "covid:2"}
+    nobody = COVID | {"path": "images/nobody.jpg", "metadata_line": 10}
+    table = filtered(*rows, other, nobody, ages="adults")
+    assert [outcome(table, place)[1] for place in range(6)] == [
+        "child: 7 years in line 3",
+        "child: 7 years",
+        "child: 9 years",
+        None,
+        None,
+        None,
+    ]

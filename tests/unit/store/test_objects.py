@@ -219,3 +219,51 @@ def test_the_faults_of_the_proxy_depend_on_seed_and_request_only() -> None:
 @pytest.mark.parametrize("text", ["2026-11-24T21:46:44.000Z", "Tue, 24 Nov 2026 21:46:44 GMT", "20261124T214644Z"])
 def test_times_of_listings_headers_and_stranger_ones_are_read(text: str) -> None:
     assert read_time(text) == datetime(2026, 11, 24, 21, 46, 44, tzinfo=UTC)
+
+
+class TestEditions:
+    def test_an_edition_has_its_own_place_and_shares_the_work(self, store):
+        adults = store.edition("adults")
+        for name, place in {
+            "latest.json": "editions/adults/latest.json",
+            "2026-11-23/manifest.csv": "editions/adults/2026-11-23/manifest.csv",
+            "_work/claims/2026-11-23.json": "_work/editions/adults/claims/2026-11-23.json",
+            "_work/seen/2026-11-23.json": "_work/editions/adults/seen/2026-11-23.json",
+            "_work/readings.parquet": "_work/editions/adults/readings.parquet",
+            "_work/blobs/sha256/ab/ab": "_work/blobs/sha256/ab/ab",
+            "_work/runs/one/ledger.parquet": "_work/runs/one/ledger.parquet",
+        }.items():
+            adults.put(name, name.encode())
+            assert adults.uri(name) == store.uri(place)
+            assert store.get(place) == adults.get(name) == name.encode()
+            assert list(adults.list(name)) == [name]
+            assert adults.exists(name)
+            assert store.exists(name) is (name == place), "the default edition's own is not touched"
+        adults.copy("_work/blobs/sha256/ab/ab", "2026-11-23/images/a.png")
+        assert set(adults.list("2026-11-23/")) == {"2026-11-23/manifest.csv", "2026-11-23/images/a.png"}
+        assert (store.folders(), adults.folders()) == (("_work", "editions"), ("2026-11-23",))
+        adults.delete(["2026-11-23/manifest.csv", "_work/seen/2026-11-23.json"])
+        assert set(adults.list("")) == {"2026-11-23/images/a.png", "latest.json"}
+        assert not store.list("_work/editions/adults/seen/")
+
+    def test_damage_is_counted_once_for_all(self, store):
+        adults = store.edition("adults")
+        adults.damaged.append("x")
+        assert store.damaged == ["x"]
+
+    def test_the_default_edition_is_the_store_itself(self, store):
+        again = store.edition("adults").edition("default")
+        assert again.key("2026-11-23/a") == store.key("2026-11-23/a")
+        assert again.key("_work/claims/a.json") == store.key("_work/claims/a.json")
+
+    def test_those_that_have_objects_are_listed(self, store):
+        assert store.editions() == ("default",)
+        store.put("editions/No name/a", b"")
+        for name in ("b", "a"):
+            store.edition(name).put("latest.json", b"{}")
+        assert store.editions() == store.edition("b").editions() == ("default", "a", "b")
+
+    @pytest.mark.parametrize("name", ["", "A", "-a", "a/b", "..", "a" * 32])
+    def test_names_that_lead_elsewhere_are_refused(self, store, name):
+        with pytest.raises(SettingsError, match="is no name of an edition"):
+            store.edition(name)
