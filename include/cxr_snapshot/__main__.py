@@ -5,6 +5,7 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 from rich.text import Text
 
+from cxr_predictor import environment
 from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention, side_by_side
@@ -156,6 +158,21 @@ def prune(
     _say(f"{'Deleted' if yes else 'To delete'}: {', '.join(plan.doomed) or 'none'}.")
     if not yes:
         typer.echo("Nothing was deleted. Add --yes to delete this.")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, an s3:// address, or [EDITION/]VERSION.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG or WebP files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a model makes of images. This is not a diagnosis. Needs the environment of `make predictor`."""
+    python = environment.predictor_python()
+    if not python.is_file():
+        raise SettingsError(environment.remedy(python))
+    command = [str(python), "-m", "cxr_predictor", "predict", *(["--json"] if as_json else []), "--", model]
+    done = subprocess.run([*command, *map(str, images)], env=environment.variables(), check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
