@@ -95,7 +95,10 @@ def _told(probe: Mapping[str, Any] | None) -> str:
 def _elsewhere(external: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the cells on patients from elsewhere by title."""
     found = external or {}
-    shares = {"Of 100 healthy adults elsewhere, called COVID": "called_covid", "Of 100 COVID patients elsewhere, called COVID": "found_covid"}
+    shares = {
+        "Of 100 healthy adults elsewhere, called COVID": "called_covid",
+        "Of 100 COVID patients elsewhere, called COVID": "found_covid",
+    }
     areas = {"AUC on its own collections": "auc_inside", "AUC elsewhere": "auc_outside"}
     return {
         **{title: _share(found.get(name)) for title, name in shares.items()},
