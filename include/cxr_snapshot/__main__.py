@@ -22,7 +22,7 @@ from rich.text import Text
 from cxr_predictor import environment
 from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.catalog import retention
+from cxr_snapshot.catalog import retention, side_by_side
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
@@ -58,6 +58,18 @@ def list_(edition: Edition = DEFAULT_EDITION, as_json: AsJson = False) -> None:
     _print_table(["version", "created", "images", "revisions"], rows)
     if others := [name for name in store.editions() if name != edition]:
         _say(f"Other editions: {', '.join(others)}. To list one: --edition {others[0]}")
+
+
+@app.command()
+def editions(as_json: AsJson = False) -> None:
+    """Compare the newest snapshots of all editions: what is in them, and what tells their classes apart."""
+    found = side_by_side.newest_of_all(_store(DEFAULT_EDITION))
+    if as_json:
+        _print_json(found)
+        return
+    rows = [[title, *cells] for title, cells in side_by_side.rows_of(found)]
+    _print_table(["", *(entry["edition"] for entry in found)], rows)
+    _say("The classes are told by a simple classifier from what shows no disease; guessing names 33 %.")
 
 
 @app.command()

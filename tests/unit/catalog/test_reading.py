@@ -206,6 +206,9 @@ class TestCommand:
         assert asked("diff", OLD, NEW)["counts"]["added"] > 0
         assert asked("verify", NEW, "--all")["read_back"] == asked("show", NEW)["files"] - 2
         assert asked("download", "latest", str(tmp_path / "x"))["fetched"] > 12
+        [entry] = asked("editions")
+        assert (entry["edition"], entry["version"]) == ("default", NEW)
+        assert {probe["question"] for probe in entry["probes"]} == {"classes"}
         plan = asked("prune", "--keep", "1")
         assert (plan["kept"], plan["deleted"], plan["done"]) == ([NEW], [OLD], False)
 
@@ -216,6 +219,7 @@ class TestCommand:
             (["diff", OLD, NEW], f"{OLD} to {NEW}: added "),
             (["verify", NEW], f"{NEW} is whole"),
             (["download", NEW, str(tmp_path / "x")], "every file checked"),
+            (["editions"], "Class told from lungs blacked out, data/"),
             (["prune", "--keep", "1"], f"To delete: {OLD}.\nNothing was deleted. Add --yes to delete this."),
         ):
             status, output, errors = command(published, *arguments)
