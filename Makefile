@@ -14,6 +14,7 @@ VENV := .local/venv
 STORE_VENV := .local/ministack-venv
 TOOLS_VENV := .local/consumers-venv
 COMPARE_VENV := .local/compare-venv
+MOTO_VENV := .local/moto-venv
 PREDICTOR_VENV := .local/predictor-venv
 PY := $(VENV)/bin/python
 
@@ -25,6 +26,7 @@ DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
 TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
 COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.txt)
+MOTO_READY := $(MOTO_VENV)/.synced-$(call stamp,cat requirements-moto.txt)
 PREDICTOR_READY := $(PREDICTOR_VENV)/.synced-$(call stamp,cat requirements-predictor.txt)
 SYNC := $(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --require-hashes --python
 PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed
@@ -45,7 +47,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download cxr predictor test test-all test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
+.PHONY: help run ui download cxr predictor test test-all test-distributed test-stores fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -79,6 +81,9 @@ test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery worke
 	  echo "This needs PostgreSQL and Redis. As root on Debian or Ubuntu: apt-get install $(SERVERS)" >&2; exit 1; }
 	@$(PY) -m pytest tests/distributed
 
+test-stores: $(DEV_READY) $(STORE_READY) $(MOTO_READY) ## run the tests of storage and publishing against S3 servers of several makers; needs Ceph, ARGS="--store moto" names one
+	@PYTHONPATH=include:tests $(PY) -m stores $(ARGS)
+
 fuzz: $(DEV_READY) ## throw 10,000 damaged inputs of each kind at what reads them: metadata, images, answers, archives, names
 	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
 
@@ -95,7 +100,7 @@ lock: $(VENV_READY) ## make all lock files anew from requirements*.in
 	@$(LOCK) $(DAY) requirements-predictor.in --constraints requirements.txt --output-file requirements-predictor.txt
 	@for name in consumers compare; do \
 	  $(LOCK) $(DAY) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
-	@for name in ministack uv; do \
+	@for name in ministack moto uv; do \
 	  $(LOCK) $(DAY_OF_TOOLS) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
 
 bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
@@ -142,16 +147,19 @@ $(DEV_READY): $(RUN_READY)
 	@touch $@
 
 # Programs whose dependencies do not fit Airflow's, or are large: the S3 server, the tools of those who read snapshots,
-# what the predictor is trained with, and another way to load images that `make bench ARGS=compare` measures.
+# what the predictor is trained with, another way to load images that `make bench ARGS=compare` measures, and another S3
+# server for `make test-stores`.
 $(STORE_READY): VENV_OF = $(STORE_VENV)
 $(STORE_READY): LOCK_OF = requirements-ministack.txt
 $(TOOLS_READY): VENV_OF = $(TOOLS_VENV)
 $(TOOLS_READY): LOCK_OF = requirements-consumers.txt
 $(COMPARE_READY): VENV_OF = $(COMPARE_VENV)
 $(COMPARE_READY): LOCK_OF = requirements-compare.txt
+$(MOTO_READY): VENV_OF = $(MOTO_VENV)
+$(MOTO_READY): LOCK_OF = requirements-moto.txt
 $(PREDICTOR_READY): VENV_OF = $(PREDICTOR_VENV)
 $(PREDICTOR_READY): LOCK_OF = requirements-predictor.txt
-$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY) $(PREDICTOR_READY): $(VENV_READY)
+$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY) $(MOTO_READY) $(PREDICTOR_READY): $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(VENV_OF)
 	@$(SYNC) $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@

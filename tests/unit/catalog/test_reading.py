@@ -22,7 +22,7 @@ from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans, publish_and_verify
 from support.s3_proxy import S3Proxy
-from support.stores import client_of, copied_bucket, new_store
+from support.stores import client_of, copied_bucket, new_store, store_in
 from support.upstreams import served_sample
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class TestDownload:
 
     def test_goes_on_after_an_interruption(self, published, tmp_path):
         with S3Proxy(published.client.meta.endpoint_url) as proxy:
-            weak = Store(client_of(proxy.url), published.bucket, published.prefix)
+            weak = store_in(client_of(proxy.url), published.bucket, published.prefix)
             download(weak, NEW, tmp_path / "whole")
             begun = tmp_path / "begun"
             download(weak, NEW, begun)
