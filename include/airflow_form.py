@@ -18,14 +18,16 @@ from cxr_snapshot.settings import (
     AGE_CHOICES,
     CONTROL_CHOICES,
     EDITION_NAME,
+    FILE_CHOICES,
     LICENCE_CHOICES,
+    PICTURE_SIZES,
     SUBTYPE_CHOICES,
     VIEW_CHOICES,
     Settings,
 )
 
 # Settings that decide which images are in, and that a run may set for itself.
-SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class")
+SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class", "files", "picture_size")
 
 _LABELS = {
     "views": ("Frontal images only", "Frontal and lateral images"),
@@ -33,13 +35,17 @@ _LABELS = {
     "controls": ("From Kaggle alone", "The COVID collection's own first"),
     "subtypes": ("Bacterial and viral as they come", "Equally many bacterial and viral"),
     "ages": ("Images of anybody", "Nobody known to be younger than 18 years"),
+    "files": ("The upstreams' files as they are", "All made anew in one form"),
+    "picture_size": tuple(f"{size} x {size} pixels" for size in PICTURE_SIZES),
 }
-_CHOICES = {
+_CHOICES: dict[str, tuple[object, ...]] = {
     "views": VIEW_CHOICES,
     "licences": LICENCE_CHOICES,
     "controls": CONTROL_CHOICES,
     "subtypes": SUBTYPE_CHOICES,
     "ages": AGE_CHOICES,
+    "files": FILE_CHOICES,
+    "picture_size": PICTURE_SIZES,
 }
 
 
@@ -101,6 +107,15 @@ def params(edition: Edition) -> dict[str, Param]:
             description="Most images in a class, at least 1. Empty: as configured, "
             f"{_configured(edition, 'max_per_class')}.",
         ),
+        "files": _choice(
+            edition,
+            "files",
+            "Files",
+            "Which files are published; uniform ones do not tell by format, size or shape where they are from.",
+        ),
+        "picture_size": _choice(
+            edition, "picture_size", "Picture size", "Of the pictures in the shards.", kind="integer"
+        ),
     }
 
 
@@ -109,14 +124,14 @@ def overrides(filled: Mapping[str, Any]) -> dict[str, Any]:
     return {name: filled[name] for name in SET_BY_FORM if filled[name] is not None}
 
 
-def _choice(edition: Edition, name: str, title: str, what: str) -> Param:
+def _choice(edition: Edition, name: str, title: str, what: str, kind: str = "string") -> Param:
     """Return a field with a setting's values, each with a label, and the configured one first, which is no value."""
     values, configured = _CHOICES[name], {"null": f"As configured: {_configured(edition, name)}"}
     return Param(
         default=None,
-        type=["null", "string"],
+        type=["null", kind],
         enum=[None, *values],
-        values_display=configured | dict(zip(values, _LABELS[name], strict=True)),
+        values_display=configured | dict(zip(map(str, values), _LABELS[name], strict=True)),
         title=title,
         description=what,
     )

@@ -28,12 +28,14 @@ APPROVAL_CHOICES = ("off", "on")
 NO_ARCHIVE, ZIP_ARCHIVE = ARCHIVE_CHOICES = ("none", "zip")
 SUBTYPE_CHOICES = ("any", "balanced")
 ANY_AGE, ADULTS_ONLY = AGE_CHOICES = ("any", "adults")
+ORIGINAL_FILES, UNIFORM_FILES = FILE_CHOICES = ("original", "uniform")
+PICTURE_SIZES = (224, 512)  # pixels
 DEFAULT_SOURCES = "covid,pneumonia"
 # What decides which images a snapshot holds.
 SELECTION = ("views", "licences", "controls", "subtypes", "max_per_class", "salt")
 # The same, of settings that came later: on record only where they are not the default, so that what was published
 # before they came is still that of the default.
-LATER_SELECTION = ("ages",)
+LATER_SELECTION = ("ages", "files", "picture_size")
 DEFAULT_EDITION = "default"
 EDITION_NAME = r"[a-z0-9][a-z0-9-]{0,30}"
 INSPECT_SHARDS = 4  # tasks over which the stage ``inspect`` is spread; at most 16
@@ -48,6 +50,8 @@ class Settings:
         prefix: key prefix inside the bucket, without slashes at its ends; may be empty.
         sources: names of the collections to ingest, in that order, separated by commas; which there are, and which one
             has to be among them, :mod:`cxr_snapshot.sources` says.
+        judges: names of more collections, likewise, or ``None``. They are ingested and inspected, but nothing of them
+            is published: the audit lets a model that was trained on the snapshot name their images.
         github_repo: ``owner/name`` of the COVID image collection.
         github_branch: branch that is watched.
         github_api_url: base URL of GitHub's REST API.
@@ -73,6 +77,9 @@ class Settings:
         ages: ``any``; or ``adults``, which leaves out whoever is known to be younger than 18 years.
         max_per_class: upper limit of images in each class, or ``None``.
         salt: text that seeds the choice of images; a new one draws a new sample.
+        files: ``original``: the upstreams' files as they are; or ``uniform``: all made anew in one form, so that no
+            file tells by format, size or shape where it is from.
+        picture_size: width and height of the pictures in the shards, in pixels.
         max_shrink: largest fraction by which a class may shrink against the snapshot before.
         max_unknown: largest fraction of the rows of ``metadata.csv`` that may be left out for unknown words.
         approval: ``on`` lets a person decide in Airflow when one of these two is exceeded; ``off`` fails the run.
@@ -90,6 +97,7 @@ class Settings:
     bucket: str
     prefix: str = "covid-cxr"
     sources: str = DEFAULT_SOURCES
+    judges: str | None = None
     github_repo: str = "ieee8023/covid-chestxray-dataset"
     github_branch: str = "master"
     github_api_url: str = "https://api.github.com"
@@ -112,6 +120,8 @@ class Settings:
     ages: str = ANY_AGE
     max_per_class: int | None = None
     salt: str = "covid-cxr-snapshot"
+    files: str = ORIGINAL_FILES
+    picture_size: int = PICTURE_SIZES[0]
     max_shrink: float = 0.10
     max_unknown: float = 0.10
     approval: str = "off"
@@ -177,8 +187,12 @@ class Settings:
             ("verify", VERIFY_CHOICES),
             ("approval", APPROVAL_CHOICES),
             ("archive", ARCHIVE_CHOICES),
+            ("files", FILE_CHOICES),
+            ("picture_size", PICTURE_SIZES),
         ):
-            _require(getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(choices)}")
+            _require(
+                getattr(self, name) in choices, name, getattr(self, name), f"one of {', '.join(map(str, choices))}"
+            )
 
     @classmethod
     def load(cls, overrides: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Self:
@@ -243,8 +257,8 @@ def require_edition_name(name: str) -> str:
     return name
 
 
-# Read where the DAG file is parsed.
-_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE")
+# Read where the DAG files are parsed.
+_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE", "CXR_PREDICTOR_PYTHON", "CXR_PREDICTOR_JUDGES")
 _LOGIN = "logins come from Airflow connections, or from GITHUB_TOKEN and KAGGLE_*."
 
 _STANDARD_VARIABLES = {

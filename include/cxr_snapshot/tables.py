@@ -88,9 +88,9 @@ LEDGER_SCHEMA = pa.schema(
     ]
 )
 
-# Where a record was found, not what it is: these two may change with every upstream commit that changes nothing else,
-# so they are published but do not count as content.
-PROVENANCE_COLUMNS = ("revision", "metadata_line")
+# Where a record was found, not what it is: the first two may change with every upstream commit that changes nothing
+# else, and the bytes of the upstream's file without the file that is published. So they do not count as content.
+PROVENANCE_COLUMNS = ("revision", "metadata_line", "source_sha256")
 
 MANIFEST_COLUMNS = (
     "file",
@@ -110,6 +110,7 @@ MANIFEST_COLUMNS = (
     "doi",
     "upstream_split",
     "sha256",
+    "source_sha256",
     "bytes",
     "format",
     "mode",
@@ -136,8 +137,9 @@ EXCLUDED_COLUMNS = (
     "revision",
 )
 
+MADE_HERE = ("file", "source_sha256")  # columns of the manifest that the ledger lacks
 MANIFEST_SCHEMA = pa.schema(
-    [("file", pa.string()), *(LEDGER_SCHEMA.field(name) for name in MANIFEST_COLUMNS if name != "file")]
+    [pa.field(name, pa.string()) if name in MADE_HERE else LEDGER_SCHEMA.field(name) for name in MANIFEST_COLUMNS]
 )
 
 

@@ -28,7 +28,7 @@ import boto3  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from cxr_snapshot.ingestion.ingest import ingest, load_inventory  # noqa: E402
-from cxr_snapshot.inspection.pictures import DESCRIPTION  # noqa: E402
+from cxr_snapshot.inspection.forms import SMALL  # noqa: E402
 from cxr_snapshot.publication import protocol  # noqa: E402
 from cxr_snapshot.publication.parts import Copy, Draft  # noqa: E402
 from cxr_snapshot.settings import Settings  # noqa: E402
@@ -112,7 +112,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
     assert inventory is not None
     names = "images/COVID/" + inventory["path"]
     rows = pd.DataFrame({"file": names, "sha256": inventory["sha256"], "bytes": inventory["bytes"], "format": "PNG"})
-    manifest = conform(rows.assign(**{"class": "COVID"}), MANIFEST_SCHEMA)
+    manifest = conform(rows.assign(**{"class": "COVID"}, source_sha256=rows["sha256"]), MANIFEST_SCHEMA)
     copies = tuple(
         Copy(blob_name(sha256), name, sha256, int(size))
         for sha256, name, size in zip(inventory["sha256"], names, inventory["bytes"], strict=True)
@@ -121,7 +121,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
     zero = dict.fromkeys(CLASSES, 0)
     facts: dict[str, Any] = {
         **{"schema_version": 2, "content_digest": revision, "manifest_sha256": revision, "fingerprint": revision},
-        **{"revisions": {"covid": revision, "pneumonia": "2"}, "code_version": "bench", "pictures": DESCRIPTION},
+        **{"revisions": {"covid": revision, "pneumonia": "2"}, "code_version": "bench", "pictures": SMALL.description},
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
         "audit": AUDIT,
         "overrides": [],
@@ -193,7 +193,7 @@ def measure(client: S3Client, folder: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        environ = {"PATH": os.environ["PATH"], "HOME": folder}
+        environ = {"PATH": os.environ["PATH"], "HOME": folder} | KEYS
         with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = boto3.client(
                 "s3",

@@ -105,7 +105,7 @@ def test_form_speaks_in_words_and_says_what_is_configured(airflow: RunningAirflo
     picture(page, "trigger-form")
     form.locator("[id=element_views] input").first.click()
     page.get_by_role("option", name="Frontal and lateral images").click()
-    expect(form.get_by_text("Frontal and lateral images")).to_be_visible()
+    expect(form.get_by_text("Frontal and lateral images", exact=True)).to_be_visible()
     picture(page, "trigger-form-chosen")
 
 

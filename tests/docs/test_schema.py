@@ -52,6 +52,7 @@ def test_the_version_is_the_one_in_the_code():
 def test_the_keys_of_snapshot_json_are_described(store: Store):
     more: dict[str, Any] = {"synthetic": True, "edition": "adults", "equal_to": "2026-11-20", "unknown_ages": {}}
     more |= {"fingerprint": "f", "code_version": "1", "licences": {"covid": None, "pneumonia": "other"}}
+    more["settings"] = FACTS["settings"] | {"files": "uniform"}
     draft = build_draft(
         store, *parted(small_ledger(store)), FACTS | more, previous=None, folder="_work/runs/one", report=REPORT
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.publication.cards import attribution, dataset_card
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.selection.manifest import build_manifest, excluded_records
@@ -50,7 +50,7 @@ _ROW = {
     **{"folder": "images", "filename": "{}.jpg", "license": "CC BY", "url": "https://example.org/{}", "doi": "10.1/{}"},
 }  # fmt: skip
 _NAMED = FACTS | {"version": "2026-11-23", "uri": "s3://b/p/", "previous": None}
-_NAMED |= {"audit": AUDIT, "pictures": DESCRIPTION, "overrides": []}
+_NAMED |= {"audit": AUDIT, "pictures": SMALL.description, "overrides": []}
 
 
 def check(randoms: Sequence[Random]) -> list[str]:

@@ -30,6 +30,6 @@ def older(manifest: pd.DataFrame) -> pd.DataFrame:
 def schema_version_1() -> Iterator[None]:
     """Let what is published meanwhile be as it was before schema version 2."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(release, "build_manifest", lambda ledger: older(build_manifest(ledger)))
+        patch.setattr(release, "build_manifest", lambda ledger, made=None: older(build_manifest(ledger, made)))
         patch.setattr(draft, "SCHEMA_VERSION", 1)
         yield

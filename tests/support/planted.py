@@ -12,7 +12,7 @@ from PIL import Image
 
 from cxr_snapshot.audit.looks import describe_picture
 from cxr_snapshot.inspection.decoding import decoded
-from cxr_snapshot.inspection.pictures import normalise
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.tables import CLASSES
 from support.ledgers import ledger, row
 
@@ -41,7 +41,7 @@ def drawn(number: int, kind: str, fault: str) -> bytes:
 def look_of(body: bytes) -> dict[str, Any]:
     """Return what the audit sees of an image file."""
     with decoded(body) as image:
-        return describe_picture(image, normalise(image))
+        return describe_picture(image, SMALL.make(image))
 
 
 @cache

@@ -148,5 +148,14 @@ def test_what_decides_the_images_is_part_of_the_selection(name: str, value: obje
     assert changed[name] == value
 
 
+@pytest.mark.parametrize(("name", "default", "other"), [("files", "original", "uniform"), ("picture_size", 224, 512)])
+def test_the_form_is_part_of_it_where_it_is_another_than_ever(name: str, default: object, other: object) -> None:
+    plain = load().selection()
+    assert load(**{name: default}).selection() == plain
+    assert load(**{name: other}).selection() == plain | {name: other}
+    with pytest.raises(SettingsError, match=f"CXR_{name.upper()}.* must be one of {default}, {other}"):
+        load(**{name: 225 if name == "picture_size" else "png"})
+
+
 def test_selection_holds_nothing_else() -> None:
     assert list(load(github_token="secret", prefix="elsewhere").selection()) == list(SELECTION)

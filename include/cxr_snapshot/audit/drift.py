@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_snapshot.audit.history import remember
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, Probe
+from cxr_snapshot.audit.probes import Probe
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, PICTURES
+from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
 
 Figures = dict[str, float | None]
@@ -17,18 +19,33 @@ _PROBES = {
     "no_lungs": "Named rightly without lungs",
     "border": "Named rightly from the border",
 }
-_OF = {"originals": "originals", "pictures": "224 x 224 pictures"}
-_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence")
+_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence", "age", "sex")
 
-# What each figure is, in the order in which they are shown.
-TITLES = {
-    "images": "Images",
-    "patients": "Patients",
-    **{f"patients_{name}": f"Patients of {name}" for name in CLASSES},
-    **{f"age_stated_{name}": f"Fraction of {name} with an age" for name in CLASSES},
-    **{f"class_from_{name}": f"Adjusted mutual information of class and {name}" for name in _ATTRIBUTES},
-    **{f"{name}_{of}": f"{title}, {_OF[of]}" for of in _OF for name, title in _PROBES.items()},
-}
+
+def titles(settings: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Return what each figure is, in the order in which they are shown.
+
+    Args:
+        settings: of the snapshot; see :meth:`cxr_snapshot.settings.Settings.selection`. Not given: the default ones.
+    """
+    side = form_of_pictures(settings or {}).side
+    files = "uniform files" if form_of_files(settings or {}) else "originals"
+    of = {ORIGINALS: files, PICTURES: f"{side} x {side} pictures"}
+    return {
+        "images": "Images",
+        "patients": "Patients",
+        **{f"patients_{name}": f"Patients of {name}" for name in CLASSES},
+        **{f"age_stated_{name}": f"Fraction of {name} with an age" for name in CLASSES},
+        **{f"class_from_{name}": f"Adjusted mutual information of class and {name}" for name in _ATTRIBUTES},
+        **{f"{name}_{each}": f"{title}, {what}" for each, what in of.items() for name, title in _PROBES.items()},
+        "called_covid": "Fraction of healthy adults from elsewhere called COVID",
+        "found_covid": "Fraction of COVID patients from elsewhere called COVID",
+        "auc_inside": "AUC of COVID against NORMAL, own collections",
+        "auc_outside": "AUC of COVID against NORMAL, elsewhere",
+    }
+
+
+TITLES = titles()
 
 
 def main_figures(
@@ -36,6 +53,7 @@ def main_figures(
     ages: Mapping[str, Mapping[str, Any]],
     patients: Mapping[str, Mapping[str, Any]],
     probes: Sequence[Probe],
+    elsewhere: Figures,
 ) -> Figures:
     """Return the figures by name, those of ``TITLES``; ``None`` where one could not be measured.
 
@@ -44,6 +62,7 @@ def main_figures(
         ages: from :func:`cxr_snapshot.audit.confounding.describe_ages`.
         patients: from :func:`cxr_snapshot.audit.confounding.count_patients`.
         probes: from :func:`cxr_snapshot.audit.probes.run_probes`.
+        elsewhere: from :func:`cxr_snapshot.audit.external.figures`.
     """
     found: Figures = {
         "images": sum(each["images"] for each in patients.values()),
@@ -54,24 +73,28 @@ def main_figures(
     found |= {f"class_from_{each['name']}": each["adjusted"] for each in confounding}
     asked = [probe for probe in probes if probe.question == CLASSES_QUESTION]
     found |= {f"{probe.name}_{probe.of}": probe.score.accuracy if probe.score else None for probe in asked}
+    found |= elsewhere
     return {name: found[name] for name in TITLES}
 
 
-def measure_drift(figures: Figures, previous: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def measure_drift(
+    figures: Figures, previous: Mapping[str, Any] | None, settings: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
     """Return each figure beside that of the previous snapshot.
 
     Args:
         figures: from :func:`main_figures`.
         previous: ``audit.json`` of the previous snapshot, or ``None``.
+        settings: of this one.
 
     Returns:
         Dicts with ``name``, ``title``, ``previous``, ``current`` and ``change``.
     """
-    before = (previous or {}).get("figures", {})
+    before, title = (previous or {}).get("figures", {}), titles(settings)
     return [
         {
             "name": name,
-            "title": TITLES[name],
+            "title": title[name],
             "previous": (old := before.get(name)),
             "current": value,
             "change": None if old is None or value is None else round(value - old, 3),

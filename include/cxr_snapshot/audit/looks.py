@@ -14,6 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from cxr_snapshot.inspection.decoding import decoded
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
@@ -30,7 +31,7 @@ RECIPE = "2"  # part of the tables' names: a change of what is recorded must giv
 LOOK_SCHEMA = pa.schema(
     [
         ("sha256", pa.string()),
-        ("raw", pa.binary()),  # SIDE x SIDE x 3 bytes: the original, squeezed into a square
+        ("raw", pa.binary()),  # SIDE x SIDE x 3 bytes: the file as it is published, squeezed into a square
         ("normalised", pa.binary()),  # SIDE x SIDE bytes: the picture of the shards
         ("normalised_bytes", pa.int64()),  # size of the shards' picture as a file
         ("text_score", pa.int64()),  # number of bright marks that stand in a row as letters do
@@ -41,13 +42,14 @@ _THREADS = 4
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
 
 
-def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.DataFrame:
+def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str], files: Pictures | None = None) -> pd.DataFrame:
     """Return the looks of these blobs, sorted by SHA-256; those that are new are made and kept, as are their pictures.
 
     Args:
         store: holds the blobs and the looks of earlier runs.
         pictures: keeps their pictures.
         sha256s: of the blobs.
+        files: keeps the files that are published in place of the blobs; ``None`` where the blobs are.
 
     Returns:
         Columns of ``LOOK_SCHEMA``.
@@ -55,12 +57,12 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
     Raises:
         LostBlobError: a blob is missing or damaged.
     """
-    wanted = pd.Index(sorted(set(sha256s)))
-    known = _load_tables(store)
+    wanted, folder = pd.Index(sorted(set(sha256s))), _folder(pictures, files)
+    known = _load_tables(store, folder)
     missing = wanted.difference(list(known["sha256"]))
     progress = Progress("images looked at", len(missing))
     rows = []
-    looks = bounded_map(lambda sha256: _look(store, pictures, sha256), missing, threads=_THREADS, held=held)
+    looks = bounded_map(lambda sha256: _look(store, pictures, files, sha256), missing, threads=_THREADS, held=held)
     for sha256, found in looks:
         rows.append({"sha256": sha256} | found)
         progress.advance()
@@ -68,21 +70,23 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str]) -> pd.D
     # Another run may do the same at the same time and its looks get lost here; they are only made again.
     for partition in sorted({sha256[0] for sha256 in missing}):
         part = table[table["sha256"].str.startswith(partition)].sort_values("sha256")
-        put_sealed_table(store, _name(partition), part, LOOK_SCHEMA)
+        put_sealed_table(store, f"{folder}{partition}.parquet", part, LOOK_SCHEMA)
     return table.set_index("sha256").loc[wanted].rename_axis("sha256").reset_index()
 
 
-def describe_picture(image: Image.Image, picture: bytes) -> dict[str, Any]:
+def describe_picture(image: Image.Image, picture: bytes, file: bytes | None = None) -> dict[str, Any]:
     """Return the columns of ``LOOK_SCHEMA`` without ``sha256``.
 
     Args:
         image: what :func:`cxr_snapshot.inspection.decoding.decoded` yields of the original.
-        picture: bytes of what :func:`cxr_snapshot.inspection.pictures.normalise` made of it.
+        picture: bytes of the picture of the shards that was made of it.
+        file: those of the file that is published in place of the original, if it is not.
     """
+    published = image if file is None else Image.open(io.BytesIO(file))
     gray = to_gray(image).copy()
     gray.thumbnail((_TEXT_SIDE, _TEXT_SIDE), Image.Resampling.BOX)
     return {
-        "raw": _small(image).convert("RGB").tobytes(),
+        "raw": _small(published).convert("RGB").tobytes(),
         "normalised": _small(Image.open(io.BytesIO(picture))).tobytes(),
         "normalised_bytes": len(picture),
         "text_score": text_score(np.asarray(gray)),
@@ -123,22 +127,26 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
     )
 
 
-def _look(store: Store, pictures: Pictures, sha256: str) -> dict[str, Any]:
+def _look(store: Store, pictures: Pictures, files: Pictures | None, sha256: str) -> dict[str, Any]:
     with decoded(get_blob(store, sha256)) as image:
-        return describe_picture(image, pictures.keep(sha256, image))
+        file = files.keep(sha256, image) if files else None
+        return describe_picture(image, pictures.keep(sha256, image), file)
 
 
 def _small(image: Image.Image) -> Image.Image:
     return image.resize((SIDE, SIDE), Image.Resampling.BOX)
 
 
-def _load_tables(store: Store) -> pd.DataFrame:
-    present = store.list(_name(""))
-    names = [_name(partition) for partition in PARTITIONS if _name(partition) in present]
+def _load_tables(store: Store, folder: str) -> pd.DataFrame:
+    present = store.list(folder)
+    names = [name for partition in PARTITIONS if (name := f"{folder}{partition}.parquet") in present]
     found = [table for _, table in bounded_map(lambda name: find_sealed_table(store, name), names)]
     tables = [table for table in found if table is not None]
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(LOOK_SCHEMA)
 
 
-def _name(partition: str) -> str:
-    return f"_work/looks/{RECIPE}/{partition}.parquet" if partition else f"_work/looks/{RECIPE}/"
+def _folder(pictures: Pictures, files: Pictures | None) -> str:
+    """Return where looks at such pictures and files are kept."""
+    if files is None and pictures.form == SMALL:
+        return f"_work/looks/{RECIPE}/"
+    return f"_work/looks/{RECIPE}-{files.form.recipe if files else 'original'}-{pictures.form.recipe}/"

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from cxr_snapshot.audit import PAGE, REPORT
 from cxr_snapshot.errors import GuardError
+from cxr_snapshot.inspection.forms import form_of_pictures
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.store.encoding import parse_json
@@ -61,7 +62,8 @@ def settle(store: Store, plan: Plan, approval: Approval | None) -> dict[str, byt
     from cxr_snapshot.audit.report import conclude, report_files  # takes two seconds and 100 MB
 
     made = [_record(check, APPROVAL, plan, approval["user"], approval["time"]) for check in unsettled]
-    return report_files(Pictures(store), conclude(report, [*report["overrides"], *made]))
+    pictures = Pictures(store, form_of_pictures(plan["settings"]))
+    return report_files(pictures, conclude(report, [*report["overrides"], *made]))
 
 
 def who(override: Mapping[str, Any]) -> str:

@@ -11,8 +11,8 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from cxr_snapshot.audit.drift import TITLES
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, ORIGINALS
+from cxr_snapshot.audit.drift import titles
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, per_hundred
 
 # Stand-ins that no drawing has by itself; on the page they become the colours of its light or dark form.
 _INK, _QUIET = "#010203", "#040506"
@@ -62,6 +62,49 @@ def plot_probes(probes: Sequence[Mapping[str, Any]]) -> str:
         return _svg(figure, "probes")
 
 
+def plot_hundred(called: Mapping[str, Any]) -> str:
+    """Return a hundred people, of whom as many are filled as are called COVID.
+
+    Args:
+        called: ``called_covid`` of ``external`` in ``audit.json``.
+    """
+    filled = int(per_hundred(called["value"]))
+    people = []
+    for number in range(100):
+        left, top = 20 * (number % 20) + 10, 34 * (number // 20) + 7
+        looks = 'fill="var(--c0)" stroke="var(--c0)"' if number < filled else 'fill="none" stroke="var(--quiet)"'
+        people.append(
+            f'<g {looks} stroke-width="1.5"><circle cx="{left}" cy="{top}" r="4"/>'
+            f'<path d="M{left - 6} {top + 20}v-8a6 6 0 0 1 12 0v8z"/></g>'
+        )
+    title = f"A hundred people, {filled} of them filled: as many healthy adults are called COVID."
+    return f'<svg viewBox="0 0 400 168" role="img"><title>{title}</title>{"".join(people)}</svg>'
+
+
+def plot_aucs(external: Mapping[str, Any]) -> str:
+    """Return the AUC of COVID against NORMAL with its interval, on patients of the own collections and elsewhere.
+
+    Args:
+        external: ``external`` in ``audit.json``.
+    """
+    shown = {"elsewhere": external["auc_outside"], "own collections": external["auc_inside"]}
+    known = {name: figure for name, figure in shown.items() if figure}
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 0.6 + 0.32 * len(known)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, (name, auc) in enumerate(known.items()):
+            colour = _COLOURS[0 if name == "elsewhere" else 2]
+            axes.plot([auc["low"], auc["high"]], [place, place], color=colour, linewidth=5, alpha=0.35)
+            axes.plot(auc["value"], place, "o" if name == "elsewhere" else "s", color=colour, markersize=7)
+        axes.axvline(0.5, color=_INK, linestyle=":", linewidth=1)
+        axes.set_yticks(range(len(known)), list(known))
+        axes.set_ylim(-0.6, len(known) - 0.4)
+        axes.set_xlim(0, 1.02)
+        axes.set_xlabel("AUC of COVID against NORMAL; dotted: guessing")
+        axes.grid(axis="x")
+        return _svg(figure, "aucs")
+
+
 def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:
     """Return a box for the stated ages of each class.
 
@@ -93,13 +136,17 @@ def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:
         return _svg(figure, "ages")
 
 
-def plot_trend(trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -> str:
+def plot_trend(
+    trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any], settings: Mapping[str, Any] | None = None
+) -> str:
     """Return how some figures went from snapshot to snapshot; the last point is the snapshot of this audit.
 
     Args:
         trend: ``trend`` in ``audit.json``.
         figures: ``figures`` there.
+        settings: ``settings`` there.
     """
+    title = titles(settings)
     names = [str(entry["version"]) for entry in trend] + ["this one"]
     with rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
@@ -107,7 +154,7 @@ def plot_trend(trend: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]) -
         for name, colour, marker in zip(_FOLLOWED, _COLOURS, "osD", strict=True):
             values = [entry["figures"].get(name) for entry in trend] + [figures[name]]
             known = [float("nan") if value is None else value for value in values]
-            axes.plot(known, color=colour, marker=marker, label=TITLES[name])
+            axes.plot(known, color=colour, marker=marker, label=title[name])
         ticks = sorted({0, len(names) - 1})
         axes.set_xticks(ticks, [names[place] for place in ticks])
         axes.set_ylim(0, 1.02)

@@ -19,6 +19,7 @@ from cxr_snapshot.ingestion.ingest import inventory_name
 from cxr_snapshot.plan import RUNS
 from cxr_snapshot.publication.checksums import SUCCESS, read_table
 from cxr_snapshot.publication.versions import is_version, read_pointer, read_seen, read_snapshot, versions
+from cxr_snapshot.selection.manifest import upstream_files
 from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.parallel import bounded_map
@@ -171,7 +172,7 @@ def _kept_inventories(
 def _kept_blobs(store: Store, kept: Collection[_Kept], inventories: set[str]) -> set[str]:
     """Return the SHA-256 of every blob that a kept snapshot or inventory refers to."""
     tables = bounded_map(lambda each: read_table(*each, "manifest.parquet"), kept, threads=4)
-    return _blobs_of(store, inventories).union(*(set(table["sha256"].dropna()) for _, table in tables))
+    return _blobs_of(store, inventories).union(*(set(upstream_files(table).dropna()) for _, table in tables))
 
 
 def _blobs_of(store: Store, inventories: Collection[str]) -> set[str]:

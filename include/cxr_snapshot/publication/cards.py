@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
+from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.settings import ADULTS_ONLY
@@ -44,14 +45,16 @@ ATTRIBUTION_COLUMNS = ("file", "source", "source_title", "path", "url", "doi", "
 _NO_DERIVATIVES = {"no-derivatives": "yes", "derivatives": "no", None: "unknown"}
 
 
-def attribution(manifest: pd.DataFrame, *, synthetic: bool = False) -> pd.DataFrame:
+def attribution(manifest: pd.DataFrame, files: Form | None = None, *, synthetic: bool = False) -> pd.DataFrame:
     """Return the content of ``ATTRIBUTION.csv``: for each image where it is from and under which licence.
 
-    ``no_derivatives`` is ``yes``, ``no``, or ``unknown`` where upstream names no licence.
+    ``no_derivatives`` is ``yes``, ``no``, or ``unknown`` where upstream names no licence. ``change`` is there where the
+    files were made anew in the form ``files``: most licences ask to say what was changed.
     """
     titles = manifest["source"].map(lambda name: about(name, synthetic=synthetic).reference)
     table = manifest.assign(source_title=titles, no_derivatives=_no_derivatives(manifest))
-    return table[list(ATTRIBUTION_COLUMNS)]
+    table = table[list(ATTRIBUTION_COLUMNS)]
+    return table if files is None else table.assign(change=f"made gray, squeezed to {files.side} x {files.side} pixels")
 
 
 def _no_derivatives(manifest: pd.DataFrame) -> pd.Series:
@@ -73,10 +76,11 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         facts: what ``snapshot.json`` says.
     """
     splits, synthetic = split_counts(manifest), facts.get("synthetic", False)
+    uniform = facts.get("files")
     parts = [
         _front_matter(len(manifest), list(splits), facts["revisions"], synthetic=synthetic),
         f"# {pretty_name(synthetic=synthetic)}: snapshot {titled(facts)}",
-        "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic),
+        "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic, uniform=uniform is not None),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
         *([_USES_OF_DRAWINGS] if synthetic else [_uses(manifest), _known_limits(facts["revisions"])]),
         "## What is in it",
@@ -85,11 +89,14 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         _class_table(facts, splits),
         _ages(manifest, facts),
         "## What the audit found",
-        _audit(facts["audit"], facts["overrides"]),
+        _audit(facts["audit"], facts["overrides"], "uniform files" if uniform else "original files"),
         "## Files",
         _contents(facts),
+        *(["## The files under `images/`", _uniform(uniform)] if uniform else []),
         "## How to load it",
-        _loading(manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"]),
+        _loading(
+            manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"], uniform=uniform is not None
+        ),
         "## Licences",
         *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
@@ -116,7 +123,8 @@ def _name(facts: Mapping[str, Any]) -> tuple[str | None, str]:
 def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     """Return what the section on licences says, and the section on how to cite."""
     cited = "```bibtex\n" + citations(facts["revisions"]) + "\n```"
-    return [_licences(manifest, facts.get("licences") or {}), "## Please cite", cited]
+    licences = _licences(manifest, facts.get("licences") or {}, uniform="files" in facts)
+    return [licences, "## Please cite", cited]
 
 
 def citations(sources: Iterable[str]) -> str:
@@ -163,8 +171,14 @@ configs:
 ---"""
 
 
-def limits(manifest: pd.DataFrame, *, synthetic: bool = False) -> str:
-    """Return the warning that stands at the top of the card, in plain sentences, measured on this snapshot."""
+def limits(manifest: pd.DataFrame, *, synthetic: bool = False, uniform: bool = False) -> str:
+    """Return the warning that stands at the top of the card, in plain sentences, measured on this snapshot.
+
+    Args:
+        manifest: columns of ``MANIFEST_SCHEMA``.
+        synthetic: whether the images are generated.
+        uniform: whether all files are of one form.
+    """
     if synthetic:
         return SYNTHETIC
     covid = sorted(set(manifest.loc[manifest["class"].eq("COVID"), "source"]))
@@ -179,9 +193,10 @@ def limits(manifest: pd.DataFrame, *, synthetic: bool = False) -> str:
     coincide = "almost the same thing" if shared else "the same thing"
     adults = _has_adult_controls(manifest)
     what, age = ("Class and source", "") if adults else ("Class, source and age group", "age, by ")
+    size = "" if uniform else "image size, by "
     return (
         f"{where} show {_shown(controls)}; the `COVID` images show {_shown(covid)}. "
-        f"**{what} are {coincide} in this dataset.** A model can tell `COVID` from the others by {age}image size, by "
+        f"**{what} are {coincide} in this dataset.** A model can tell `COVID` from the others by {age}{size}"
         "borders or by letters burnt into the picture, without looking at any lung. Equal class sizes do not mend "
         "that, and no split of this dataset can show it: a score on its test set says nothing about patients."
     )
@@ -237,22 +252,31 @@ def _ages(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     )
 
 
-def _audit(audit: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) -> str:
+def _audit(audit: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]], files: str) -> str:
     """Return the main results of the audit; how well the class is told without looking at the disease."""
     figures = audit["figures"]
     rows = "\n".join(
         f"| {_SEEN[name]} | {_told(figures[f'{name}_originals'])} | {_told(figures[f'{name}_pictures'])} |"
         for name in _SEEN
     )
+    counted_checks = markdown(tally(audit["checks"], audit["passed"], overrides))
     return f"""\
-**{audit["headline"]}** {markdown(tally(audit["checks"], audit["passed"], overrides))}. A simple classifier, asked about
+{_elsewhere(audit.get("external"))}**{audit["headline"]}** {counted_checks}. A simple classifier, asked about
 patients that it was not trained on, names the class of so many images rightly (guessing: {percent(1 / len(CLASSES))}):
 
-| it sees only | original files | pictures in `data/` |
+| it sees only | {files} | pictures in `data/` |
 |---|---|---|
 {rows}
 
 `audit.html` shows all of it with intervals, confounding, changes and examples; `audit.json` holds the numbers."""
+
+
+def _elsewhere(external: Mapping[str, Any] | None) -> str:
+    """Return a paragraph on whether a model trained on this works elsewhere; empty for audits that did not ask."""
+    if external is None:
+        return ""
+    said = external["sentences"] if external["called_covid"] else external["sentences"][:1]
+    return textwrap.fill(" ".join(said), _WIDTH) + "\n\n"
 
 
 def _told(accuracy: float | None) -> str:
@@ -262,11 +286,17 @@ def _told(accuracy: float | None) -> str:
 def _contents(facts: Mapping[str, Any]) -> str:
     picture = facts["pictures"]
     size = f"{picture['width']} x {picture['height']}"
+    files = (
+        f"the images, all in one form ({facts['files']['width']} x {facts['files']['height']} "
+        f"{facts['files']['mode']} PNG), named by their hash; only class folders lie here"
+        if "files" in facts
+        else "the original files, byte for byte, named by their hash; only class folders lie here"
+    )
     changes = f"what changed since {facts['previous']}" if facts["previous"] else "that this is the first snapshot"
     return f"""\
 | file | what it is |
 |---|---|
-| `images/CLASS/SOURCE-HASH.*` | the original files, byte for byte, named by their hash; only class folders lie here |
+| `images/CLASS/SOURCE-HASH.*` | {files} |
 | `data/SPLIT-*.parquet` | the same images, {size} {picture["mode"]}, with label and all columns |
 | `manifest.csv`, `manifest.parquet` | a row for each image: class, split, source, patient, age, licence, checksums |
 | `excluded.csv` | a row for everything that was left out: rule, reason, evidence |
@@ -283,9 +313,24 @@ split in later snapshots. Only when two patients turn out to be one, images may 
 pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
 
 
-def _loading(manifest: pd.DataFrame, splits: list[str], name: str, uri: str) -> str:
+def _uniform(form: Mapping[str, Any]) -> str:
+    """Say what was done to the files, and what that takes away."""
+    text = (
+        "No file tells by its format, mode, size or shape where it is from. Each was made of the upstream's file, "
+        f"which `source_sha256` and `path` name: decoded, {form['orientation']}, made gray ({form['colour']}; more "
+        f"than 8 bits: {form['deeper_than_8_bits']}), and squeezed to {form['width']} x {form['height']} pixels "
+        f"({form['resampling']}). Saved as PNG without compression and metadata, every file has {form['bytes']} "
+        "bytes. The aspect ratio is not kept, since borders would show it and a crop would cut lungs: do not measure "
+        "shapes or lengths in these files. Sharpness, noise, borders of the film and letters are still there, and "
+        "still tell."
+    )
+    return textwrap.fill(text, _WIDTH)
+
+
+def _loading(manifest: pd.DataFrame, splits: list[str], name: str, uri: str, *, uniform: bool) -> str:
     files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
     webp = int(manifest["format"].eq("WEBP").sum())
+    what, variable = ("files of `images/`", "files") if uniform else ("original files", "originals")
     note = f"\n\nKeras passes over {counted(webp, 'original file')} in WebP without a word." if webp else ""
     return f"""\
 Copy it and check every byte:
@@ -298,11 +343,11 @@ aws s3 sync {uri} covid-cxr-{name}     # a store of your own also needs --endpoi
 ```python
 folder = "covid-cxr-{name}"
 
-# Hugging Face datasets: with the recommended splits, or the original files
+# Hugging Face datasets: with the recommended splits, or the {what}
 from datasets import load_dataset
 dataset = load_dataset("parquet", data_files={{{files}
 }})
-originals = load_dataset("imagefolder", data_dir=f"{{folder}}/images", split="train")
+{variable} = load_dataset("imagefolder", data_dir=f"{{folder}}/images", split="train")
 
 # pandas: the manifest, also straight from S3; column `file` is the path within the folder
 import pandas as pd
@@ -321,13 +366,21 @@ torchvision and Keras read `images/` whole; use the column `split` of the manife
 images of one patient end up on both sides.{note}"""
 
 
-def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None]) -> str:
+def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None], *, uniform: bool) -> str:
     stated = manifest["license"].fillna("(none stated)").value_counts().sort_index()
     rows = "\n".join(f"| {markdown(name)} | {count} |" for name, count in stated.items())
     flags = _no_derivatives(manifest).value_counts()
     forbidding, unnamed = (counted(flags.get(flag, 0), "image") for flag in ("yes", "unknown"))
     claims = "".join(
         f" For the whole of `{source}`, its host states: {markdown(text)}." for source, text in whole.items() if text
+    )
+    altered = (
+        "All files under `images/`, the pictures in `data/` and `preview.jpg` are\naltered copies; the setting "
+        "`licences=no-NoDerivatives` leaves out images that may not be altered. Ask a lawyer, not this\ncard, before "
+        "you pass those on."
+        if uniform
+        else "The pictures in `data/` and `preview.jpg` are resized\ncopies: ask a lawyer, not this card, before you "
+        "pass those on."
     )
     return f"""\
 There is no licence of the whole.{claims} As stated by the upstreams, by number of images:
@@ -337,8 +390,7 @@ There is no licence of the whole.{claims} As stated by the upstreams, by number 
 {rows}
 
 The licence of {forbidding} forbids derivatives, and for {unnamed} none is named; for them the column `no_derivatives`
-of `ATTRIBUTION.csv` says `yes` or `unknown`. The pictures in `data/` and `preview.jpg` are resized
-copies: ask a lawyer, not this card, before you pass those on."""
+of `ATTRIBUTION.csv` says `yes` or `unknown`. {altered}"""
 
 
 def _making(facts: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Compares a snapshot with the one before it. An image is its bytes: names, classes and splits may change around it."""
+"""Compares a snapshot with the one before it. An image is the bytes of the upstream's file: all else may change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.words import SYNTHETIC, counted
-from cxr_snapshot.selection.manifest import named_by_content
+from cxr_snapshot.selection.manifest import named_by_content, upstream_files
 from cxr_snapshot.selection.splits import moved_between_splits
 from cxr_snapshot.shown import markdown
 from cxr_snapshot.tables import MANIFEST_COLUMNS, PROVENANCE_COLUMNS
@@ -55,14 +55,16 @@ def compare(
     if old is None:
         added = [_entry(row, reason="first snapshot") for row in _rows(new[list(_IDENTITY)])]
         return {**{kind: [] for kind in KINDS}, "added": added}
-    removed, unknown = old[~old["sha256"].isin(new["sha256"])], new[~new["sha256"].isin(old["sha256"])]
+    old, new = (table.assign(source_sha256=upstream_files(table)) for table in (old, new))
+    removed = old[~old["source_sha256"].isin(new["source_sha256"])]
+    unknown = new[~new["source_sha256"].isin(old["source_sha256"])]
     ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
     was_excluded = {} if old_excluded is None else dict(zip(old_excluded["sha256"], old_excluded["rule"], strict=True))
     found: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
     gone = {(row["source"], row["path"]): row for row in _rows(removed)}
     for row in _rows(unknown):
-        place, rule = (row["source"], row["path"]), was_excluded.get(row["sha256"])
-        if place in gone and gone[place]["sha256"] not in ledger.by_sha256:
+        place, rule = (row["source"], row["path"]), was_excluded.get(row["source_sha256"])
+        if place in gone and gone[place]["source_sha256"] not in ledger.by_sha256:
             was = gone.pop(place)
             found["replaced"].append(_entry(row, old_file=was["file"], old_sha256=was["sha256"]))
         else:
@@ -82,7 +84,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
     if was["class"] != now["class"]:
         yield "relabelled", _entry(now, old_class=was["class"], old_file=was["file"], old_finding=was["finding"])
     elif was["file"] != now["file"]:
-        yield "renamed", _entry(now, old_file=was["file"])
+        yield "renamed", _entry(now, old_file=was["file"], **_other_bytes(was, now))
     if was["split"] != now["split"]:
         yield "moved", _entry(now, old_split=was["split"])
     compared = [name for name in MANIFEST_COLUMNS if name in was and name not in {*_IDENTITY, *PROVENANCE_COLUMNS}]
@@ -92,7 +94,7 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
 
 def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the images that are in both tables and not the same in both, in the order of ``after``."""
-    places = pd.Index(before["sha256"]).get_indexer(after["sha256"])
+    places = pd.Index(before["source_sha256"]).get_indexer(after["source_sha256"])
     now = np.flatnonzero(places >= 0)
     was, unequal = places[now], np.zeros(len(now), dtype=bool)
     for name in set(MANIFEST_COLUMNS).intersection(before).difference(PROVENANCE_COLUMNS):
@@ -102,9 +104,14 @@ def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, p
     return before.iloc[was[unequal]], after.iloc[now[unequal]]
 
 
+def _other_bytes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the former SHA-256 of an image that is published in another form now."""
+    return {} if was["sha256"] == now["sha256"] else {"old_sha256": was["sha256"]}
+
+
 def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that have the path or the bytes of a removed image."""
-    return table[table["path"].isin(removed["path"]) | table["sha256"].isin(removed["sha256"])]
+    return table[table["path"].isin(removed["path"]) | upstream_files(table).isin(removed["source_sha256"])]
 
 
 def explain_removed(removed: pd.DataFrame, new: pd.DataFrame, excluded: pd.DataFrame) -> list[dict[str, Any]]:
@@ -135,13 +142,19 @@ class _Whereabouts:
     def explain(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return rule, reason and evidence for an image of the previous manifest."""
         at_path = self.by_path.get((row["source"], row["path"]))
-        same = at_path if at_path and at_path["sha256"] == row["sha256"] else self.by_sha256.get(row["sha256"])
+        source = row["source_sha256"]
+        same = at_path if at_path and _source_of(at_path) == source else self.by_sha256.get(source)
         if same is None and at_path and at_path["sha256"]:
             return {"rule": "replaced", "reason": "The upstream's file of this name has other bytes now."}
         if same := same or at_path:
             reason = _RETRACTED.get(same["rule"], same["reason"])
             return {"rule": same["rule"], "reason": reason, "evidence": same["evidence"]}
         return {"rule": "retracted", "reason": _GONE_WITHOUT_ROW if row.get("metadata_line") is None else _GONE}
+
+
+def _source_of(row: Mapping[str, Any]) -> Any:
+    """Return the SHA-256 of the upstream's file, of a row of the manifest or of what is left out."""
+    return row.get("source_sha256", row["sha256"])
 
 
 def changes_report(

@@ -79,7 +79,7 @@ def croissant(
 
     Args:
         files: the tables and shards; ``manifest.parquet`` is among them.
-        image_formats: Pillow's names of the formats of the original files.
+        image_formats: Pillow's names of the formats of the files under ``images/``.
         warning: what everybody must know before use.
         snapshot: ``version``, ``created``, ``uri``, ``revisions`` and, where it has it, ``synthetic`` of
             ``snapshot.json``.
@@ -106,7 +106,7 @@ def croissant(
             *("chest X-ray", "COVID-19", "pneumonia", "image classification"),
             *(["synthetic"] if synthetic else []),
         ],
-        "distribution": [*map(_file_object, files), *_file_sets(image_formats)],
+        "distribution": [*map(_file_object, files), *_file_sets(image_formats, uniform="files" in snapshot)],
         "recordSet": [_manifest_records(), _example_records()],
     }
 
@@ -130,13 +130,14 @@ def _file_object(file: DescribedFile) -> dict[str, Any]:
     }
 
 
-def _file_sets(image_formats: Sequence[str]) -> list[dict[str, Any]]:
+def _file_sets(image_formats: Sequence[str], *, uniform: bool) -> list[dict[str, Any]]:
+    files = "The images, all in one form" if uniform else "The original files"
     return [
         {
             "@type": "cr:FileSet",
             "@id": "images",
             "name": "images",
-            "description": "The original files; the folder is the class. SHA256SUMS has their checksums.",
+            "description": f"{files}; the folder is the class. SHA256SUMS has their checksums.",
             "encodingFormat": [_IMAGE_FORMATS[name] for name in sorted(image_formats)],
             "includes": "images/*/*",
         },

@@ -11,7 +11,8 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot.audit import REPORT, summary
-from cxr_snapshot.inspection.pictures import DESCRIPTION, Pictures
+from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
+from cxr_snapshot.inspection.pictures import Pictures, picture_name
 from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts, titled
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
@@ -48,12 +49,13 @@ def build_draft(
         report: what the audit found, ``audit.json`` and ``audit.html``.
     """
     audit = json.loads(report[REPORT])
-    earlier = previous["version"] if previous and previous["pictures"] == DESCRIPTION else None
-    pictures = Pictures(store)
+    files, form = form_of_files(facts["settings"]), form_of_pictures(facts["settings"])
+    earlier = previous["version"] if previous and previous["pictures"] == form.description else None
+    pictures = Pictures(store, form)
     # Takes much memory, so while there are no tables yet.
     shards = write_shards(store, pictures, manifest, folder, earlier)
     synthetic = facts.get("synthetic", False)
-    attributed, splits = attribution(manifest, synthetic=synthetic), split_counts(manifest)
+    attributed, splits = attribution(manifest, files, synthetic=synthetic), split_counts(manifest)
     preview = choose(pictures, manifest)
     found = compare(*_earlier_tables(store, previous), manifest, excluded)
     changes = changes_report(found, previous, facts["revisions"])
@@ -72,13 +74,16 @@ def build_draft(
         "manifest_sha256": _sha256(manifest_csv),
         "schema_version": SCHEMA_VERSION,
         "splits": splits,
-        "pictures": DESCRIPTION,
+        "pictures": form.description,
         "audit": summary(audit),
         "overrides": audit["overrides"],
     }
+    made |= {"files": files.description} if files else {}
     images = tuple(
-        Copy(blob_name(str(sha256)), str(file), str(sha256), int(size))
-        for sha256, file, size in zip(manifest["sha256"], manifest["file"], manifest["bytes"], strict=True)
+        Copy(blob_name(source) if files is None else picture_name(source, files), file, sha256, size)
+        for source, file, sha256, size in manifest[["source_sha256", "file", "sha256", "bytes"]].itertuples(
+            index=False, name=None
+        )
     )
     return Draft(manifest, images + shards, tables, facts | made, changes_text, preview)
 
@@ -100,13 +105,13 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
     described = [DescribedFile(name, len(body), _sha256(body)) for name, body in tables.items()]
     described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
     described.sort(key=lambda file: file.name)
-    formats = sorted(set(draft.manifest["format"]))
+    formats, is_uniform = sorted(set(draft.manifest["format"])), "files" in snapshot
     again = f"The content is that of {snapshot['equal_to']}.\n\n" if "equal_to" in snapshot else ""
     return {
         "CHANGES.md": f"# Changes in {titled(snapshot)}\n\n{again}{draft.changes}".encode(),
         "README.md": dataset_card(draft.manifest, snapshot),
         "croissant.json": json_bytes(
-            croissant(described, formats, limits(draft.manifest, synthetic=synthetic), snapshot)
+            croissant(described, formats, limits(draft.manifest, synthetic=synthetic, uniform=is_uniform), snapshot)
         ),
         "preview.jpg": preview,
         "snapshot.json": json_bytes(snapshot),

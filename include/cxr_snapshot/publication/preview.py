@@ -15,13 +15,13 @@ from cxr_snapshot.tables import CLASSES
 
 
 def choose(pictures: Pictures, manifest: pd.DataFrame) -> dict[str, list[bytes]]:
-    """Return up to ``PICTURES`` pictures of each class, those with the lowest SHA-256.
+    """Return up to ``PICTURES`` pictures of each class, those whose upstream's files have the lowest SHA-256.
 
     Args:
         pictures: of the blobs.
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
-    of_class = {name: manifest.loc[manifest["class"].eq(name), "sha256"].sort_values() for name in CLASSES}
+    of_class = {name: manifest.loc[manifest["class"].eq(name), "source_sha256"].sort_values() for name in CLASSES}
     return {name: list(pictures.load(sha256s.head(PICTURES))) for name, sha256s in of_class.items()}
 
 

@@ -9,6 +9,10 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot import __version__, shown
+from cxr_snapshot.errors import DamagedObjectError
+from cxr_snapshot.inspection.forms import form_of_files
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.uniform import check_files, make_files
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.cards import unknown_ages
@@ -51,9 +55,14 @@ def release(
         The content of ``snapshot.json``; ``None`` when there was nothing to publish.
 
     Raises:
+        DamagedObjectError: a uniform file was damaged and cannot be made as it was.
         LostBlobError: the blob of an image is missing or damaged.
     """
-    manifest, excluded = build_manifest(ledger), excluded_records(ledger)
+    form = form_of_files(plan["settings"])
+    files = None if form is None else Pictures(store, form)
+    kept = ledger.loc[ledger["rule"].isna(), "sha256"].tolist()
+    made = make_files(files, kept) if files else pd.DataFrame()  # of nothing: the upstreams' files are published
+    manifest, excluded = build_manifest(ledger, made), excluded_records(ledger)
     digest = content_digest(manifest)
     if base and base["content_digest"] == digest:
         return _nothing_new(store, plan, base)
@@ -62,7 +71,9 @@ def release(
         log.info("The content equals that of %s at %s; nothing to publish", twin, store.uri(f"{twin}/"))
         return None
     today = plan["created"][:10]
-    unread, trusted = divide(store, manifest, today)
+    unread, trusted = divide(store, manifest, today, form)
+    if files:
+        check_files(files, made.loc[unread["sha256"]])
     facts = {
         "revisions": plan["revisions"],
         "licences": plan["licences"],
@@ -82,8 +93,15 @@ def release(
     draft = build_draft(store, manifest, excluded, facts, previous=base, folder=plan["folder"], report=report)
     draft = replace(draft, archive=archive)
     previous = base["version"] if base else None
-    snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=set(trusted["sha256"]))
-    note_read(store, unread, trusted, today)
+    known = set(manifest.loc[manifest["source_sha256"].isin(trusted["sha256"]), "sha256"])
+    try:
+        snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=known)
+    except DamagedObjectError:
+        if not files:
+            raise
+        check_files(files, made)  # one of those that need not be read has changed, and was read all the same
+        snapshot = publish(store, draft, plan["date"], plan["created"], previous, trusted=known)
+    note_read(store, unread, trusted, today, form)
     log.info("Published %s at %s: %s", snapshot["version"], snapshot["uri"], listed(snapshot["counts"]))
     return snapshot
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from cxr_snapshot import shown
 from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.publication.checksums import SUMS, read_sums
@@ -24,7 +25,7 @@ from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, to_arrow
 
 log = shown.logger(__name__)
 
-SHARD_ROWS = 1000  # about 35 MB, so that one shard fits in memory
+SHARD_ROWS = 1000  # with the smallest pictures 35 to 50 MB, so that one shard fits in memory; with larger ones fewer
 _GROUP_ROWS = 100  # what a reader that streams has to fetch at least
 
 _PICTURES = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])
@@ -52,15 +53,15 @@ def write_shards(
 ) -> tuple[Copy, ...]:
     """Write the shards as objects under the run's folder, named by content; those that are there are not written again.
 
-    The order in a shard is that of the images' SHA-256, so that someone who streams it meets the classes mixed. A split
-    without images has no shard.
+    The order in a shard is that of the SHA-256 of the upstream's files, so that someone who streams it meets the
+    classes mixed. A split without images has no shard.
 
     Args:
         store: holds the earlier snapshot; receives the shards.
         others: gives the pictures that are in no shard of the earlier snapshot.
         manifest: columns of ``MANIFEST_SCHEMA``.
         folder: the run's folder.
-        earlier: version of a snapshot with pictures of the same recipe. They are taken out of its shards of the same
+        earlier: version of a snapshot with pictures of the same form. They are taken out of its shards of the same
             split.
 
     Returns:
@@ -70,21 +71,20 @@ def write_shards(
     sums = read_sums(store, earlier, "data/") if earlier else {}
     copies = []
     progress = Progress("pictures put into shards", len(manifest))
+    most = max(SHARD_ROWS * SMALL.side**2 // others.form.side**2, 1)
     for split in TARGET:
-        sha256s = manifest.loc[manifest["split"].eq(split), "sha256"].sort_values()
-        parts = [sha256s.iloc[start : start + SHARD_ROWS] for start in range(0, len(sha256s), SHARD_ROWS)]
+        sha256s = manifest.loc[manifest["split"].eq(split), "source_sha256"].sort_values()
+        parts = [sha256s.iloc[start : start + most] for start in range(0, len(sha256s), most)]
         shards = _read_shards(store, earlier, {name: sums[name] for name in sums if name.startswith(f"data/{split}-")})
         for number, (part, pictures) in enumerate(zip(parts, _pictures(parts, shards, others, progress), strict=True)):
-            source, sha256, size = _write_shard(store, manifest.loc[part.index], pictures, folder, present)
+            body = shard_bytes(manifest.loc[part.index], pictures, compressed=not others.form.uniform)
+            source, sha256, size = _write_shard(store, body, folder, present)
             copies.append(Copy(source, f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet", sha256, size))
     return tuple(copies)
 
 
-def _write_shard(
-    store: Store, rows: pd.DataFrame, pictures: pa.BinaryArray, folder: str, present: Container[str]
-) -> tuple[str, str, int]:
+def _write_shard(store: Store, body: bytes, folder: str, present: Container[str]) -> tuple[str, str, int]:
     """Write one shard unless it is there and sound, and return its name in the store, its SHA-256 and its size."""
-    body = shard_bytes(rows, pictures)
     sha256 = hashlib.sha256(body).hexdigest()
     name = f"{folder}/data/{sha256}.parquet"
     if name not in present or store.sha256(name) != sha256:
@@ -139,23 +139,27 @@ def _read_shard(store: Store, name: str, sha256: str) -> pa.Table:
     if hashlib.sha256(body).hexdigest() != sha256:
         log.warning("%s is not what %s says; its pictures are made again", store.uri(name), SUMS)
         return _PICTURES.empty_table()
-    found = pq.ParquetFile(pa.BufferReader(body)).read(columns=["sha256", "image.bytes"])
-    return pa.table([found["sha256"], pc.struct_field(found["image"], "bytes")], schema=_PICTURES)
+    file = pq.ParquetFile(pa.BufferReader(body))
+    source = "source_sha256" if "source_sha256" in file.schema_arrow.names else "sha256"  # of an earlier release
+    found = file.read(columns=[source, "image.bytes"])
+    return pa.table([found[source], pc.struct_field(found["image"], "bytes")], schema=_PICTURES)
 
 
-def shard_bytes(rows: pd.DataFrame, pictures: pa.BinaryArray) -> bytes:
+def shard_bytes(rows: pd.DataFrame, pictures: pa.BinaryArray, *, compressed: bool = True) -> bytes:
     """Return one shard with exactly ``SHARD_SCHEMA``; equal arguments give equal bytes.
 
     Args:
         rows: columns of ``MANIFEST_SCHEMA``.
         pictures: PNG bytes for each row.
+        compressed: whether these are; if not, the shard compresses them.
     """
     facts = to_arrow(rows, MANIFEST_SCHEMA)
     labels = pa.array([CLASSES.index(name) for name in rows["class"]], type=pa.int64())
     sink = io.BytesIO()
-    # Statistics of the pictures would be whole pictures, no two are equal, and PNG is compressed: nothing helps there.
+    # Statistics of the pictures would be whole pictures, no two are equal, and most PNG is compressed: no use there.
     names = list(MANIFEST_SCHEMA.names)
-    compression = dict.fromkeys([*names, "label", "image.path"], "zstd") | {"image.bytes": "none"}
+    compression = dict.fromkeys([*names, "label", "image.path"], "zstd")
+    compression["image.bytes"] = "none" if compressed else "zstd"
     options = {"compression": compression, "use_dictionary": names, "write_statistics": names}
     with pq.ParquetWriter(sink, SHARD_SCHEMA, **options) as writer:
         for start in range(0, len(rows), _GROUP_ROWS):  # group by group, so that no second copy of all is made

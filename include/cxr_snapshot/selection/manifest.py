@@ -8,7 +8,14 @@ import pandas as pd
 
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.store.encoding import csv_bytes
-from cxr_snapshot.tables import EXCLUDED_COLUMNS, MANIFEST_COLUMNS, MANIFEST_SCHEMA, PROVENANCE_COLUMNS, conform
+from cxr_snapshot.tables import (
+    EXCLUDED_COLUMNS,
+    MADE_HERE,
+    MANIFEST_COLUMNS,
+    MANIFEST_SCHEMA,
+    PROVENANCE_COLUMNS,
+    conform,
+)
 
 _EXTENSIONS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}  # the formats of inspection.FORMATS
 
@@ -17,19 +24,27 @@ NAME_DIGITS = 16  # that two among a million images agree in them has a chance o
 _DIGEST_ROWS = 10_000
 
 
-def build_manifest(ledger: pd.DataFrame) -> pd.DataFrame:
+def build_manifest(ledger: pd.DataFrame, made: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the records that are in, with the name of their file in the snapshot, sorted by it.
+
+    Args:
+        ledger: columns of ``LEDGER_SCHEMA``.
+        made: by SHA-256 of an upstream's file what the file is that is published in place of it, in the manifest's
+            columns; see :func:`cxr_snapshot.inspection.uniform.make_files`.
 
     Raises:
         GuardError: two of them would get the same name.
     """
-    named = ledger.loc[ledger["rule"].isna(), ["class", "source", "sha256", "format"]]
+    published = ledger.loc[ledger["rule"].isna(), [name for name in MANIFEST_COLUMNS if name not in MADE_HERE]]
+    published["source_sha256"] = published["sha256"]
+    for name, column in () if made is None else made.items():
+        published[name] = published["source_sha256"].map(column)
+    named = published[["class", "source", "sha256", "format"]]
     names = [file_name(*facts) for facts in named.itertuples(index=False, name=None)]
     files = pd.Series(names, index=named.index, dtype="string").sort_values()
     if files.duplicated().any():
-        raise GuardError(_clash(ledger, files[files.duplicated(keep=False)]))
-    columns = [name for name in MANIFEST_COLUMNS if name != "file"]
-    return conform(ledger.loc[files.index, columns].assign(file=files), MANIFEST_SCHEMA)
+        raise GuardError(_clash(published, files[files.duplicated(keep=False)]))
+    return conform(published.loc[files.index].assign(file=files), MANIFEST_SCHEMA)
 
 
 def file_name(kind: str, source: str, sha256: str, image_format: str) -> str:
@@ -45,6 +60,11 @@ def file_name(kind: str, source: str, sha256: str, image_format: str) -> str:
         image_format: as inspected, such as ``JPEG``; gives the extension.
     """
     return f"images/{kind}/{source}-{sha256[:NAME_DIGITS]}.{_EXTENSIONS[image_format]}"
+
+
+def upstream_files(manifest: pd.DataFrame) -> pd.Series:
+    """Return the SHA-256 of the upstream's file of each image; in earlier snapshots that of what was published."""
+    return manifest["source_sha256" if "source_sha256" in manifest else "sha256"]
 
 
 def named_by_content(file: str, sha256: str) -> bool:

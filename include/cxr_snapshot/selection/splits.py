@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot.selection.linking import connected_rows
+from cxr_snapshot.selection.manifest import upstream_files
 from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 TARGET = {"train": 0.70, "validation": 0.15, "test": 0.15}  # fractions of the groups
@@ -81,8 +82,9 @@ def moved_between_splits(previous: pd.DataFrame, manifest: pd.DataFrame) -> pd.D
         One row for each moved image, sorted by file: ``file``, ``class``, ``patient_id``, ``previous_group``,
         ``group``, ``previous_split``, ``split`` and, in words, the ``reason``.
     """
-    before = previous.set_index("sha256")[["patient_id", "group", "split"]].add_prefix("previous_")
-    both = manifest[["file", "class", "patient_id", "group", "split", "sha256"]].join(before, on="sha256", how="inner")
+    before = previous.set_index(upstream_files(previous))[["patient_id", "group", "split"]].add_prefix("previous_")
+    both = manifest[["file", "class", "patient_id", "group", "split"]].assign(sha256=upstream_files(manifest))
+    both = both.join(before, on="sha256", how="inner")
     moved = both[both["split"] != both["previous_split"]].sort_values("file", ignore_index=True)
     moved["reason"] = [_why_moved(row) for _, row in moved.iterrows()]
     names = ["file", "class", "patient_id", "previous_group", "group", "previous_split", "split", "reason"]

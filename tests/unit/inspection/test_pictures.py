@@ -9,7 +9,8 @@ from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.decoding import decoded
-from cxr_snapshot.inspection.pictures import DESCRIPTION, SIDE, Pictures, normalise, picture_name
+from cxr_snapshot.inspection.forms import SMALL
+from cxr_snapshot.inspection.pictures import Pictures, picture_name
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.seals import put_sealed
 from support.ledgers import picture
@@ -23,18 +24,18 @@ def file_of(image: Image.Image, file_format: str = "PNG", **options: object) -> 
 
 def made_from(body: bytes) -> bytes:
     with decoded(body) as image:
-        return normalise(image)
+        return SMALL.make(image)
 
 
 def pixels(body: bytes) -> np.ndarray:
     image = Image.open(io.BytesIO(made_from(body)))
-    assert (image.format, image.mode, image.size) == ("PNG", "L", (SIDE, SIDE))
+    assert (image.format, image.mode, image.size) == ("PNG", "L", (SMALL.side, SMALL.side))
     return np.asarray(image)
 
 
 def test_the_description_is_what_is_done():
-    assert (DESCRIPTION["width"], DESCRIPTION["height"]) == (SIDE, SIDE)
-    assert pixels(picture(1)).shape == (DESCRIPTION["height"], DESCRIPTION["width"])
+    assert (SMALL.description["width"], SMALL.description["height"]) == (SMALL.side, SMALL.side)
+    assert pixels(picture(1)).shape == (SMALL.description["height"], SMALL.description["width"])
 
 
 @pytest.mark.parametrize(("size", "inside"), [((400, 200), np.s_[56:168, :]), ((200, 400), np.s_[:, 56:168])])
@@ -99,7 +100,7 @@ def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: S
     sha256s = [put_blob(store, body) for body in bodies]
     pictures = Pictures(store)
     with decoded(bodies[0]) as image:
-        assert [pictures.keep(sha256s[0], image) for _ in range(2)] == [normalise(image)] * 2
+        assert [pictures.keep(sha256s[0], image) for _ in range(2)] == [SMALL.make(image)] * 2
         put_sealed(store, picture_name(sha256s[0]), b"kept as it is")
         assert pictures.keep(sha256s[0], image) == b"kept as it is"
         assert Pictures(store).keep(sha256s[0], image) == b"kept as it is"

@@ -19,7 +19,7 @@ from PIL import Image
 from cxr_snapshot.audit.looks import describe_picture
 from cxr_snapshot.inspection.contact_sheets import contact_sheet
 from cxr_snapshot.inspection.decoding import MAX_RATIO, MIN_SIDE, decoded, inspect_image
-from cxr_snapshot.inspection.pictures import SIDE, normalise
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.selection.rules import REASONS
 from support.ledgers import picture
 from upstream_simulator.phantom import draw
@@ -54,7 +54,7 @@ def seen(body: bytes) -> tuple[object, ...]:
     """Return all that the stages make of one file."""
     facts = inspect_image(body)
     with decoded(body) as image:
-        made = normalise(image)
+        made = SMALL.make(image)
         return (*(facts[name] for name in SAME), made, *describe_picture(image, made).values())
 
 
@@ -208,7 +208,7 @@ def test_what_passes_the_inspection_passes_every_later_stage(drawn: tuple[bytes,
         assert upright == turned
     _, _, _, made, raw, small, size, _ = turned
     with Image.open(io.BytesIO(made)) as image:
-        assert (image.format, image.mode, image.size) == ("PNG", "L", (SIDE, SIDE))
+        assert (image.format, image.mode, image.size) == ("PNG", "L", (SMALL.side, SMALL.side))
     assert (len(raw), len(small), size) == (32 * 32 * 3, 32 * 32, len(made))
     assert Image.open(io.BytesIO(contact_sheet({"": [made, picture(1)]}))).format == "JPEG"
 
@@ -218,7 +218,7 @@ import sys
 from pathlib import Path
 from cxr_snapshot.audit.looks import describe_picture
 from cxr_snapshot.inspection.decoding import decoded, inspect_image
-from cxr_snapshot.inspection.pictures import normalise
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.store.parallel import bounded_map
 
 def look(path):
@@ -226,7 +226,7 @@ def look(path):
     facts = inspect_image(body)
     if "problem" not in facts:
         with decoded(body) as image:
-            describe_picture(image, normalise(image))
+            describe_picture(image, SMALL.make(image))
     return facts.get("problem")
 
 print([problem for _, problem in bounded_map(look, sys.argv[1:], threads=4)])

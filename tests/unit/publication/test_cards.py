@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import re
 
+import pandas as pd
 import pytest
 import yaml
 
 from cxr_snapshot.audit.words import SYNTHETIC
-from cxr_snapshot.inspection.pictures import DESCRIPTION
+from cxr_snapshot.inspection.forms import SMALL, Form
 from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.sources.base import GENERATED
@@ -22,7 +23,7 @@ ROWS = [
 MANIFEST = build_manifest(ledger(*ROWS))
 NAMED = FACTS | {
     "audit": AUDIT | {"checks": 14, "passed": 14, "figures": FIGURES | {"border_pictures": None}},
-    "pictures": DESCRIPTION,
+    "pictures": SMALL.description,
     "overrides": [],
     "version": "2026-11-03",
     "uri": "s3://bucket/covid-cxr/2026-11-03/",
@@ -109,6 +110,38 @@ def test_the_files_of_a_first_snapshot_speak_of_no_other(card: str):
     first = dataset_card(MANIFEST, NAMED | {"previous": None}).decode()
     assert "| `changes.json`, `CHANGES.md` | that this is the first snapshot |" in first
     assert "what changed since" not in first
+
+
+class TestUniform:
+    FORM = Form(512, uniform=True)
+    MADE = pd.DataFrame({"sha256": {each["sha256"]: each["sha256"][::-1] for each in ROWS}}).assign(**FORM.facts)
+    MANIFEST = build_manifest(ledger(*ROWS), MADE)
+    CARD = dataset_card(MANIFEST, NAMED | {"files": FORM.description}).decode()
+
+    def test_nothing_speaks_of_original_files(self, card: str):
+        assert "original files" in card
+        assert "original file" not in self.CARD
+        assert "Keras passes over" not in self.CARD, "all are PNG"
+        assert "by image size" not in limits(self.MANIFEST, uniform=True)
+
+    def test_what_was_done_is_said(self, card: str):
+        section = self.CARD.split("## The files under `images/`\n\n")[1].split("\n\n##")[0].replace("\n", " ")
+        for words in (
+            "squeezed to 512 x 512 pixels",
+            f"every file has {self.FORM.facts['bytes']} bytes",
+            "source_sha256",
+        ):
+            assert words in section, words
+        assert "## The files under" not in card
+
+    def test_what_licences_say_of_altered_copies_is_said(self):
+        section = self.CARD.split("## Licences\n\n")[1].split("\n\n##")[0].replace("\n", " ")
+        assert "The licence of 1 image forbids derivatives" in section
+        assert "All files under `images/`" in section
+        assert "`licences=no-NoDerivatives`" in section
+        changed = attribution(self.MANIFEST, self.FORM)
+        assert set(changed["change"]) == {"made gray, squeezed to 512 x 512 pixels"}
+        assert "change" not in attribution(MANIFEST)
 
 
 class TestGenerated:

@@ -49,6 +49,37 @@ def text_of(found: dict[str, list[dict[str, Any]]]) -> str:
     return changes_markdown(changes_report(found, previous, {"covid": "1"}), [])
 
 
+def uniform(*rows: dict[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the same where the files were made anew."""
+    manifest, excluded = tables(*rows)
+    made = {each: hashlib.sha256(each.encode()).hexdigest() for each in manifest["sha256"]}
+    files = pd.DataFrame({"sha256": made, "bytes": 9, "format": "PNG", "mode": "L", "width": 8, "height": 8})
+    return build_manifest(ledger(*rows), files), excluded
+
+
+def test_an_image_is_known_by_the_file_of_the_upstream_whatever_was_made_of_it():
+    gone = covid(3) | {"path": "images/3.png"}
+    found = compare(*uniform(covid(1), covid(2), gone), *uniform(covid(1), covid(2, split="test"), LEFT_OUT, covid(4)))
+    assert {kind: len(entries) for kind, entries in found.items() if entries} == {"added": 1, "removed": 1, "moved": 1}
+    back = compare(*uniform(covid(1), LEFT_OUT), *uniform(covid(1), row(5, "COVID", BODIES[5])))
+    assert [entry["reason"] for entry in back["added"]] == ["was excluded as not_drawn"]
+    left = compare(*uniform(covid(1), row(5, "COVID", BODIES[5])), *uniform(covid(1), LEFT_OUT))
+    assert [entry["rule"] for entry in left["removed"]] == ["not_drawn"]
+
+
+def test_files_in_another_form_are_renamed_and_nothing_is_added_or_removed():
+    found = compare(*tables(covid(1), covid(2)), *uniform(covid(1), covid(2)))
+    assert {kind: len(entries) for kind, entries in found.items() if entries} == {"renamed": 2, "updated": 2}
+    assert {entry["old_file"] for entry in found["renamed"]} == {named(1), named(2)}
+    assert not any(map(named_anew, found["renamed"]))
+    assert set(found["updated"][0]["columns"]) == {"bytes", "format", "width", "height"}
+
+
+def test_an_earlier_manifest_without_the_column_is_compared_all_the_same():
+    before, excluded = tables(covid(1), covid(2))
+    assert compare(before.drop(columns="source_sha256"), excluded, *tables(covid(1), covid(2))) == NOTHING
+
+
 def test_in_the_first_snapshot_every_image_is_added():
     found = compare(None, None, *tables(covid(1), covid(2)))
     assert [entry["reason"] for entry in found.pop("added")] == ["first snapshot"] * 2

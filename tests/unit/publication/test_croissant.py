@@ -36,6 +36,13 @@ def test_every_file_is_there_with_its_checksum():
     assert images["encodingFormat"] == ["image/jpeg", "image/png"]
 
 
+def test_uniform_files_are_not_said_to_be_the_original_ones():
+    for more, said in (({}, "The original files;"), ({"files": {}}, "The images, all in one form;")):
+        found = croissant(FILES, ["PNG"], "Take care.", SNAPSHOT | more)
+        images = next(item for item in found["distribution"] if item["@id"] == "images")
+        assert images["description"].startswith(said)
+
+
 def test_the_records_have_every_column_of_the_manifest_and_the_warning_is_in_the_description():
     found = croissant(FILES, ["JPEG"], "Take care.", SNAPSHOT)
     records = {item["name"]: item for item in found["recordSet"]}

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.errors import LostBlobError
+from cxr_snapshot.inspection.forms import Form
+from cxr_snapshot.inspection.pictures import picture_name
 from cxr_snapshot.publication import readings
 from cxr_snapshot.publication.readings import DAYS, divide, note_read
 from cxr_snapshot.store.objects import Store, blob_name
@@ -76,6 +78,24 @@ def test_what_was_written_over_is_read(store, manifest):
     found = night(store, manifest, START + timedelta(days=1))
     assert {manifest["sha256"][5], manifest["sha256"][50]} < found
     assert len(found) < IMAGES
+
+
+def test_what_was_made_of_blobs_is_read_in_their_place(store, manifest):
+    form, names = (
+        Form(512, uniform=True),
+        manifest["sha256"].map(lambda each: picture_name(each, Form(512, uniform=True))),
+    )
+    for name in names:
+        store.put(name, b"made")
+    plain = pd.DataFrame({"sha256": "published", "source_sha256": manifest["sha256"]})
+    for day, count in ((START, IMAGES), (START + timedelta(days=1), 4)):
+        read, trusted = divide(store, plain, day.isoformat(), form)
+        assert (len(read), len(trusted)) == (count, IMAGES - count)
+        note_read(store, read, trusted, day.isoformat(), form)
+    assert not store.exists("_work/readings.parquet")
+    store.delete([names[7]])
+    with pytest.raises(LostBlobError, match=names[7]):
+        divide(store, plain, START.isoformat(), form)
 
 
 def test_few_images_are_all_read(store, manifest, monkeypatch):

@@ -10,8 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.inspection.pictures import Pictures, picture_name
 from cxr_snapshot.publication import shards
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
@@ -20,7 +22,7 @@ from cxr_snapshot.publication.shards import SHARD_ROWS, shard_bytes, write_shard
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
-from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS
+from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS, MANIFEST_SCHEMA
 from support.ledgers import ledger, picture, row
 
 PNG = picture(0, "PNG")
@@ -82,6 +84,33 @@ def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
     found = [pq.ParquetFile(io.BytesIO(store.get(copy.source))).metadata for copy in copies]
     assert [file.num_rows for file in found] == [shards.SHARD_ROWS, 1]
     assert found[0].row_group(0).num_rows == 100
+
+
+@pytest.mark.parametrize(("form", "rows"), [(Form(224), 10), (Form(512), 1), (Form(224, uniform=True), 10)])
+def test_a_shard_of_larger_pictures_has_fewer(store: Store, monkeypatch: pytest.MonkeyPatch, form: Form, rows: int):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 10)
+    images = manifest(*["train"] * 2)
+    blank = form.make(Image.new("L", (99, 88), 7))
+    for sha256 in images["sha256"]:
+        put_sealed(store, picture_name(sha256, form), blank)
+    copies = write_shards(store, Pictures(store, form), images, "_work/runs/a")
+    assert len(copies) == -(-len(images) // rows)
+    assert {row["image"]["bytes"] for copy in copies for row in read(store, copy.source)} == {blank}
+    assert all(copy.size < 50_000 for copy in copies), "what PNG does not compress, the shard does"
+
+
+def test_an_earlier_shard_without_the_column_serves_as_well(store: Store, monkeypatch: pytest.MonkeyPatch):
+    rows = manifest("train", "train")
+    schema = shards.SHARD_SCHEMA
+    with monkeypatch.context() as before:
+        before.setattr(shards, "SHARD_SCHEMA", schema.remove(schema.get_field_index("source_sha256")))
+        field = MANIFEST_SCHEMA.get_field_index("source_sha256")
+        before.setattr(shards, "MANIFEST_SCHEMA", MANIFEST_SCHEMA.remove(field))
+        publish_shards(store, rows)
+    [copy] = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+    assert {row["image"]["bytes"].decode() for row in read(store, copy.source)} == {
+        f"made for {sha256}" for sha256 in rows["sha256"]
+    }
 
 
 def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, monkeypatch: pytest.MonkeyPatch):

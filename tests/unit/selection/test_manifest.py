@@ -5,13 +5,20 @@ import itertools
 import re
 import string
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.selection import manifest
-from cxr_snapshot.selection.manifest import build_manifest, content_digest, file_name, named_by_content
+from cxr_snapshot.selection.manifest import (
+    build_manifest,
+    content_digest,
+    file_name,
+    named_by_content,
+    upstream_files,
+)
 from cxr_snapshot.sources import SOURCES
 from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS, PROVENANCE_COLUMNS
@@ -105,6 +112,29 @@ def test_the_content_digest_sees_every_column_but_provenance():
     assert content_digest(build_manifest(ledger(base | {"revision": "f" * 40, "metadata_line": 99}))) == digest
     for name, value in {"finding": "COVID-19, ARDS", "split": "test", "age": 41.5, "license": None}.items():
         assert content_digest(build_manifest(ledger(base | {name: value}))) != digest, name
+
+
+def test_files_that_were_made_anew_stand_in_the_manifest_and_are_found_by_their_source():
+    rows = [row(number, "COVID", picture(number)) for number in range(3)]
+    sources = [each["sha256"] for each in rows]
+    facts = {
+        "sha256": ["a" * 64, "c" * 64, "b" * 64],
+        "bytes": 7,
+        "format": "PNG",
+        "mode": "L",
+        "width": 9,
+        "height": 8,
+    }
+    made = pd.DataFrame(facts, index=sources)
+    found = build_manifest(ledger(*rows), made)
+    assert list(found["file"]) == [f"images/COVID/covid-{letter * 16}.png" for letter in "abc"]
+    assert list(found["source_sha256"]) == [sources[0], sources[2], sources[1]]
+    assert found[list(facts)].to_dict("records")[1] == made.iloc[2].to_dict()
+    assert list(upstream_files(found)) == list(found["source_sha256"])
+    assert list(upstream_files(found.drop(columns="source_sha256"))) == list(found["sha256"])
+    plain = build_manifest(ledger(*rows))
+    assert plain["source_sha256"].equals(plain["sha256"])
+    assert tuple(found.columns) == tuple(plain.columns) == MANIFEST_COLUMNS
 
 
 def test_the_content_digest_is_that_of_the_whole_text_however_many_rows(monkeypatch: pytest.MonkeyPatch):

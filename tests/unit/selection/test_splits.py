@@ -89,7 +89,8 @@ def test_many_groups_come_close_to_the_target() -> None:
 
 
 def manifest(*rows: dict[str, Any]) -> pd.DataFrame:
-    return conform(pd.DataFrame([row | {"file": f"images/{row['path']}"} for row in rows]), MANIFEST_SCHEMA)
+    named = [row | {"file": f"images/{row['path']}", "source_sha256": row["sha256"]} for row in rows]
+    return conform(pd.DataFrame(named), MANIFEST_SCHEMA)
 
 
 def test_report() -> None:
