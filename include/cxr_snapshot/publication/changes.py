@@ -118,13 +118,14 @@ def explain_removed(removed: pd.DataFrame, new: pd.DataFrame, excluded: pd.DataF
     """Say what became of images that are no longer in.
 
     Args:
-        removed: the images; columns ``source``, ``path``, ``sha256`` and ``metadata_line``.
-        new: what is in; columns ``source``, ``path`` and ``sha256``.
+        removed: the images; columns ``source``, ``path``, ``metadata_line``, and ``sha256`` of the upstream's file.
+        new: what is in; columns ``source``, ``path``, and ``sha256`` likewise.
         excluded: what is left out, columns of ``EXCLUDED_COLUMNS``.
 
     Returns:
         A dict for each image: its columns, and ``rule``, ``reason`` and, where there is any, ``evidence``.
     """
+    removed = removed.assign(source_sha256=removed["sha256"])
     ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
     return [row | ledger.explain(row) for row in _rows(removed)]
 

@@ -20,7 +20,7 @@ from cxr_snapshot.publication.changes import explain_removed
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.versions import is_complete
 from cxr_snapshot.selection.ledger import load_ledger
-from cxr_snapshot.selection.manifest import excluded_records
+from cxr_snapshot.selection.manifest import excluded_records, upstream_files
 from cxr_snapshot.shown import markdown
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
@@ -100,7 +100,8 @@ def find_lost(store: Store, ledger: pd.DataFrame, name: str, version: str) -> Im
     if not is_complete(store, version):
         return None
     sums = read_sums(store, version)
-    published = read_table(store, version, "manifest.parquet", sums, _FACTS)
+    published = read_table(store, version, "manifest.parquet", sums)
+    published = published.assign(sha256=upstream_files(published))[_FACTS]
     left_out = pd.read_csv(io.BytesIO(read_file(store, version, "excluded.csv", sums)), dtype=str)
     not_drawn = left_out.loc[left_out["rule"].eq("not_drawn"), _FACTS]
     then = pd.concat([published.astype(object), not_drawn.astype(object)])
