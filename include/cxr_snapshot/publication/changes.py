@@ -114,6 +114,22 @@ def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
     return table[table["path"].isin(removed["path"]) | upstream_files(table).isin(removed["source_sha256"])]
 
 
+def explain_removed(removed: pd.DataFrame, new: pd.DataFrame, excluded: pd.DataFrame) -> list[dict[str, Any]]:
+    """Say what became of images that are no longer in.
+
+    Args:
+        removed: the images; columns ``source``, ``path``, ``metadata_line``, and ``sha256`` of the upstream's file.
+        new: what is in; columns ``source``, ``path``, and ``sha256`` likewise.
+        excluded: what is left out, columns of ``EXCLUDED_COLUMNS``.
+
+    Returns:
+        A dict for each image: its columns, and ``rule``, ``reason`` and, where there is any, ``evidence``.
+    """
+    removed = removed.assign(source_sha256=removed["sha256"])
+    ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
+    return [row | ledger.explain(row) for row in _rows(removed)]
+
+
 class _Whereabouts:
     """Finds out what became of an image that is no longer in."""
 
