@@ -24,8 +24,10 @@ from cxr_snapshot.catalog import retention
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
+from cxr_snapshot.publication.dictionary import data_dictionary
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings
+from cxr_snapshot.sources import SOURCES
 from cxr_snapshot.store.client import open_store
 from cxr_snapshot.store.objects import Store
 
@@ -81,6 +83,22 @@ def diff(old: Version, new: Version, edition: Edition = DEFAULT_EDITION, as_json
     if len(rows) < len(entries):
         _say(f"{NAMED_ANEW} For this reason alone {len(entries) - len(rows)} have another name.")
     _say(f"{found['old']} to {found['new']}: {_listed(found['counts'])}")
+
+
+@app.command()
+def columns(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="Not given: as this release makes them.")
+    ] = None,
+    edition: Edition = DEFAULT_EDITION,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each file and each column means."""
+    found = catalog.columns(_store(edition), version) if version else data_dictionary({}, SOURCES)
+    if as_json:
+        _print_json({"columns": found.to_dict("records")})
+        return
+    _print_table(list(found), found.to_numpy().tolist())
 
 
 @app.command()

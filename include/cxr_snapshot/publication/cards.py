@@ -11,6 +11,7 @@ import pandas as pd
 from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
+from cxr_snapshot.publication.dictionary import DICTIONARY, MANIFEST, NEVER, described_files
 from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.settings import ADULTS_ONLY
@@ -93,6 +94,8 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## Files",
         _contents(facts),
         *(["## The files under `images/`", _uniform(uniform)] if uniform else []),
+        "## Columns",
+        _columns(manifest),
         "## How to load it",
         _loading(
             manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"], uniform=uniform is not None
@@ -284,33 +287,28 @@ def _told(accuracy: float | None) -> str:
 
 
 def _contents(facts: Mapping[str, Any]) -> str:
-    picture = facts["pictures"]
-    size = f"{picture['width']} x {picture['height']}"
-    files = (
-        f"the images, all in one form ({facts['files']['width']} x {facts['files']['height']} "
-        f"{facts['files']['mode']} PNG), named by their hash; only class folders lie here"
-        if "files" in facts
-        else "the original files, byte for byte, named by their hash; only class folders lie here"
-    )
     changes = f"what changed since {facts['previous']}" if facts["previous"] else "that this is the first snapshot"
+    files = described_files(facts["settings"], changes).items()
+    rows = "\n".join(f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {what} |" for names, what in files)
     return f"""\
 | file | what it is |
 |---|---|
-| `images/CLASS/SOURCE-HASH.*` | {files} |
-| `data/SPLIT-*.parquet` | the same images, {size} {picture["mode"]}, with label and all columns |
-| `manifest.csv`, `manifest.parquet` | a row for each image: class, split, source, patient, age, licence, checksums |
-| `excluded.csv` | a row for everything that was left out: rule, reason, evidence |
-| `ATTRIBUTION.csv` | origin and licence of each image |
-| `snapshot.json` | revisions, settings, counts, digests |
-| `audit.html`, `audit.json` | what the dataset teaches besides the disease |
-| `changes.json`, `CHANGES.md` | {changes} |
-| `croissant.json` | this dataset in the Croissant 1.0 format |
-| `preview.jpg` | a contact sheet |
-| `SHA256SUMS` | checksums of all files |
+{rows}
 
 The column `split` is a recommendation: no patient and no near-duplicate spans two splits, and an image stays in its
 split in later snapshots. Only when two patients turn out to be one, images may move; `changes.json` lists them. In the
-pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
+pictures of `data/` the aspect ratio is {facts["pictures"]["aspect_ratio"]}."""
+
+
+def _columns(manifest: pd.DataFrame) -> str:
+    """Say of each column how many cells are empty, where any are."""
+    empty = {column.name: int(manifest[column.name].isna().sum()) for column in MANIFEST if column.null != NEVER}
+    counts = ", ".join(f"`{name}` {count}" for name, count in empty.items() if count)
+    text = (
+        f"[`{DICTIONARY}`]({DICTIONARY}) says of each file, and of each of the {len(MANIFEST)} columns of the "
+        "manifest, what it means: type, unit, values, where it comes from, and what an empty cell says."
+    )
+    return textwrap.fill(f"{text} Empty cells: {counts or 'none'}, of {len(manifest)}.", _WIDTH, break_on_hyphens=False)
 
 
 def _uniform(form: Mapping[str, Any]) -> str:

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import pyarrow as pa
-
 from cxr_snapshot.publication.cards import citations, pretty_name
+from cxr_snapshot.publication.dictionary import MANIFEST, SHARDS, Column
 from cxr_snapshot.sources import about
 from cxr_snapshot.sources.base import GENERATED
-from cxr_snapshot.tables import MANIFEST_SCHEMA
 
 _CONTEXT = {
     "@language": "en",
@@ -60,7 +58,7 @@ _FORMATS = {
     "html": "text/html",
 }
 _IMAGE_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-_TYPES = {pa.string(): "sc:Text", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}
+_TYPES = {"text": "sc:Text", "whole number": "sc:Integer", "number": "sc:Float", "struct": "sc:ImageObject"}
 
 
 @dataclass(frozen=True)
@@ -153,41 +151,37 @@ def _file_sets(image_formats: Sequence[str], *, uniform: bool) -> list[dict[str,
 
 
 def _manifest_records() -> dict[str, Any]:
+    table = {"fileObject": {"@id": "manifest.parquet"}}
     return {
         "@type": "cr:RecordSet",
         "@id": "manifest",
         "name": "manifest",
         "description": "A record for each image.",
         "key": {"@id": "manifest/file"},
-        "field": [
-            _field("manifest", field.name, _TYPES[field.type], {"fileObject": {"@id": "manifest.parquet"}})
-            for field in MANIFEST_SCHEMA
-        ],
+        "field": [_field("manifest", column, table) for column in MANIFEST],
     }
 
 
 def _example_records() -> dict[str, Any]:
     shards = {"fileSet": {"@id": "shards"}}
-    image = _field("examples", "image", "sc:ImageObject", shards)
-    image["source"]["transform"] = {"jsonPath": "bytes"}
-    others = [
-        _field("examples", name, kind, shards)
-        for name, kind in (("label", "sc:Integer"), ("class", "sc:Text"), ("split", "sc:Text"), ("file", "sc:Text"))
-    ]
+    columns = {column.name: column for column in (*SHARDS, *MANIFEST)}
+    fields = [_field("examples", columns[name], shards) for name in ("image", "label", "class", "split", "file")]
+    fields[0]["source"]["transform"] = {"jsonPath": "bytes"}
     return {
         "@type": "cr:RecordSet",
         "@id": "examples",
         "name": "examples",
         "description": "The small gray images with label, class and recommended split.",
-        "field": [image, *others],
+        "field": fields,
     }
 
 
-def _field(records: str, column: str, kind: str, file: dict[str, Any]) -> dict[str, Any]:
+def _field(records: str, column: Column, file: dict[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
-        "@id": f"{records}/{column}",
-        "name": column,
-        "dataType": kind,
-        "source": {**file, "extract": {"column": column}},
+        "@id": f"{records}/{column.name}",
+        "name": column.name,
+        "description": column.described.replace("`", ""),
+        "dataType": _TYPES[column.kind],
+        "source": {**file, "extract": {"column": column.name}},
     }

@@ -17,6 +17,7 @@ from cxr_snapshot.publication.cards import attribution, dataset_card, limits, sp
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
+from cxr_snapshot.publication.dictionary import DICTIONARY, data_dictionary
 from cxr_snapshot.publication.parts import Copy, Draft
 from cxr_snapshot.publication.preview import choose, draw_preview
 from cxr_snapshot.publication.shards import write_shards
@@ -67,6 +68,7 @@ def build_draft(
         "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
         "excluded.csv": csv_bytes(excluded),
         "ATTRIBUTION.csv": csv_bytes(attributed),
+        DICTIONARY: csv_bytes(data_dictionary(facts["settings"], facts["revisions"], synthetic=synthetic)),
         "changes.json": changes_json,
         **report,
     }

@@ -48,6 +48,20 @@ ABOUT = About(
   year    = {2020},
   url     = {https://arxiv.org/abs/2006.11988}
 }""",
+    columns={
+        "class": "from `finding`",
+        "revision": "commit SHA-1",
+        "metadata_line": "the row that names the file",
+        "patient_id": "`patientid`",
+        "finding": "`finding`",
+        "subtype": "`finding`",
+        "view": "`view`",
+        "age": "`age`",
+        "sex": "`sex`",
+        "license": "`license`",
+        "url": "`url`",
+        "doi": "`doi`",
+    },
 )
 
 # A finding is a path, a single label, or several labels joined by commas. In June 2020 the single labels became whole

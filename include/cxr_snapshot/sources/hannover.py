@@ -47,6 +47,18 @@ ABOUT = About(
   year   = {{2020}},
   doi    = {{{_DOI}}}
 }}""",
+    columns={
+        "class": "`COVID`, as its page says of all",
+        "revision": "commit SHA-1",
+        "metadata_line": "the row that names the file",
+        "patient_id": "`patient_id`",
+        "finding": "`COVID-19`, as its page says of all",
+        "view": "`projection`",
+        "sex": "`sex`",
+        "license": f"`{_LICENCE}`",
+        "url": "the repository",
+        "doi": "DOI of the collection",
+    },
 )
 
 # DICOM's words for how a radiograph was taken: computed and digital radiography.

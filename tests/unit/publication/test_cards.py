@@ -116,7 +116,8 @@ class TestUniform:
     FORM = Form(512, uniform=True)
     MADE = pd.DataFrame({"sha256": {each["sha256"]: each["sha256"][::-1] for each in ROWS}}).assign(**FORM.facts)
     MANIFEST = build_manifest(ledger(*ROWS), MADE)
-    CARD = dataset_card(MANIFEST, NAMED | {"files": FORM.description}).decode()
+    FACTS = NAMED | {"files": FORM.description, "settings": NAMED["settings"] | {"files": "uniform"}}
+    CARD = dataset_card(MANIFEST, FACTS).decode()
 
     def test_nothing_speaks_of_original_files(self, card: str):
         assert "original files" in card
