@@ -83,7 +83,11 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"# {pretty_name(synthetic=synthetic)}: snapshot {titled(facts)}",
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic, uniform=uniform is not None),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
-        *([_USES_OF_DRAWINGS] if synthetic else [_uses(manifest), _known_limits(facts["revisions"])]),
+        *(
+            [_USES_OF_DRAWINGS]
+            if synthetic
+            else [_uses(manifest), _known_limits(facts["revisions"]), _privacy(manifest)]
+        ),
         "## What is in it",
         f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
         "equally many of each class.",
@@ -133,6 +137,18 @@ def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
 def citations(sources: Iterable[str]) -> str:
     """Return how to cite the sources, in BibTeX."""
     return "\n\n".join(about(name).citation for name in sources)
+
+
+def _privacy(manifest: pd.DataFrame) -> str:
+    """Say what of the published columns makes it easier to find out who a patient is, where any is filled."""
+    stated = {name: int(manifest[name].notna().sum()) for name in ("date", "location", "age")}
+    counts = ", ".join(f"`{name}` of {count}" for name, count in stated.items())
+    text = (
+        "**Privacy:** the upstreams published these images without names. Together, date, place, age and course of a "
+        f"disease can still point to a person ({counts}, of {counted(len(manifest), 'image')}): do not try to find out "
+        "who a patient is, and leave out what you do not need."
+    )
+    return textwrap.fill(text, _WIDTH)
 
 
 def _known_limits(sources: Iterable[str]) -> str:

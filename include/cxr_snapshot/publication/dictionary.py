@@ -20,6 +20,7 @@ DICTIONARY_COLUMNS = ("table", "column", "type", "unit", "meaning", "values", "f
 
 NEVER = "never"  # a column whose cells are never empty
 _NOT_STATED = "not stated"
+_UNREAD = "not stated, or not readable: see `clinical_text`"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Column:
 _MADE, _BYTES, _DECODED = "made here", "computed from the bytes", "decoded"
 _HEX = "64 hex digits"
 _WHOLE = "whole number"
+_ANSWER = "`Y` or `N`"
 
 MANIFEST = (
     Column(
@@ -152,6 +154,40 @@ MANIFEST = (
         values="`train`, `validation` or `test`",
         origin="salted hash of `group`",
         null=NEVER,
+    ),
+    Column(
+        "offset_days",
+        "days since the first symptoms or admission, when the image was taken",
+        _WHOLE,
+        unit="days",
+        null=_UNREAD,
+    ),
+    Column("survival", "whether the patient survived", values=_ANSWER, null=_UNREAD),
+    Column(
+        "rt_pcr_positive", "whether a test for the virus was positive", values="`Y`, `N` or `Unclear`", null=_UNREAD
+    ),
+    Column("went_icu", "whether the patient was in intensive care at any time", values=_ANSWER, null=_UNREAD),
+    Column("in_icu", "whether the patient was there when the image was taken", values=_ANSWER, null=_UNREAD),
+    Column("intubated", "whether the patient was intubated or ventilated at any time", values=_ANSWER, null=_UNREAD),
+    Column("intubation_present", "whether so when the image was taken", values=_ANSWER, null=_UNREAD),
+    Column("needed_supplemental_o2", "whether the patient needed oxygen at any time", values=_ANSWER, null=_UNREAD),
+    Column("temperature", "temperature of the patient, 30 to 45", "number", unit="degrees Celsius", null=_UNREAD),
+    Column("po2_saturation", "saturation with oxygen, 0 to 100", "number", unit="percent", null=_UNREAD),
+    Column("leukocyte_count", "leukocytes in the blood", "number", unit="thousands in a microlitre", null=_UNREAD),
+    Column("neutrophil_count", "neutrophils in the blood", "number", unit="thousands in a microlitre", null=_UNREAD),
+    Column("lymphocyte_count", "lymphocytes in the blood", "number", unit="thousands in a microlitre", null=_UNREAD),
+    Column(
+        "date",
+        "when the image was taken, as exactly as it is stated",
+        values="`YYYY`, `YYYY-MM` or `YYYY-MM-DD`",
+        null=_UNREAD,
+    ),
+    Column("location", "where, in the upstream's own words: hospital, city, country"),
+    Column(
+        "clinical_text",
+        "cells of the columns from `offset_days` on that could not be read, in the upstream's own words",
+        values="a JSON object of texts by column",
+        null="all were read, or are empty",
     ),
 )
 
