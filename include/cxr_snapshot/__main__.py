@@ -98,7 +98,7 @@ def columns(
     if as_json:
         _print_json({"columns": found.to_dict("records")})
         return
-    _print_table(list(found), found.to_numpy().tolist())
+    _print_table(list(map(str, found)), found.to_numpy().tolist())
 
 
 @app.command()

@@ -161,10 +161,14 @@ def test_mlcroissant_validates_and_reads_the_records(published: Published, folde
     found = tool("croissant_records.py", folder)
     assert (found["errors"], found["warnings"]) == ([], [])
     assert "WARNING" not in found["logged"]
+    assert found["version"] == "http://mlcommons.org/croissant/1.1"
+    assert len(found["splits"]) == len(published.snapshot["splits"])
+    assert found["biases"][1] == published.snapshot["audit"]["headline"]
     assert len(found["manifest"]) == len(published.manifest)
     for record, row in zip(found["manifest"], published.manifest.to_dict("records"), strict=True):
         for column in ("file", "class", "split", "sha256", "bytes", "width", "patient_id"):
             assert record[column] == row[column]
-        assert record["age"] == (None if pd.isna(row["age"]) else row["age"])
+        for column in ("age", "survival", "offset_days", "temperature", "date"):
+            assert record[column] == (None if pd.isna(row[column]) else row[column])
     assert {file: CLASSES[label] for file, label, _ in found["examples"]} == classes_by_file(published.manifest)
     assert {tuple(size) for _, _, size in found["examples"]} == {(224, 224)}

@@ -325,8 +325,8 @@ def data_dictionary(settings: Mapping[str, Any], sources: Collection[str], *, sy
             )
             for each in columns
         ]
-    frame = pd.DataFrame(rows, columns=list(DICTIONARY_COLUMNS), dtype="string")
-    return frame.apply(lambda column: column.str.replace("`", ""))
+    plain = [[cell.replace("`", "") for cell in row] for row in rows]
+    return pd.DataFrame(plain, columns=list(DICTIONARY_COLUMNS), dtype="string")
 
 
 def markdown_table(columns: Iterable[Column], sources: Collection[str]) -> str:
