@@ -121,7 +121,10 @@ def verify(
 @app.command()
 def download(
     version: Version,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder, or one to go on with.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="New or empty folder, one to go on with, or one with an earlier snapshot."),
+    ],
     edition: Edition = DEFAULT_EDITION,
     as_json: AsJson = False,
 ) -> None:
@@ -131,13 +134,12 @@ def download(
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task(name, total=None)
-        fetched = download_snapshot(
-            store, name, folder, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        done = download_snapshot(store, name, folder, lambda done, total: bar.update(task, completed=done, total=total))
     if as_json:
-        _print_json({"version": name, "folder": str(folder), "fetched": fetched})
+        _print_json({"version": name, "folder": str(folder), **done._asdict()})
     else:
-        _say(f"{folder} holds {name}; {fetched} files fetched, every file checked.")
+        saved = f" ({decimal(done.saved)} were there)" if done.saved else ""
+        _say(f"{folder} holds {name}; {done.fetched} files fetched{saved}, every file checked.")
 
 
 @app.command()
