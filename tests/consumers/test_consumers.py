@@ -41,6 +41,22 @@ def test_aws_s3_sync_and_sha256sum(published: Published, folder: Path):
     assert all(line.endswith(": OK") for line in done.stdout.splitlines())
 
 
+def test_aws_s3_sync_of_a_later_snapshot_fetches_only_what_is_new(
+    published: Published, folder: Path, tool: RunTool, tmp_path: Path
+):
+    earlier, copy = published.uri.replace("2026-11-22", "2026-11-21"), tmp_path / "copy"
+    tool("aws", "s3", "sync", "--no-progress", earlier, copy)
+    there = {path.name for path in (copy / "images").rglob("*.*")}
+    images = ["aws", "s3", "sync", "--no-progress", f"{published.uri}/images", copy / "images"]
+    fetched = tool(*images, "--delete", "--size-only")
+    others = ["--delete", "--exact-timestamps", "--exclude", "images/*"]
+    tool("aws", "s3", "sync", "--no-progress", published.uri, copy, *others)
+    subprocess.run(["diff", "-r", copy, folder], check=True)
+    downloaded = [line for line in fetched.splitlines() if line.startswith("download:")]
+    assert 0 < len(downloaded) < len(published.manifest)
+    assert not any(name in line for name in there for line in downloaded)
+
+
 def test_sha256sum_notices_a_damaged_copy(folder: Path, tmp_path: Path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)

@@ -110,6 +110,12 @@ def test_diff_agrees_with_the_published_changes(published):
     assert set(catalog.diff(published, NEW, NEW)["counts"].values()) == {0}
 
 
+def test_a_snapshot_of_an_earlier_release_says_nothing_of_its_columns(store):
+    snapshot_of(store, "manifest.csv")
+    with pytest.raises(MissingObjectError, match=r"has no data_dictionary\.csv, since an earlier release made it"):
+        catalog.columns(store, NEW)
+
+
 class TestDownload:
     def test_all_files_once(self, published, tmp_path):
         seen: list[tuple[int, int]] = []
@@ -258,6 +264,7 @@ class TestCommand:
         assert asked("diff", OLD, NEW)["counts"]["added"] > 0
         assert asked("verify", NEW, "--all")["read_back"] == asked("show", NEW)["files"] - 2
         assert asked("download", "latest", str(tmp_path / "x"))["fetched"] > 12
+        assert asked("columns", "latest")["columns"][0]["table"] == "images/CLASS/SOURCE-HASH.*"
         plan = asked("prune", "--keep", "1")
         assert (plan["kept"], plan["deleted"], plan["done"]) == ([NEW], [OLD], False)
 
@@ -268,6 +275,8 @@ class TestCommand:
             (["diff", OLD, NEW], f"{OLD} to {NEW}: added "),
             (["verify", NEW], f"{NEW} is whole"),
             (["download", NEW, str(tmp_path / "x")], "every file checked"),
+            (["download", NEW, str(tmp_path / "x")], " were there), every file checked"),
+            (["columns", OLD], "age of the patient"),
             (["prune", "--keep", "1"], f"To delete: {OLD}.\nNothing was deleted. Add --yes to delete this."),
         ):
             status, output, errors = command(published, *arguments)
