@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -179,6 +180,23 @@ def s3_client(config: Config | None = None) -> Any:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     return checked(S3Hook(aws_conn_id=S3_CONNECTION, config=config).get_conn)
+
+
+def store_variables() -> dict[str, str]:
+    """Return this process's environment, for a program without Airflow.
+
+    boto3 finds the store of the connection ``cxr_s3`` in it, where there is that connection.
+    """
+    if find_connection(S3_CONNECTION) is None:
+        return dict(os.environ)
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    hook = S3Hook(aws_conn_id=S3_CONNECTION)
+    keys, address = hook.get_credentials(), s3_client().meta
+    named = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+    named |= {"AWS_SESSION_TOKEN": keys.token}
+    named |= {"AWS_ENDPOINT_URL_S3": address.endpoint_url, "AWS_DEFAULT_REGION": address.region_name}
+    return {**os.environ, **{name: value or "" for name, value in named.items()}}
 
 
 def find_connection(name: str) -> Connection | None:

@@ -41,6 +41,7 @@ from cxr_snapshot.selection.rules import filter_records, warnings_of
 from cxr_snapshot.selection.splits import assign_splits
 from cxr_snapshot.settings import ANY_LICENCE, DEFAULT_EDITION, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
+from cxr_snapshot.store.conditional import require_conditional_writes
 from cxr_snapshot.store.objects import Store
 
 log = shown.logger(__name__)
@@ -79,7 +80,9 @@ class Pipeline:
         triggered_by: str | None = None,
         edition: str = DEFAULT_EDITION,
     ) -> Plan | None:
-        """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
+        """Ask each upstream for its revision, once, and decide whether there is anything to do.
+
+        Where there is, the store's conditional writes are tried on an object for that; nothing else is written.
 
         Judges are asked only where there is: what is new of them alone changes nothing that is published.
 
@@ -100,6 +103,7 @@ class Pipeline:
         Raises:
             SettingsError: ``as_of`` has not come yet; or generated data would meet real data.
             SourceError: an upstream cannot be asked, or does not know a pin.
+            StorageError: the store has no conditional writes.
         """
         date, store = day_of(created, as_of), self.store.edition(edition)
         base = read_base(store, date)
@@ -134,6 +138,7 @@ class Pipeline:
             judges = {name: source.resolve() for name, source in self.judges.items()}
             _all_synthetic([*found.values(), *judges.values()])
             plan["judges"] = {name: revision.id for name, revision in judges.items()}
+        require_conditional_writes(self.store)
         log.info("To be built: %s; tables in %s", listed(plan["revisions"]), self.store.uri(plan["folder"]))
         return plan
 

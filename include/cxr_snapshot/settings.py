@@ -257,8 +257,8 @@ def require_edition_name(name: str) -> str:
     return name
 
 
-# Read where the DAG file is parsed.
-_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE")
+# Read where the DAG files are parsed.
+_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE", "CXR_PREDICTOR_PYTHON", "CXR_PREDICTOR_JUDGES")
 _LOGIN = "logins come from Airflow connections, or from GITHUB_TOKEN and KAGGLE_*."
 
 _STANDARD_VARIABLES = {

@@ -17,7 +17,7 @@ from support.paths import ROOT
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-DAG_IDS = ("covid_cxr_snapshot", "covid_cxr_snapshot_adults", "example_snapshot_consumer")
+DAG_IDS = ("covid_cxr_snapshot", "covid_cxr_snapshot_adults", "covid_cxr_predictor", "example_snapshot_consumer")
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)

@@ -14,11 +14,10 @@ import json, sys
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_judges, build_sources
-from cxr_snapshot.store.objects import Store
-from support.stores import client_of
+from support.stores import client_of, store_in
 endpoint, text, plan, stage = sys.argv[1:]
 settings = Settings.load(json.loads(text), environ={})
-store = Store(client_of(endpoint), settings.bucket, settings.prefix)
+store = store_in(client_of(endpoint), settings.bucket, settings.prefix)
 pipeline = Pipeline(settings, store, build_sources(settings), build_judges(settings))
 getattr(pipeline, stage)(json.loads(plan))
 """

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_snapshot.audit.history import remember
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, ORIGINALS, PICTURES, Probe
+from cxr_snapshot.audit.probes import Probe
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, PICTURES
 from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
 

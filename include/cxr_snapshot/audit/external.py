@@ -15,7 +15,6 @@ from threadpoolctl import threadpool_limits
 
 from cxr_snapshot.audit.probes import (
     FEWEST_GROUPS,
-    PICTURES,
     Floats,
     Score,
     can_be_judged,
@@ -26,7 +25,7 @@ from cxr_snapshot.audit.probes import (
     score_of,
     split_folds,
 )
-from cxr_snapshot.audit.words import per_hundred, percent
+from cxr_snapshot.audit.words import PICTURES, per_hundred, percent
 from cxr_snapshot.tables import CLASSES
 
 ADULT = (18, 120)  # years

@@ -15,8 +15,8 @@ from cxr_snapshot.audit.confounding import most_frequent_first
 from cxr_snapshot.audit.external import LEAST_AUC, LEAST_FOUND, MOST_CALLED
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.plots import plot_ages, plot_aucs, plot_hundred, plot_probes, plot_trend
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, TREES
-from cxr_snapshot.audit.words import SYNTHETIC, percent
+from cxr_snapshot.audit.probes import TREES
+from cxr_snapshot.audit.words import CLASSES_QUESTION, SYNTHETIC, percent
 from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
 

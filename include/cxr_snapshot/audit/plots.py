@@ -12,8 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from cxr_snapshot.audit.drift import titles
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, ORIGINALS
-from cxr_snapshot.audit.words import per_hundred
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, per_hundred
 
 # Stand-ins that no drawing has by itself; on the page they become the colours of its light or dark form.
 _INK, _QUIET = "#010203", "#040506"

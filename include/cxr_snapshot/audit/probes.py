@@ -21,7 +21,16 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
 from cxr_snapshot.audit.looks import SIDE
-from cxr_snapshot.audit.words import LEVELS, percent
+from cxr_snapshot.audit.words import (
+    CLASSES_QUESTION,
+    COLLECTION_QUESTION,
+    CONTROL_QUESTION,
+    LEVELS,
+    ORIGINALS,
+    PICTURES,
+    WITHIN_QUESTION,
+    percent,
+)
 from cxr_snapshot.settings import PICTURE_SIZES
 
 Floats = npt.NDArray[np.floating[Any]]
@@ -38,10 +47,6 @@ _MARGIN = 0.05  # by which the interval must lie above guessing before anything 
 # sight, and more than a tenth of it in 0.5 % of the films; the smaller one of earlier versions, 8.6 % and in 39 %.
 _LUNGS = np.s_[2:29, 1:31]
 _STRIP, _CORNER = 2, 6  # width of the border strip, side of the corner squares
-
-ORIGINALS, PICTURES = "originals", "pictures"
-CLASSES_QUESTION, CONTROL_QUESTION = "classes", "covid_within_upstream"
-WITHIN_QUESTION, COLLECTION_QUESTION = "classes_within_collection", "collection"
 
 _SEES = {
     ("file_facts", ORIGINALS): "size, shape, bytes, colour mode and format of the {original} file",

@@ -19,16 +19,15 @@ from cxr_snapshot.audit.gates import Check
 from cxr_snapshot.audit.looks import load_looks
 from cxr_snapshot.audit.overrides import tally, who
 from cxr_snapshot.audit.page import render_page
-from cxr_snapshot.audit.probes import (
+from cxr_snapshot.audit.probes import FEWEST_GROUPS, Probe, run_probes
+from cxr_snapshot.audit.words import (
     CLASSES_QUESTION,
     COLLECTION_QUESTION,
     CONTROL_QUESTION,
-    FEWEST_GROUPS,
     WITHIN_QUESTION,
-    Probe,
-    run_probes,
+    WORST_FIRST,
+    percent,
 )
-from cxr_snapshot.audit.words import WORST_FIRST, percent
 from cxr_snapshot.inspection.forms import Form, form_of_files, form_of_pictures
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.uniform import make_files

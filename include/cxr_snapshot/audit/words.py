@@ -11,6 +11,11 @@ LEVELS = {
 }
 WORST_FIRST = ("strong", "some", "none", "unmeasured")
 
+# What a probe is asked, and of which files of a snapshot; so they stand in ``audit.json``.
+CLASSES_QUESTION, CONTROL_QUESTION = "classes", "covid_within_upstream"
+WITHIN_QUESTION, COLLECTION_QUESTION = "classes_within_collection", "collection"
+ORIGINALS, PICTURES = "originals", "pictures"
+
 # The banner of a snapshot of generated data, and what is short enough for a picture.
 DRAWINGS = "Drawings, not X-rays."
 SYNTHETIC = (
