@@ -87,7 +87,8 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
         yield "renamed", _entry(now, old_file=was["file"], **_other_bytes(was, now))
     if was["split"] != now["split"]:
         yield "moved", _entry(now, old_split=was["split"])
-    compared = [name for name in MANIFEST_COLUMNS if name in was and name not in {*_IDENTITY, *PROVENANCE_COLUMNS}]
+    in_both = was.keys() & now.keys()  # an earlier release made fewer columns
+    compared = [name for name in MANIFEST_COLUMNS if name in in_both - {*_IDENTITY, *PROVENANCE_COLUMNS}]
     if changed := {name: {"from": was[name], "to": now[name]} for name in compared if was[name] != now[name]}:
         yield "updated", _entry(now, columns=changed)
 
@@ -97,7 +98,7 @@ def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, p
     places = pd.Index(before["source_sha256"]).get_indexer(after["source_sha256"])
     now = np.flatnonzero(places >= 0)
     was, unequal = places[now], np.zeros(len(now), dtype=bool)
-    for name in set(MANIFEST_COLUMNS).intersection(before).difference(PROVENANCE_COLUMNS):
+    for name in set(MANIFEST_COLUMNS).intersection(before, after).difference(PROVENANCE_COLUMNS):
         one, other = (table[name].iloc[rows].array for table, rows in ((before, was), (after, now)))
         missing = one.isna() & other.isna()
         unequal |= ~(np.asarray(pd.array(one == other, dtype="boolean").fillna(value=False), dtype=bool) | missing)
