@@ -85,7 +85,7 @@ def test_shrunken_class_fails_the_run_or_a_person_decides(
     assert "| COVID | 40 | 24 | **-40 %** |" in text
     assert f"**COVID candidates of {before['version']} that are none any more: 18 images**, and 2 new ones" in text
     drafts = re.findall(r"\(/covid-cxr-snapshots/drafts/(.+?)\)", text)
-    assert [PurePosixPath(draft).name for draft in drafts] == ["lost.jpg", "audit.html"]
+    assert [PurePosixPath(draft).name for draft in drafts] == ["lost.jpg", "lost.jpg", "audit.html"]
     assert all(store.exists(f"_work/runs/{draft}") for draft in drafts)
     assert "**Approve** publishes it. Your name" in text
     assert "**Reject** ends the run and publishes nothing" in text

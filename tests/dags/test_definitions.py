@@ -179,7 +179,7 @@ def test_every_choice_of_the_form_has_a_label_and_the_first_says_what_is_configu
     for name, field in form.items():
         if choices := field.schema.get("enum"):
             labels = field.schema["values_display"]
-            assert list(labels) == ["null", *choices[1:]] and len(set(labels.values())) == len(choices), name
+            assert list(labels) == ["null", *map(str, choices[1:])] and len(set(labels.values())) == len(choices), name
     assert form["ages"].schema["values_display"]["null"] == "As configured: adults"
     assert form["views"].schema["values_display"]["null"] == "As configured: frontal+lateral (environment)"
     assert form["controls"].schema["values_display"]["null"] == "As configured: kaggle (default)"
