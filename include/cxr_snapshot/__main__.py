@@ -5,6 +5,7 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,10 +21,11 @@ from rich.text import Text
 
 from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.catalog import retention
+from cxr_snapshot.catalog import retention, withdrawal
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
+from cxr_snapshot.publication.marks import read_mark
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings
 from cxr_snapshot.store.client import open_store
@@ -98,6 +100,7 @@ def verify(
         _print_json({"version": name, **found})
     else:
         _say(f"{name} is whole: {found['objects']} files, {decimal(found['bytes'])}; read {found['read_back']} back.")
+        _say_mark(store, name)
 
 
 @app.command()
@@ -120,6 +123,7 @@ def download(
         _print_json({"version": name, "folder": str(folder), "fetched": fetched})
     else:
         _say(f"{folder} holds {name}; {fetched} files fetched, every file checked.")
+        _say_mark(store, name)
 
 
 @app.command()
@@ -146,6 +150,44 @@ def prune(
         typer.echo("Nothing was deleted. Add --yes to delete this.")
 
 
+@app.command()
+def withdraw(
+    *,
+    reason: Annotated[str, typer.Option(help="Why. It is published.")],
+    image: Annotated[
+        str | None, typer.Option(metavar="SHA256|FILE", help="An image, by hash or published name.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(metavar="ID", help="All of a patient, such as covid:311a.")] = None,
+    source_path: Annotated[
+        str | None, typer.Option(metavar="SOURCE:PATH", help="An upstream's file, such as covid:images/a.jpg.")
+    ] = None,
+    erase: Annotated[bool, typer.Option("--erase", help="Delete all bytes too, for good.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it, only say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take images back, in all editions: no later snapshot has them, and those that do are marked."""
+    asked = {"image": image, "patient": patient, "source-path": source_path}
+    chosen = [(kind, value) for kind, value in asked.items() if value]
+    if len(chosen) != 1:
+        raise SettingsError("give one of --image, --patient and --source-path")
+    store, (kind, value) = _store(DEFAULT_EDITION), chosen[0]
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    plan = withdrawal.plan_withdrawal(store, kind, value, reason=reason, erase=erase, time=time, by=getpass.getuser())
+    done = withdrawal.withdraw(store, plan) if yes else {}
+    if as_json:
+        _print_json({"done": yes, **plan.summary(), **done})
+        return
+    found = [(name, version, files) for name, each in plan.snapshots.items() for version, files in each.items()]
+    _print_table(
+        ["edition", "version", "images"], [[name, version, ", ".join(files)] for name, version, files in found]
+    )
+    _say(f"{'Withdrawn' if yes else 'To withdraw'}, copies included: {', '.join(plan.records)}.")
+    if erase:
+        _say(f"{'Erased' if yes else 'To erase'}: {plan.blobs} of the upstreams' files, and all that was made of them.")
+    if not yes:
+        typer.echo("Nothing was done. Add --yes to do this.")
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, or ``arguments`` in its place, and exit."""
     try:
@@ -157,6 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _store(edition: str) -> Store:
     return catalog.find_edition(open_store(Settings.load()), edition)
+
+
+def _say_mark(store: Store, version: str) -> None:
+    """Say what was withdrawn of a snapshot, if anything was."""
+    mark, etag = read_mark(store, version)
+    if etag:
+        _say(f"WITHDRAWN: {mark.sentence}")
 
 
 def _say(text: str) -> None:

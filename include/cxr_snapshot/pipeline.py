@@ -14,12 +14,13 @@ from cxr_snapshot.audit import PAGE, gates
 from cxr_snapshot.audit.history import comparable
 from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.catalog.retention import clear_old_runs
-from cxr_snapshot.errors import LostBlobError, SettingsError, VerificationError
+from cxr_snapshot.errors import GuardError, LostBlobError, SettingsError, VerificationError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.ingestion.ingest import ingest
 from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
 from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
+from cxr_snapshot.publication.marks import refuse_withdrawn
 from cxr_snapshot.publication.release import release
 from cxr_snapshot.publication.verification import take_back, verify
 from cxr_snapshot.publication.versions import (
@@ -40,6 +41,7 @@ from cxr_snapshot.selection.splits import assign_splits
 from cxr_snapshot.settings import DEFAULT_EDITION, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.withdrawals import erased_files, load_withdrawals, withdrawals_digest
 
 log = shown.logger(__name__)
 
@@ -110,6 +112,7 @@ class Pipeline:
             triggered_by=triggered_by,
             synthetic=_all_synthetic(found.values()),
             edition=edition,
+            withdrawn=withdrawals_digest(load_withdrawals(store)),
         )
         refuse_mixture(store, base, synthetic=plan["synthetic"])
         for name, before in ((base or {}).get("licences") or {}).items():
@@ -144,7 +147,7 @@ class Pipeline:
         records = self._mending(plan, delivered.records)
         images = delivered.images()["sha256"]
         inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
-        ledger = filter_records(records, inspections, **rules)
+        ledger = filter_records(records, inspections, **rules, withdrawals=load_withdrawals(store))
         del records, inspections  # as large as the ledger
         numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched()))
         pictures = self._mending(plan, lambda: load_copies(store, ledger, numbers))
@@ -224,13 +227,17 @@ class Pipeline:
             other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
 
         Raises:
-            GuardError: a check failed, and nobody accepted it.
+            GuardError: a check failed, and nobody accepted it; or something was withdrawn since the run was planned.
             MissingObjectError: the run was not audited.
             SettingsError: another run published generated data where this run's is real, or the other way round.
         """
         store = self._place(plan)
         base = read_base(store, plan["date"])
         refuse_mixture(store, base, synthetic=plan["synthetic"])
+        if withdrawals_digest(load_withdrawals(store)) != plan.get("withdrawn"):
+            raise GuardError(
+                "something was withdrawn since this run was planned, so it publishes nothing. Start a new run."
+            )
 
         def work() -> dict[str, Any] | None:
             report = settle(store, plan, approval)
@@ -247,12 +254,13 @@ class Pipeline:
             See :func:`cxr_snapshot.publication.verification.verify`.
 
         Raises:
-            VerificationError: something is missing or damaged. Unless ``latest.json`` names the snapshot already, it is
-                taken back.
+            VerificationError: something is missing or damaged, or was withdrawn meanwhile. Unless ``latest.json`` names
+                the snapshot already, it is taken back.
         """
         store = self.store.edition(edition)
         try:
             found = verify(store, version, all_images=self.settings.verify == "all")
+            refuse_withdrawn(store, version)
         except VerificationError as error:
             if read_pointer(store)[0] == version:
                 raise
@@ -275,7 +283,8 @@ class Pipeline:
 
     def _delivered(self, plan: Plan) -> Delivered:
         self._check_sources(plan)
-        return Delivered(self.store, self.sources, plan["revisions"])
+        erased = erased_files(load_withdrawals(self.store))
+        return Delivered(self.store, self.sources, plan["revisions"], erased)
 
     def _mending(self, plan: Plan, work: Callable[[], Result]) -> Result:
         """Return ``work()``, tried again after the blobs that it found lost were fetched again."""

@@ -27,7 +27,8 @@ class Plan(TypedDict):
     fingerprints give equal snapshots. ``accept_shrink``: publish although a class shrank. ``triggered_by``: the user
     who started the run, where one did; on record where that was used. ``synthetic``: whether the upstreams say that
     their data is generated; what is published then says so too. ``edition``: under whose name that is; a plan from
-    before there were editions has none, and is of the default one.
+    before there were editions has none, and is of the default one. ``withdrawn``: hash of what was taken back until
+    then; only where there is anything.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Plan(TypedDict):
     triggered_by: str | None
     synthetic: bool
     edition: NotRequired[str]
+    withdrawn: NotRequired[str]
 
 
 def make_plan(
@@ -56,9 +58,10 @@ def make_plan(
     triggered_by: str | None = None,
     synthetic: bool = False,
     edition: str = DEFAULT_EDITION,
+    withdrawn: str | None = None,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
-    return Plan(
+    plan = Plan(
         run=run_id,
         folder=run_folder(run_id),
         date=date,
@@ -66,12 +69,15 @@ def make_plan(
         revisions=dict(revisions),
         licences=dict(licences),
         settings=dict(settings),
-        fingerprint=fingerprint(revisions, settings),
+        fingerprint=fingerprint(revisions, settings, withdrawn),
         accept_shrink=accept_shrink,
         triggered_by=triggered_by,
         synthetic=synthetic,
         edition=edition,
     )
+    if withdrawn:
+        plan["withdrawn"] = withdrawn
+    return plan
 
 
 def run_folder(run_id: str) -> str:
@@ -80,9 +86,10 @@ def run_folder(run_id: str) -> str:
     return f"{RUNS}{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
 
-def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any], withdrawn: str | None = None) -> str:
     """Hash everything that decides what a snapshot holds."""
-    return json_sha256({"revisions": dict(revisions), "settings": dict(settings), "code": __version__})
+    what = {"revisions": dict(revisions), "settings": dict(settings), "code": __version__}
+    return json_sha256(what | ({"withdrawn": withdrawn} if withdrawn else {}))
 
 
 def day_of(created: str, as_of: str | None) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import DownloadError, MissingObjectError, SnapshotError, VerificationError
-from cxr_snapshot.publication.checksums import SUCCESS, SUMS, read_sums
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, read_sums, sums_bytes
+from cxr_snapshot.publication.marks import ERASING, MARK, Mark, read_mark
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+
+NEW_SUMS = f"{SUMS}.withdrawn"  # in the local copy of a snapshot of which something was erased
 
 
 def download(
@@ -21,7 +24,9 @@ def download(
     """Copy a snapshot to a local folder and check every file against ``SHA256SUMS``.
 
     A killed call is continued: files that are there with the right SHA-256 are not fetched again. ``_SUCCESS`` is
-    written last, as in the store.
+    written last, as in the store. Of a snapshot of which something was withdrawn, the mark is copied too. What was
+    erased is not fetched, and is deleted where an earlier call has fetched it; ``SHA256SUMS.withdrawn`` then lists what
+    is left.
 
     Args:
         store: where it is.
@@ -33,7 +38,7 @@ def download(
         How many files were fetched.
 
     Raises:
-        DownloadError: the folder holds something else, or cannot be written to.
+        DownloadError: the folder holds something else, or cannot be written to; or bytes are being erased just now.
         MissingObjectError: there is no such snapshot, or a file of it is missing.
         VerificationError: a file is damaged in the store.
     """
@@ -41,6 +46,13 @@ def download(
     listed = store.get(f"{name}/{SUMS}")
     sums = read_sums(store, name)
     _prepare(folder, listed, f"{name} of {store.uri('')}")
+    mark, etag = read_mark(store, name)
+    if mark.state == ERASING:
+        raise DownloadError(
+            f"{store.uri(name)} is being made anew without images that were withdrawn. Try again later; if that was "
+            "broken off, whoever withdrew them has to do so again, which ends it."
+        )
+    sums = {path: mark.sums.get(path, sha256) for path, sha256 in sums.items() if path not in mark.removed}
     sizes = {path.removeprefix(f"{name}/"): item.size for path, item in store.list(f"{name}/").items()}
     if missing := sorted(sums.keys() - sizes.keys()):
         raise MissingObjectError(
@@ -51,8 +63,21 @@ def download(
         fetched += was_fetched
         done += sizes[path]
         advance(done, sum(sizes[path] for path in sums))
+    if etag:
+        _take_over(store, name, mark, sums, folder)
     (folder / SUCCESS).write_bytes(store.get(f"{name}/{SUCCESS}"))
     return fetched
+
+
+def _take_over(store: Store, version: str, mark: Mark, sums: Mapping[str, str], folder: Path) -> None:
+    """Copy the mark, and let the folder be what it says."""
+    with _local_errors(folder / MARK):
+        (folder / MARK).write_bytes(store.get(f"{version}/{MARK}"))
+        if mark.removed or mark.sums:
+            (folder / NEW_SUMS).write_bytes(sums_bytes(sums))
+        for path in mark.removed:
+            _refuse_outside(store, version, path)
+            (folder / path).unlink(missing_ok=True)
 
 
 def _prepare(folder: Path, sums: bytes, what: str) -> None:
@@ -69,8 +94,7 @@ def _prepare(folder: Path, sums: bytes, what: str) -> None:
 
 def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> bool:
     """Fetch one file unless it is there, and say whether that was needed."""
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise VerificationError(f"{store.uri(version)}/{SUMS} names {path}, which is outside of the snapshot.")
+    _refuse_outside(store, version, path)
     file = folder / path
     # Of a fixed length: what adds to a long name makes one that no file system takes.
     part = file.with_name(f".{hashlib.sha256(path.encode()).hexdigest()[:32]}.part")
@@ -85,6 +109,11 @@ def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> 
             raise VerificationError(f"{store.uri(version)}/{path} is damaged: its SHA-256 is not the one in {SUMS}.")
         part.replace(file)
     return True
+
+
+def _refuse_outside(store: Store, version: str, path: str) -> None:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise VerificationError(f"{store.uri(version)}/{SUMS} names {path}, which is outside of the snapshot.")
 
 
 @contextmanager

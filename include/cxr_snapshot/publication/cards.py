@@ -11,7 +11,8 @@ import pandas as pd
 from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
-from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
+from cxr_snapshot.selection.patients import ADULT
+from cxr_snapshot.selection.rules import NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.settings import ADULTS_ONLY
 from cxr_snapshot.shown import markdown

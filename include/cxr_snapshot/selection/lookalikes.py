@@ -67,6 +67,12 @@ def find_copies(store: Store, ledger: pd.DataFrame, searched: Collection[str]) -
     return numbers
 
 
+def known_copies(store: Store) -> dict[str, int]:
+    """Return what earlier runs of an edition found, as :func:`find_copies` does; nothing is compared."""
+    table = find_sealed_table(store, _NAME)
+    return {} if table is None else dict(zip(table["pixel_sha256"], table["number"], strict=True))
+
+
 def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) -> dict[str, Picture]:
     """Return what is known of the pictures that are copies of others, by ``pixel_sha256``.
 
