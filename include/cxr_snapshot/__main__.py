@@ -166,11 +166,8 @@ def withdraw(
     as_json: AsJson = False,
 ) -> None:
     """Take images back, in all editions: no later snapshot has them, and those that do are marked."""
-    asked = {"image": image, "patient": patient, "source-path": source_path}
-    chosen = [(kind, value) for kind, value in asked.items() if value]
-    if len(chosen) != 1:
-        raise SettingsError("give one of --image, --patient and --source-path")
-    store, (kind, value) = _store(DEFAULT_EDITION), chosen[0]
+    kind, value = withdrawal.asked_for(image, patient, source_path)
+    store = _store(DEFAULT_EDITION)
     time = datetime.now(UTC).isoformat(timespec="seconds")
     plan = withdrawal.plan_withdrawal(store, kind, value, reason=reason, erase=erase, time=time, by=getpass.getuser())
     done = withdrawal.withdraw(store, plan) if yes else {}

@@ -133,11 +133,12 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
         assert hashlib.sha256((copy / name).read_bytes()).hexdigest() == sha256
     assert (copy / MARK).exists()
 
-    for number, lost in enumerate(("_work/inspections/", "_work/sources/", "_work/blobs/"), start=1):
-        store.delete(store.list(lost))
-        upstream.move_to_step(5 - number)
-        assert night(upstream, store, tmp_path, number, max_per_class=None, max_shrink=0.99) is not None
+    for lost in (["_work/inspections/", "_work/lookalikes/"], ["_work/sources/", "_work/blobs/"]):
+        store.delete(name for folder in lost for name in store.list(folder))
+        pipeline = upstream.pipeline(store, tmp_path, max_per_class=None)
+        run_stages(pipeline, str(lost), "2026-11-21T03:00:00+00:00", force=True)
         assert not store.exists(blob_name(source)), lost
+        verify(store, "2026-11-21", all_images=True)
 
 
 def test_pictures_of_it_in_an_audit_go_too(upstream: ServedUpstream, store: Store, tmp_path: Path) -> None:
@@ -160,7 +161,7 @@ def test_pictures_of_it_in_an_audit_go_too(upstream: ServedUpstream, store: Stor
 def test_copies_go_with_it(upstream: ServedUpstream, store: Store, tmp_path: Path) -> None:
     night(upstream, store, tmp_path, 0, max_per_class=None)
     excluded = read_csv(store, f"{DAY}/excluded.csv")
-    copy = excluded[excluded["rule"].eq("duplicate_image")].iloc[0]
+    copy = excluded[excluded["rule"].eq("near_duplicate_image")].iloc[0]
     stays = copy["evidence"].split(":", 1)[1].split(" (")[0]
     assert take_back(store, "source-path", f"{copy['source']}:{copy['path']}", erase=False)["snapshots"] == 1
     (file,) = read_mark(store, DAY)[0].images
@@ -189,8 +190,7 @@ def test_a_run_that_was_at_work_publishes_nothing_of_it(
 ) -> None:
     copy_objects(last_state, store)
     image = one_of(store)
-    upstream.move_to_step(4)
-    pipeline = upstream.pipeline(store, tmp_path)
+    pipeline = upstream.pipeline(store, tmp_path, max_per_class=3)
     publish = pipeline.publish
 
     def withdrawn_before(plan):
@@ -276,9 +276,9 @@ def kill_and_rerun(store: Store, origin: Store, patient: str, erase: bool, numbe
     raise AssertionError("the numbers ended before the withdrawal did")
 
 
-@pytest.mark.parametrize("every", [15, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [40, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize("erase", [False, True])
-def test_killed_after_its_requests(last_state: Store, store: Store, every: int, erase: bool) -> None:
+def test_killed_withdrawals(last_state: Store, store: Store, every: int, erase: bool) -> None:
     """A withdrawal is killed after each request whose number ``every`` divides."""
     copy_objects(last_state, store)
     patient = one_of(store)["patient_id"]

@@ -114,6 +114,18 @@ class WithdrawalPlan:
         )
 
 
+def asked_for(image: str | None, patient: str | None, source_path: str | None) -> tuple[str, str]:
+    """Return kind and value of what is asked for.
+
+    Raises:
+        SettingsError: it is not one of the three.
+    """
+    chosen = [(kind, value) for kind, value in zip(KINDS, (image, patient, source_path), strict=True) if value]
+    if len(chosen) != 1:
+        raise SettingsError("give one of image, patient and source path, and only one")
+    return chosen[0]
+
+
 def plan_withdrawal(
     store: Store, kind: str, value: str, *, reason: str, erase: bool, time: str, by: str
 ) -> WithdrawalPlan:
@@ -137,7 +149,7 @@ def plan_withdrawal(
     if not reason.strip():
         raise SettingsError("a withdrawal needs a reason, which is published")
     records = _records(store)
-    hit = _asked_for(records, kind, value.strip())
+    hit = _hits(records, kind, value.strip())
     if not hit.any():
         raise MissingObjectError(f"{store.uri('')} knows no {kind} {value!r}. {_HOW[kind]}")
     hit |= _copies(store, records, hit)
@@ -205,7 +217,7 @@ def _delete_unfinished(store: Store) -> None:
             store.delete(store.list(f"{version}/"))
 
 
-def _asked_for(records: pd.DataFrame, kind: str, value: str) -> pd.Series:
+def _hits(records: pd.DataFrame, kind: str, value: str) -> pd.Series:
     if kind == PATIENT:
         return records["patient_id"].eq(value).fillna(value=False)
     if kind == IMAGE:
