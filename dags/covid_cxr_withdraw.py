@@ -26,9 +26,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Param, dag, get_current_context, task
 
+from airflow_approval import ApprovalIfNeeded
 from airflow_withdrawal import act, preview_of
 
 _TEXT: dict[str, Any] = {"default": None, "type": ["null", "string"]}
@@ -75,7 +75,7 @@ def withdraw_images() -> None:
         """Find the images and their copies in all snapshots of all editions, and say what would happen."""
         return preview_of(get_current_context())
 
-    approve = ApprovalOperator(
+    approve = ApprovalIfNeeded(
         task_id="approve",
         task_display_name="Approve",
         doc_md="Asks a person whether to withdraw what `preview` found.",

@@ -50,7 +50,8 @@ def _plan(context: Context) -> Iterator[tuple[Store, WithdrawalPlan]]:
     from cxr_snapshot.errors import SnapshotError
     from cxr_snapshot.store.client import open_store
 
-    run, filled = context["dag_run"], context["params"]
+    run, filled, answer = context["dag_run"], context["params"], context["ti"].xcom_pull(task_ids="approve")
+    asked, approved = run.triggering_user_name or run.run_id, f", approved by {answer['user']}" if answer else ""
     time = (run.start_date or run.run_after).astimezone(UTC).isoformat(timespec="seconds")
     try:
         kind, value = asked_for(filled["image"], filled["patient"], filled["source_path"])
@@ -65,7 +66,7 @@ def _plan(context: Context) -> Iterator[tuple[Store, WithdrawalPlan]]:
                 reason=filled["reason"],
                 erase=filled["erase"],
                 time=time,
-                by=run.triggering_user_name or run.run_id,
+                by=f"{asked}{approved}",
             ),
         )
     except SnapshotError as error:

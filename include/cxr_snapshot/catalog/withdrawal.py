@@ -168,7 +168,7 @@ def withdraw(store: Store, plan: WithdrawalPlan) -> dict[str, int]:
     """Note a withdrawal, and make the store what all notes say; a killed call is ended by the next one.
 
     Returns:
-        ``number`` of the withdrawal, and how many ``snapshots`` bear a mark now.
+        ``number`` of the withdrawal, and how many snapshots are ``marked`` now.
 
     Raises:
         PublishConflictError: somebody else withdraws something at the same time.
@@ -177,7 +177,7 @@ def withdraw(store: Store, plan: WithdrawalPlan) -> dict[str, int]:
     """
     store = store.edition(DEFAULT_EDITION)
     written = add_withdrawal(store, plan.withdrawal)
-    return {"number": written.number, "snapshots": apply_withdrawals(store)}
+    return {"number": written.number, "marked": apply_withdrawals(store)}
 
 
 def apply_withdrawals(store: Store) -> int:
@@ -222,7 +222,7 @@ def _hits(records: pd.DataFrame, kind: str, value: str) -> pd.Series:
         return records["patient_id"].eq(value).fillna(value=False)
     if kind == IMAGE:
         names = ("sha256", "published") if re.fullmatch("[0-9a-f]{64}", value) else ("file",)
-        return records[list(names)].eq(value).fillna(value=False).any(axis=1)
+        return records[list(names)].isin([value]).any(axis=1)
     return (records["source"] + ":" + records["path"]).eq(value).fillna(value=False)
 
 

@@ -75,15 +75,15 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
         if sha256 not in mark.allowed(name, sums[name]):
             source = MARK if name in mark.sums else SUMS
             raise VerificationError(f"{store.uri(folder)}{name} is not what {source} says. {REPAIR}")
-    found = {
+    result = {
         "objects": len(present),
         "bytes": sum(item.size for item in present.values()),
         "read_back": len(to_read),
     }
     if etag:
         log.warning("%s: %s", store.uri(folder), mark.sentence)
-        found["withdrawn"] = len(mark.images)
-    return found
+        result["withdrawn"] = len(mark.images)
+    return result
 
 
 def draw_sample(version: str, images: Iterable[str]) -> set[str]:
