@@ -14,6 +14,8 @@ VENV := .local/venv
 STORE_VENV := .local/ministack-venv
 TOOLS_VENV := .local/consumers-venv
 COMPARE_VENV := .local/compare-venv
+MOTO_VENV := .local/moto-venv
+PREDICTOR_VENV := .local/predictor-venv
 PY := $(VENV)/bin/python
 
 stamp = $(shell $(1) | cksum | tr -d ' ')
@@ -24,6 +26,8 @@ DEV_READY := $(VENV)/.synced-$(call stamp,cat requirements.txt requirements-dev.
 STORE_READY := $(STORE_VENV)/.synced-$(call stamp,cat requirements-ministack.txt)
 TOOLS_READY := $(TOOLS_VENV)/.synced-$(call stamp,cat requirements-consumers.txt)
 COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.txt)
+MOTO_READY := $(MOTO_VENV)/.synced-$(call stamp,cat requirements-moto.txt)
+PREDICTOR_READY := $(PREDICTOR_VENV)/.synced-$(call stamp,cat requirements-predictor.txt)
 SYNC := $(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --require-hashes --python
 PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed
 
@@ -43,7 +47,7 @@ export PYTHONUNBUFFERED := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download cxr test test-all test-distributed fuzz lint lock bench bench-scale secrets up down logs clean
+.PHONY: help run ui download cxr predictor test test-all test-distributed test-stores fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -60,10 +64,13 @@ download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snap
 cxr: $(RUN_READY) $(STORE_READY) ## look at the snapshots: ARGS="list", "show latest", "diff OLD NEW", "verify latest", ...; UPSTREAM=live as above
 	@$(PY) -m local_stack cxr --upstream $(UPSTREAM) $(ARGS)
 
-test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
-	@$(PYTEST) -m "not long" --hypothesis-profile few --ignore tests/consumers --ignore tests/browser $(ARGS)
+predictor: $(RUN_READY) $(STORE_READY) $(PREDICTOR_READY) ## train a model on the latest snapshot; JUDGES=... names another snapshot that judges it, UPSTREAM=live as above
+	@$(PY) -m local_stack predictor --upstream $(UPSTREAM) $(if $(JUDGES),--judges $(JUDGES))
 
-test-all: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) ## run every test there is, with consumers' tools, a browser, test-distributed and fuzz
+test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is right; ARGS="-k name" is passed on to pytest
+	@$(PYTEST) -m "not long" --hypothesis-profile few --ignore tests/consumers --ignore tests/browser --ignore tests/predictor $(ARGS)
+
+test-all: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) $(PREDICTOR_READY) ## run every test there is, with consumers' tools, a browser, test-distributed and fuzz
 	@command -v chromium >/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) chromium fonts-dejavu-core; }
 	@$(PYTEST) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz test-distributed ARGS=
@@ -73,6 +80,9 @@ test-distributed: $(DEV_READY) $(STORE_READY) ## run the DAG on two Celery worke
 	@{ $(HAS_SERVERS); } >/dev/null 2>&1 || { \
 	  echo "This needs PostgreSQL and Redis. As root on Debian or Ubuntu: apt-get install $(SERVERS)" >&2; exit 1; }
 	@$(PY) -m pytest tests/distributed
+
+test-stores: $(DEV_READY) $(STORE_READY) $(MOTO_READY) ## run the tests of storage and publishing against S3 servers of several makers; needs Ceph, ARGS="--store moto" names one
+	@PYTHONPATH=include:tests $(PY) -m stores $(ARGS)
 
 fuzz: $(DEV_READY) ## throw 10,000 damaged inputs of each kind at what reads them: metadata, images, answers, archives, names
 	@PYTHONPATH=include:tests $(PY) -m fuzz $(ARGS)
@@ -87,9 +97,10 @@ lock: $(VENV_READY) ## make all lock files anew from requirements*.in
 	@$(LOCK) $(DAY) requirements.in --output-file requirements.txt
 	@$(LOCK) $(DAY) requirements-distributed.in --constraints requirements.txt --output-file requirements-distributed.txt
 	@$(LOCK) $(DAY) requirements-dev.in --constraints requirements-distributed.txt --output-file requirements-dev.txt
+	@$(LOCK) $(DAY) requirements-predictor.in --constraints requirements.txt --output-file requirements-predictor.txt
 	@for name in consumers compare; do \
 	  $(LOCK) $(DAY) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
-	@for name in ministack uv; do \
+	@for name in ministack moto uv; do \
 	  $(LOCK) $(DAY_OF_TOOLS) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
 
 bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
@@ -135,15 +146,20 @@ $(DEV_READY): $(RUN_READY)
 	@$(SYNC) $(PY) requirements-dev.txt
 	@touch $@
 
-# Programs whose dependencies do not fit Airflow's: the S3 server, the tools of those who read snapshots, and another
-# way to load images that `make bench ARGS=compare` measures.
+# Programs whose dependencies do not fit Airflow's, or are large: the S3 server, the tools of those who read snapshots,
+# what the predictor is trained with, another way to load images that `make bench ARGS=compare` measures, and another S3
+# server for `make test-stores`.
 $(STORE_READY): VENV_OF = $(STORE_VENV)
 $(STORE_READY): LOCK_OF = requirements-ministack.txt
 $(TOOLS_READY): VENV_OF = $(TOOLS_VENV)
 $(TOOLS_READY): LOCK_OF = requirements-consumers.txt
 $(COMPARE_READY): VENV_OF = $(COMPARE_VENV)
 $(COMPARE_READY): LOCK_OF = requirements-compare.txt
-$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY): $(VENV_READY)
+$(MOTO_READY): VENV_OF = $(MOTO_VENV)
+$(MOTO_READY): LOCK_OF = requirements-moto.txt
+$(PREDICTOR_READY): VENV_OF = $(PREDICTOR_VENV)
+$(PREDICTOR_READY): LOCK_OF = requirements-predictor.txt
+$(STORE_READY) $(TOOLS_READY) $(COMPARE_READY) $(MOTO_READY) $(PREDICTOR_READY): $(VENV_READY)
 	@$(PY) -m venv --clear --without-pip $(VENV_OF)
 	@$(SYNC) $(VENV_OF)/bin/python $(LOCK_OF)
 	@touch $@

@@ -56,7 +56,9 @@ images that were chosen otherwise.
 `CXR_TIMEZONE` (default `UTC`); for other editions, `editions.yaml`. Versions are named by the UTC date at which a run
 starts.
 
-**The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`), or what the edition names.
+**The collections** are read then, too: `CXR_SOURCES` (default `covid,pneumonia`), or what the edition names; and
+`CXR_JUDGES` (default none) for those of which nothing is published: the audit asks whether a model that was trained on
+the snapshot works on them. A collection that an edition uses does not judge it.
 
 **Settings** are environment variables `CXR_*` or the Airflow variable `cxr_snapshot` (a JSON object). **Credentials**
 are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. The README lists them all.
@@ -77,7 +79,7 @@ from airflow_notify import Heartbeat, SnapshotNotifier
 from airflow_runtime import WaitAsAsked, edition_of_run, pipeline, time_travel
 from cxr_snapshot.editions import DEFAULT, Edition, dag_id, read_editions
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.sources import chosen
+from cxr_snapshot.sources import chosen, judging
 
 SNAPSHOTS = AssetAlias("covid_cxr_snapshots")  # stands for the assets of all editions
 EDITIONS = read_editions(Path(__file__).with_name("editions.yaml"))
@@ -99,7 +101,8 @@ def _manual(edition: Edition) -> str | None:
 
 def make_dag(edition: Edition) -> None:
     """Make the DAG of one edition; the work is in ``cxr_snapshot.pipeline``."""
-    collections = chosen(edition.settings.get("sources") or os.environ.get("CXR_SOURCES"))
+    sources = edition.settings.get("sources") or os.environ.get("CXR_SOURCES")
+    collections = [*chosen(sources), *judging(sources, os.environ.get("CXR_JUDGES"))]
 
     @dag(
         dag_id=edition.dag_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -49,7 +50,7 @@ def pipeline(edition: Edition = DEFAULT, overrides: Mapping[str, Any] | None = N
 
     from cxr_snapshot.errors import SnapshotError
     from cxr_snapshot.pipeline import Pipeline
-    from cxr_snapshot.sources import build_sources
+    from cxr_snapshot.sources import build_judges, build_sources
     from cxr_snapshot.store.client import open_store
 
     try:
@@ -57,7 +58,7 @@ def pipeline(edition: Edition = DEFAULT, overrides: Mapping[str, Any] | None = N
         if not edition.is_default:  # whose DAG may fetch the same at the same time
             settings = replace(settings, scratch_dir=settings.scratch_dir / edition.name)
         store = open_store(settings, s3_client())
-        yield Pipeline(settings, store, build_sources(settings))
+        yield Pipeline(settings, store, build_sources(settings), build_judges(settings))
     except SnapshotError as error:
         if error.transient:
             raise
@@ -111,11 +112,12 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     from cxr_snapshot.settings import Settings
 
     variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
-    if "sources" in variable:
-        raise SettingsError(
-            f"the Airflow variable {SETTINGS_VARIABLE} holds sources, which are read where the DAG file is parsed. "
-            "Take it out, and set the environment variable CXR_SOURCES for all parts of Airflow."
-        )
+    for name in ("sources", "judges"):
+        if name in variable:
+            raise SettingsError(
+                f"the Airflow variable {SETTINGS_VARIABLE} holds {name}, which are read where the DAG file is parsed. "
+                f"Take it out, and set the environment variable CXR_{name.upper()} for all parts of Airflow."
+            )
     given = {name: value for name, value in (overrides or {}).items() if value is not None}
     return Settings.load({**variable, **given})
 
@@ -178,6 +180,23 @@ def s3_client(config: Config | None = None, name: str = S3_CONNECTION) -> Any:
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
     return checked(S3Hook(aws_conn_id=name, config=config).get_conn)
+
+
+def store_variables() -> dict[str, str]:
+    """Return this process's environment, for a program without Airflow.
+
+    boto3 finds the store of the connection ``cxr_s3`` in it, where there is that connection.
+    """
+    if find_connection(S3_CONNECTION) is None:
+        return dict(os.environ)
+    from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+    hook = S3Hook(aws_conn_id=S3_CONNECTION)
+    keys, address = hook.get_credentials(), s3_client().meta
+    named = {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+    named |= {"AWS_SESSION_TOKEN": keys.token}
+    named |= {"AWS_ENDPOINT_URL_S3": address.endpoint_url, "AWS_DEFAULT_REGION": address.region_name}
+    return {**os.environ, **{name: value or "" for name, value in named.items()}}
 
 
 def find_connection(name: str) -> Connection | None:

@@ -6,6 +6,7 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 from __future__ import annotations
 
 import getpass
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,9 +20,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from rich.table import Table
 from rich.text import Text
 
+from cxr_predictor import environment
 from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.catalog import retention, withdrawal
+from cxr_snapshot.catalog import retention, side_by_side, withdrawal
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
@@ -58,6 +60,18 @@ def list_(edition: Edition = DEFAULT_EDITION, as_json: AsJson = False) -> None:
     _print_table(["version", "created", "images", "revisions"], rows)
     if others := [name for name in store.editions() if name != edition]:
         _say(f"Other editions: {', '.join(others)}. To list one: --edition {others[0]}")
+
+
+@app.command()
+def editions(as_json: AsJson = False) -> None:
+    """Compare the newest snapshots of all editions: what is in them, and what tells their classes apart."""
+    found = side_by_side.newest_of_all(_store(DEFAULT_EDITION))
+    if as_json:
+        _print_json(found)
+        return
+    rows = [[title, *cells] for title, cells in side_by_side.rows_of(found)]
+    _print_table(["", *(entry["edition"] for entry in found)], rows)
+    _say("The classes are told by a simple classifier from what shows no disease; guessing names 33 %.")
 
 
 @app.command()
@@ -183,6 +197,21 @@ def withdraw(
         _say(f"{'Erased' if yes else 'To erase'}: {plan.blobs} of the upstreams' files, and all that was made of them.")
     if not yes:
         typer.echo("Nothing was done. Add --yes to do this.")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A folder, an s3:// address, or [EDITION/]VERSION.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="JPEG, PNG or WebP files.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a model makes of images. This is not a diagnosis. Needs the environment of `make predictor`."""
+    python = environment.predictor_python()
+    if not python.is_file():
+        raise SettingsError(environment.remedy(python))
+    command = [str(python), "-m", "cxr_predictor", "predict", *(["--json"] if as_json else []), "--", model]
+    done = subprocess.run([*command, *map(str, images)], env=environment.variables(), check=False)  # noqa: S603
+    raise typer.Exit(done.returncode)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
+import pandas as pd
+
 from cxr_snapshot import shown
 from cxr_snapshot.audit import PAGE, gates
 from cxr_snapshot.audit.history import comparable
@@ -34,12 +36,13 @@ from cxr_snapshot.publication.versions import (
 )
 from cxr_snapshot.selection.balance import balance
 from cxr_snapshot.selection.duplicates import resolve_duplicates
-from cxr_snapshot.selection.ledger import in_order, load_ledger, save_ledger
-from cxr_snapshot.selection.lookalikes import find_copies, load_copies
+from cxr_snapshot.selection.ledger import JUDGES, in_order, load_ledger, save_ledger
+from cxr_snapshot.selection.lookalikes import NUMBERS, find_copies, load_copies
 from cxr_snapshot.selection.rules import filter_records, warnings_of
 from cxr_snapshot.selection.splits import assign_splits
-from cxr_snapshot.settings import DEFAULT_EDITION, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
+from cxr_snapshot.settings import ANY_LICENCE, DEFAULT_EDITION, PREFER_UPSTREAM, ZIP_ARCHIVE, Settings
 from cxr_snapshot.sources.base import Revision, Source
+from cxr_snapshot.store.conditional import require_conditional_writes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.withdrawals import erased_files, load_withdrawals, withdrawals_digest
 
@@ -55,10 +58,17 @@ class Pipeline:
         settings: validated settings of the run.
         store: where everything is kept, as the default edition sees it.
         sources: by name, in a fixed order.
+        judges: more of them, of which nothing is published; the audit lets a model name their images.
     """
 
-    def __init__(self, settings: Settings, store: Store, sources: Mapping[str, Source]) -> None:
-        self.settings, self.store, self.sources = settings, store, sources
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        sources: Mapping[str, Source],
+        judges: Mapping[str, Source] | None = None,
+    ) -> None:
+        self.settings, self.store, self.sources, self.judges = settings, store, sources, judges or {}
 
     def poll(
         self,
@@ -72,7 +82,11 @@ class Pipeline:
         triggered_by: str | None = None,
         edition: str = DEFAULT_EDITION,
     ) -> Plan | None:
-        """Ask each upstream for its revision, once, and decide whether there is anything to do. Writes nothing.
+        """Ask each upstream for its revision, once, and decide whether there is anything to do.
+
+        Where there is, the store's conditional writes are tried on an object for that; nothing else is written.
+
+        Judges are asked only where there is: what is new of them alone changes nothing that is published.
 
         Args:
             run_id: names the run; equal ids share a folder.
@@ -91,6 +105,7 @@ class Pipeline:
         Raises:
             SettingsError: ``as_of`` has not come yet; or generated data would meet real data.
             SourceError: an upstream cannot be asked, or does not know a pin.
+            StorageError: the store has no conditional writes.
         """
         date, store = day_of(created, as_of), self.store.edition(edition)
         base = read_base(store, date)
@@ -122,40 +137,42 @@ class Pipeline:
         if base and not force and not behind and plan["fingerprint"] in known:
             log.info("Nothing new since %s: %s", base["version"], listed(plan["revisions"]))
             return None
+        if self.judges:
+            judges = {name: source.resolve() for name, source in self.judges.items()}
+            _all_synthetic([*found.values(), *judges.values()])
+            plan["judges"] = {name: revision.id for name, revision in judges.items()}
+        require_conditional_writes(self.store)
         log.info("To be built: %s; tables in %s", listed(plan["revisions"]), self.store.uri(plan["folder"]))
         return plan
 
     def ingest(self, plan: Plan, source: str) -> dict[str, Any]:
-        """Bring one source's files into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`.
+        """Bring the files of a source or judge into the store; see :func:`cxr_snapshot.ingestion.ingest.ingest`.
 
         Raises:
-            SettingsError: the setting ``sources`` is not what it was when the run was planned.
+            SettingsError: the setting ``sources`` or ``judges`` is not what it was when the run was planned.
         """
-        self._check_sources(plan)
-        return self._with_mended(ingest(self.store, self.sources[source], Revision(source, plan["revisions"][source])))
+        delivered = self._delivered(plan, judges=True)
+        revision = Revision(source, delivered.revisions[source])
+        return self._with_mended(ingest(self.store, delivered.sources[source], revision))
 
     def inspect(self, plan: Plan, shard: int) -> dict[str, Any]:
         """Decode the images of one of ``INSPECT_SHARDS`` shards that were never decoded."""
-        return self._with_mended(inspect_shard(self.store, self._delivered(plan).images()["sha256"], shard))
+        images = self._delivered(plan, judges=True).images()
+        return self._with_mended(inspect_shard(self.store, images["sha256"], shard))
 
     def filter(self, plan: Plan) -> dict[str, Any]:
-        """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits."""
-        settings = plan["settings"]
-        rules = {name: settings[name] for name in ("views", "licences", "controls", "ages") if name in settings}
-        store = self._place(plan)
-        delivered = self._delivered(plan)
-        records = self._mending(plan, delivered.records)
-        images = delivered.images()["sha256"]
-        inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
-        ledger = filter_records(records, inspections, **rules, withdrawals=load_withdrawals(store))
-        del records, inspections  # as large as the ledger
-        numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched()))
-        pictures = self._mending(plan, lambda: load_copies(store, ledger, numbers))
-        ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
-        ledger = in_order(assign_splits(ledger, settings["salt"]))
+        """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits.
+
+        Where there are judges, a second ledger has them too. It is for the audit alone, so that the first one is the
+        same with and without them.
+        """
+        ledger = self._labelled(plan)
         for warning in (warnings := warnings_of(ledger)):
             log.warning(warning)
         found = save_ledger(self.store, plan["folder"], "filtered", ledger) | {"warnings": warnings}
+        del ledger  # as large as the one with judges
+        if self.judges:
+            save_ledger(self.store, plan["folder"], JUDGES, self._labelled(plan, judges=True))
         clear_old_runs(self.store, plan["folder"])
         return self._with_mended(found)
 
@@ -201,6 +218,7 @@ class Pipeline:
                 store,
                 load_ledger(store, folder, "balanced"),
                 checks,
+                judged=load_ledger(store, folder, JUDGES) if self.judges else None,
                 plan=plan,
                 splits=splits,
                 previous=base,
@@ -273,18 +291,40 @@ class Pipeline:
         """Return the store as the edition of the run sees it."""
         return self.store.edition(plan.get("edition", DEFAULT_EDITION))
 
-    def _check_sources(self, plan: Plan) -> None:
-        if set(plan["revisions"]) != set(self.sources):
-            now, then = ", ".join(sorted(self.sources)), ", ".join(sorted(plan["revisions"]))
-            raise SettingsError(
-                f"CXR_SOURCES names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
-                "set CXR_SOURCES, or what the edition names in editions.yaml, alike for all parts of Airflow."
-            )
+    def _labelled(self, plan: Plan, *, judges: bool = False) -> pd.DataFrame:
+        """Return the ledger of what was delivered, columns of ``LEDGER_SCHEMA``: everything but the balance is decided.
 
-    def _delivered(self, plan: Plan) -> Delivered:
-        self._check_sources(plan)
+        Args:
+            plan: of the run.
+            judges: with the judges. The licence leaves none of them out, since nothing of theirs is passed on.
+        """
+        settings, store, delivered = plan["settings"], self._place(plan), self._delivered(plan, judges=judges)
+        records = self._mending(plan, delivered.records)
+        images = delivered.images()["sha256"]
+        inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
+        rules = {name: settings[name] for name in ("views", "licences", "controls", "ages") if name in settings}
+        rules |= {"licences": ANY_LICENCE} if judges else {}
+        ledger = filter_records(records, inspections, **rules, withdrawals=load_withdrawals(store))
+        del records, inspections  # as large as the ledger
+        table = JUDGES if judges else NUMBERS
+        numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched(), table=table))
+        pictures = self._mending(plan, lambda: load_copies(store, ledger, numbers))
+        ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
+        return in_order(assign_splits(ledger, settings["salt"]))
+
+    def _delivered(self, plan: Plan, *, judges: bool = False) -> Delivered:
+        """Return what was delivered for a run, by its sources alone or by the judges too.
+
+        Raises:
+            SettingsError: the setting ``sources`` or ``judges`` is not what it was when the run was planned.
+        """
+        more = plan.get("judges", {})
+        _check_alike("CXR_SOURCES", self.sources, plan["revisions"])
+        _check_alike("CXR_JUDGES", self.judges, more)
         erased = erased_files(load_withdrawals(self.store))
-        return Delivered(self.store, self.sources, plan["revisions"], erased)
+        if not judges:
+            return Delivered(self.store, self.sources, plan["revisions"], erased)
+        return Delivered(self.store, {**self.sources, **self.judges}, {**plan["revisions"], **more}, erased)
 
     def _mending(self, plan: Plan, work: Callable[[], Result]) -> Result:
         """Return ``work()``, tried again after the blobs that it found lost were fetched again."""
@@ -292,7 +332,7 @@ class Pipeline:
             return work()
         except LostBlobError as error:
             log.warning("%s Every file is read now, and what is lost is fetched again", error)
-        self._delivered(plan).mend()
+        self._delivered(plan, judges=True).mend()
         return work()
 
     def _with_mended(self, facts: dict[str, Any]) -> dict[str, Any]:
@@ -300,6 +340,20 @@ class Pipeline:
         count = len(self.store.damaged)
         self.store.damaged.clear()
         return facts | ({"mended": count} if count else {})
+
+
+def _check_alike(variable: str, here: Collection[str], planned: Collection[str]) -> None:
+    """Refuse to go on with a plan that was made with other collections.
+
+    Raises:
+        SettingsError: it was.
+    """
+    if set(here) != set(planned):
+        now, then = (", ".join(sorted(names)) or "none" for names in (here, planned))
+        raise SettingsError(
+            f"{variable} names {now}, but this run was planned with {then}. Start a new run; if it says the same, "
+            f"set {variable}, or what the edition names in editions.yaml, alike for all parts of Airflow."
+        )
 
 
 def _all_synthetic(found: Collection[Revision]) -> bool:

@@ -50,6 +50,8 @@ class Settings:
         prefix: key prefix inside the bucket, without slashes at its ends; may be empty.
         sources: names of the collections to ingest, in that order, separated by commas; which there are, and which one
             has to be among them, :mod:`cxr_snapshot.sources` says.
+        judges: names of more collections, likewise, or ``None``. They are ingested and inspected, but nothing of them
+            is published: the audit lets a model that was trained on the snapshot name their images.
         github_repo: ``owner/name`` of the COVID image collection.
         github_branch: branch that is watched.
         github_api_url: base URL of GitHub's REST API.
@@ -95,6 +97,7 @@ class Settings:
     bucket: str
     prefix: str = "covid-cxr"
     sources: str = DEFAULT_SOURCES
+    judges: str | None = None
     github_repo: str = "ieee8023/covid-chestxray-dataset"
     github_branch: str = "master"
     github_api_url: str = "https://api.github.com"
@@ -254,8 +257,8 @@ def require_edition_name(name: str) -> str:
     return name
 
 
-# Read where the DAG file is parsed.
-_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE")
+# Read where the DAG files are parsed.
+_OF_THE_DAG = ("CXR_SCHEDULE", "CXR_TIMEZONE", "CXR_PREDICTOR_PYTHON", "CXR_PREDICTOR_JUDGES")
 _LOGIN = "logins come from Airflow connections, or from GITHUB_TOKEN and KAGGLE_*."
 
 _STANDARD_VARIABLES = {

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,19 +33,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     unwind_on_signals()
     try:
-        if options.command == "run":
-            return run(options.upstream, advance=options.advance)
-        if options.command == "ui":
-            return ui(options.upstream, options.port)
-        if options.command == "cxr":
-            return cxr(options.upstream, options.arguments)
-        return download(options.upstream, options.edition)
+        return _run(options)
     except (StackError, SnapshotError) as error:
         print(f"\nError: {shown.lines(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 128 + signal.SIGINT
+
+
+def _run(options: argparse.Namespace) -> int:
+    commands: dict[str, Callable[[], int]] = {
+        "run": lambda: run(options.upstream, advance=options.advance),
+        "ui": lambda: ui(options.upstream, options.port),
+        "download": lambda: download(options.upstream, options.edition),
+        "predictor": lambda: predictor(options.upstream, options.judges),
+        "cxr": lambda: cxr(options.upstream, options.arguments),
+    }
+    return commands[options.command]()
 
 
 def run(upstream: str, *, advance: bool) -> int:
@@ -119,6 +124,17 @@ def download(upstream: str, edition: str) -> int:
     return 0
 
 
+def predictor(upstream: str, judges: str | None) -> int:
+    """Train a model on the latest snapshot, publish it, and copy it to ``.local/models``."""
+    from local_stack.predictor import train
+
+    with stack.store_only(ROOT, upstream):
+        folder = train(_store(), ROOT / ".local/models", judges)
+    print(f"\n{(folder / 'README.md').relative_to(ROOT)} says how good it is, and what its scores do not mean.")
+    print(f'To try it: make cxr ARGS="predict {folder.relative_to(ROOT)} IMAGE..."')
+    return 0
+
+
 def cxr(upstream: str, arguments: list[str]) -> int:
     """Run the command line of the snapshots against the store that ``make run`` writes to."""
     command = [sys.executable, "-m", "cxr_snapshot", *arguments]
@@ -136,7 +152,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     download_parser = commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
     cxr_parser = commands.add_parser("cxr", help="list, show, compare, verify, download or prune snapshots")
     download_parser.add_argument("--edition", default="default", help="whose snapshot (default: %(default)s)")
-    for command in (run_parser, ui_parser, download_parser, cxr_parser):
+    predictor_parser = commands.add_parser("predictor", help="train a model on the latest snapshot")
+    predictor_parser.add_argument("--judges", help="another snapshot, whose unknown patients judge the model")
+    for command in (run_parser, ui_parser, download_parser, cxr_parser, predictor_parser):
         command.add_argument(
             "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"
         )

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from airflow_runtime import store_for_pages
 from cxr_snapshot.audit import PAGE
 from cxr_snapshot.catalog.reading import find_edition, resolve
+from cxr_snapshot.catalog.side_by_side import newest_of_all, rows_of
 from cxr_snapshot.editions import DAG_ID, dag_id
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
 from cxr_snapshot.settings import DEFAULT_EDITION
@@ -85,6 +86,13 @@ def snapshots(request: Request, store: StoreDep, page: Annotated[int, Query(ge=1
     return render(
         request, "list.html", listing=listing, store=store, editions=editions, dag_id=dag_id(store.edition_name)
     )
+
+
+@app.get("/editions", response_class=HTMLResponse)
+def editions(request: Request, store: Annotated[Store, Depends(open_store)]) -> Response:
+    """Show the newest snapshots of all editions side by side."""
+    entries = newest_of_all(store)
+    return render(request, "editions.html", entries=entries, rows=rows_of(entries), store=store)
 
 
 @router.get("/compare", response_class=HTMLResponse)

@@ -40,7 +40,7 @@ endpoint, bucket, folder = sys.argv[1:]
 store = Store(client_of(endpoint), bucket, "bench")
 ledger = store.get_table(f"{folder}/balanced.parquet")
 wall, cpu = time.perf_counter(), time.process_time()
-plan = {"revisions": {"covid": "1", "pneumonia": "2"}, "settings": {}, "folder": folder}
+plan = {"revisions": {"covid": "1", "pneumonia": "2"}, "settings": {}, "folder": folder, "synthetic": False}
 write_report(store, ledger, [], plan=plan, splits={})
 print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu, peak_mb()]))
 """
@@ -70,7 +70,8 @@ def fill(store: Store) -> None:
 def main() -> None:
     """Print a table."""
     with tempfile.TemporaryDirectory() as folder:
-        environ = {"PATH": os.environ["PATH"], "HOME": folder}
+        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
+        environ = {"PATH": os.environ["PATH"], "HOME": folder} | keys
         with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = client_of(url)
             client.create_bucket(Bucket="bench")

@@ -164,7 +164,8 @@ def measure(upstream: Upstream, scratch: Path) -> tuple[dict[str, Spent], dict[s
     from upstream_simulator.server import UpstreamSimulator
 
     builds, bare, facts = [], [], {}
-    environ = {"PATH": os.environ["PATH"], "HOME": str(scratch)}
+    keys = {name.upper(): value for name, value in KEYS.items() if name.startswith("aws_")}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(scratch)} | keys
     for number in range(ROUNDS):
         folder = scratch / str(number)
         folder.mkdir()

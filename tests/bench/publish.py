@@ -193,7 +193,7 @@ def measure(client: S3Client, folder: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        environ = {"PATH": os.environ["PATH"], "HOME": folder}
+        environ = {"PATH": os.environ["PATH"], "HOME": folder} | KEYS
         with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = boto3.client(
                 "s3",

@@ -17,7 +17,13 @@ from support.paths import ROOT
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-DAG_IDS = ("covid_cxr_snapshot", "covid_cxr_snapshot_adults", "covid_cxr_withdraw", "example_snapshot_consumer")
+DAG_IDS = (
+    "covid_cxr_snapshot",
+    "covid_cxr_snapshot_adults",
+    "covid_cxr_predictor",
+    "covid_cxr_withdraw",
+    "example_snapshot_consumer",
+)
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
@@ -92,9 +98,12 @@ def test_collections_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         return ingest.op_kwargs_expand_input.value["source"], ingest.partial_kwargs["max_active_tis_per_dag"]
 
     monkeypatch.delenv("CXR_SOURCES", raising=False)
+    monkeypatch.delenv("CXR_JUDGES", raising=False)
     assert ingested() == (["covid", "pneumonia"], 2)
     monkeypatch.setenv("CXR_SOURCES", "covid,nih,hannover")
     assert ingested() == (["covid", "nih", "hannover"], 3)
+    monkeypatch.setenv("CXR_JUDGES", "pneumonia,nih")
+    assert ingested() == (["covid", "nih", "hannover", "pneumonia"], 4)
     monkeypatch.setenv("CXR_SOURCES", "covid,hanover")
     (problem,) = DagBag(str(ROOT / "dags/covid_cxr_snapshot.py")).import_errors.values()
     assert "did you mean hannover?" in problem
@@ -165,9 +174,10 @@ def test_the_form_sets_all_that_decides_the_images_but_what_the_edition_alone_ma
     assert set(SET_BY_FORM) <= params().keys()
 
 
-def test_the_airflow_variable_cannot_choose_collections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", '{"bucket": "cxr", "sources": "covid,nih"}')
-    with pytest.raises(SettingsError, match="Take it out, and set the environment variable CXR_SOURCES"):
+@pytest.mark.parametrize("name", ["sources", "judges"])
+def test_the_airflow_variable_cannot_choose_collections(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("AIRFLOW_VAR_CXR_SNAPSHOT", f'{{"bucket": "cxr", "{name}": "covid,nih"}}')
+    with pytest.raises(SettingsError, match=f"Take it out, and set the environment variable CXR_{name.upper()}"):
         load_settings()
 
 

@@ -23,7 +23,7 @@ from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from support.damage import DAMAGES, Damage, flip
 from support.stages import run_stages
-from support.stores import copied_bucket, new_store
+from support.stores import copied_bucket, new_store, store_in
 from support.upstreams import ServedUpstream, commit_at, served_sample, write_zipped_images, zipped_images
 from upstream_simulator.covid_sample import Commit
 from upstream_simulator.sample import GIT_NAME, write_repository
@@ -123,7 +123,7 @@ class Rotten(Store):
 def test_one_image_that_was_published_before(world: World, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING, "cxr_snapshot")
     copy = copied_bucket(world.store)
-    store = Rotten(copy.client, copy.bucket, copy.prefix)
+    store = store_in(copy.client, copy.bucket, copy.prefix, Rotten)
     manifest = store.get_table(f"{FIRST[:10]}/manifest.parquet")
     sha256 = manifest.loc[manifest["source"].eq("covid"), "sha256"].iloc[0]
     store.etag = store.list(blob_name(sha256))[blob_name(sha256)].etag

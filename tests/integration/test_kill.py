@@ -17,7 +17,7 @@ from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
 from support.stages import EARLIER, run_stages
-from support.stores import client_of
+from support.stores import client_of, store_in
 from support.upstreams import ServedUpstream
 from support.waiting import PATIENCE
 
@@ -50,7 +50,7 @@ def run_and_die(settings: dict[str, Any], endpoint: str, death: tuple[str, int, 
     """Run the stages in this process and kill it as ``death`` says."""
     client = client_of(endpoint)
     loaded = Settings.load(settings, environ={})
-    pipeline = Mortal(loaded, Store(client, loaded.bucket, loaded.prefix), build_sources(loaded))
+    pipeline = Mortal(loaded, store_in(client, loaded.bucket, loaded.prefix), build_sources(loaded))
     stage, number, text = death
     seen = []
 

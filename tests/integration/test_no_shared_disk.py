@@ -20,7 +20,7 @@ from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.publishers import forkserver
 from support.stages import EARLIER
-from support.stores import client_of
+from support.stores import client_of, store_in
 from support.upstreams import ServedUpstream
 from support.waiting import PATIENCE
 
@@ -46,7 +46,7 @@ def run_alone(
 
     sys.addaudithook(refuse_writing_elsewhere)
     loaded = Settings.load({**settings, "scratch_dir": folder / "tmp" / "scratch"}, environ={})
-    store = Store(client_of(endpoint), loaded.bucket, loaded.prefix)
+    store = store_in(client_of(endpoint), loaded.bucket, loaded.prefix)
     result = getattr(Pipeline(loaded, store, build_sources(loaded)), stage)(*arguments)
     answer.send_bytes(json.dumps(result).encode())
 

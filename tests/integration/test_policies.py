@@ -18,7 +18,7 @@ from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.s3_proxy import S3Proxy, S3Request
 from support.stages import run_stages
-from support.stores import client_of
+from support.stores import client_of, store_in
 from support.upstreams import ServedUpstream
 from support.withdrawers import take_back
 
@@ -71,7 +71,7 @@ def policy(name: str, prefix: str) -> dict[str, Any]:
 def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, list[S3Request]]:
     """What a run, a reader, a person who prunes and one who withdraws ask of the store."""
     with S3Proxy(store.client.meta.endpoint_url) as proxy:
-        shown = Store(client_of(proxy.url), store.bucket, store.prefix)
+        shown = store_in(client_of(proxy.url), store.bucket, store.prefix)
         found = {}
         for step in (1, 2):
             sample.move_to_step(step)

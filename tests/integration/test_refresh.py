@@ -13,7 +13,7 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import build_sources
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
-from support.stores import client_of, copy_objects
+from support.stores import client_of, copy_objects, store_in
 from support.upstreams import ServedUpstream
 
 
@@ -30,7 +30,7 @@ def counted(store: Store) -> tuple[Store, Counter[str]]:
     client = client_of(endpoint)
     requests: Counter[str] = Counter()
     client.meta.events.register("before-send.s3", lambda request, **_: requests.update([request.method]))
-    return Store(client, store.bucket, store.prefix), requests
+    return store_in(client, store.bucket, store.prefix), requests
 
 
 def upstream_paths(sample: ServedUpstream) -> list[str]:

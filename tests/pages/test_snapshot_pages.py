@@ -252,12 +252,26 @@ class TestPages:
             page = Elements(pages.get(f"/editions/adults{path}", 404 if "2020" in path else 200))
             links = [link["href"] for link in page.named("a") if not link["href"].startswith("#")]
             assert links
-            assert {link for link in links if not link.startswith(f"{PREFIX}/editions/adults/")} <= {f"{PREFIX}/"}
+            others = {link for link in links if not link.startswith(f"{PREFIX}/editions/adults/")}
+            assert others <= {f"{PREFIX}/", f"{PREFIX}/editions"}
             assert f"{PREFIX}/editions/adults/style.css" in [link["href"] for link in page.named("link")]
         assert pages.get("/editions/adults/style.css")
         assert "The editions are: default, adults." in pages.get("/editions/none/", 404)
         assert "holds no edition" in pages.get("/editions/No/", 404)
         assert "editions/adults" not in pages.get(f"/snapshots/{NEW}")
+
+    def test_editions_stand_side_by_side(self, pages, published):
+        store = copied_bucket(published)
+        for name in published.list(f"{OLD}/"):
+            store.copy(name, f"editions/adults/{name}")
+        store.edition("adults").put_json("latest.json", {"version": OLD})
+        store.put("editions/begun/2026-11-24/manifest.csv", b"")
+        pages.use(store)
+        page = Elements(pages.get("/editions"))
+        links = {link["href"] for link in page.named("a")}
+        assert {f"{PREFIX}/snapshots/{NEW}", f"{PREFIX}/editions/adults/snapshots/{OLD}"} <= links
+        assert "begun" not in page.text
+        assert f"Version {NEW} {OLD}" in " ".join(page.text.split())
 
     def test_page_after_the_last_leads_back(self, pages):
         assert "There are only 1 pages" in pages.get("/?page=2")

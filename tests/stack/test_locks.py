@@ -146,12 +146,13 @@ class TestMake:
 
     def test_installs_what_consumers_use_for_all_tests_only(self, checkout: Checkout) -> None:
         assert checkout.make("test") == [*FOR_RUN[:2], "requirements-dev.txt", FOR_RUN[2]]
-        assert checkout.make("test-all", "--ignore-errors") == ["requirements-consumers.txt"]  # PostgreSQL may lack
+        others = ["requirements-consumers.txt", "requirements-predictor.txt"]
+        assert checkout.make("test-all", "--ignore-errors") == others  # PostgreSQL may lack
 
     def test_leaves_to_ci_the_long_tests_alone(self) -> None:
         """CI asks for the long tests after `make test`: what that ignores must be marked, or it would never run."""
         ignored = re.findall(r"--ignore (tests/[a-z]+)", (ROOT / "Makefile").read_text())
-        assert {"tests/browser", "tests/consumers"} < set(ignored)
+        assert {"tests/browser", "tests/consumers", "tests/predictor"} < set(ignored)
         for folder in set(ignored) - {"tests/distributed"}:  # has a target of its own
             for file in (ROOT / folder).rglob("test_*.py"):
                 assert "\npytestmark = pytest.mark.long\n" in file.read_text(), file

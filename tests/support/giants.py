@@ -29,9 +29,8 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import zips
 from cxr_snapshot.sources.base import Revision
 from cxr_snapshot.sources.covid import CovidCollection
-from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
-from support.stores import client_of
+from support.stores import client_of, store_in
 
 SIZE = 60 * 1024**2  # bytes of a file
 FILES = 16
@@ -105,7 +104,7 @@ def _ingest(files: Any) -> int:
 def main(kind: str, where: str, *others: str) -> int:
     """Print the number of bytes that were read, and the most memory that this process had, in KB."""
     if kind == "inspect":
-        store = Store(client_of(where), *others)
+        store = store_in(client_of(where), *others)
         names = [name.rpartition("/")[2] for name in store.list("_work/blobs/")]
         read = inspect_blobs(store, PARTITIONS, names)["new"] * SIZE
     elif kind == "zip":

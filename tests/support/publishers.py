@@ -26,10 +26,9 @@ from cxr_snapshot.selection.balance import class_counts
 from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from support.stages import balanced_plan
-from support.stores import client_of
+from support.stores import client_of, store_in
 from support.waiting import PATIENCE
 
 
@@ -79,7 +78,7 @@ class Task:
 def publisher(task: Task) -> Pipeline:
     """Return a pipeline that can publish, and knows no sources."""
     settings = Settings.load({"bucket": task.bucket, "prefix": task.prefix}, environ={})
-    return Pipeline(settings, Store(client_of(task.endpoint), task.bucket, task.prefix), sources={})
+    return Pipeline(settings, store_in(client_of(task.endpoint), task.bucket, task.prefix), sources={})
 
 
 def run_stage(task: Task, orders: Connection) -> None:

@@ -13,12 +13,12 @@ STAGE_ALONE = """
 import json, sys
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources import build_sources
-from cxr_snapshot.store.objects import Store
-from support.stores import client_of
+from cxr_snapshot.sources import build_judges, build_sources
+from support.stores import client_of, store_in
 endpoint, text, plan, stage = sys.argv[1:]
 settings = Settings.load(json.loads(text), environ={})
-pipeline = Pipeline(settings, Store(client_of(endpoint), settings.bucket, settings.prefix), build_sources(settings))
+store = store_in(client_of(endpoint), settings.bucket, settings.prefix)
+pipeline = Pipeline(settings, store, build_sources(settings), build_judges(settings))
 getattr(pipeline, stage)(json.loads(plan))
 """
 EARLIER = ("earlier", "2026-11-20T03:00:00+00:00")  # run and time of the snapshots that tests share
@@ -39,7 +39,7 @@ def balanced_plan(pipeline: Pipeline, run_id: str = "run") -> Plan:
     """Run the stages up to ``balance`` in this process."""
     plan = pipeline.poll(run_id, "2026-11-23T03:00:00+00:00")
     assert plan is not None
-    for source in pipeline.sources:
+    for source in [*pipeline.sources, *pipeline.judges]:
         pipeline.ingest(plan, source)
     for shard in range(INSPECT_SHARDS):
         pipeline.inspect(plan, shard)
@@ -53,7 +53,7 @@ def run_stages(pipeline: Pipeline, run_id: str, created: str = "2026-11-23T03:00
     plan = pipeline.poll(run_id, created, **options)
     if plan is None:
         return Outcome()
-    ingested = {source: pipeline.ingest(plan, source) for source in pipeline.sources}
+    ingested = {source: pipeline.ingest(plan, source) for source in [*pipeline.sources, *pipeline.judges]}
     for shard in range(INSPECT_SHARDS):
         pipeline.inspect(plan, shard)
     filtered = pipeline.filter(plan)

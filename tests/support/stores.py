@@ -6,7 +6,7 @@ import io
 import threading
 import uuid
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import boto3
 import botocore.session
@@ -14,6 +14,7 @@ import pandas as pd
 
 from cxr_snapshot.store.client import CLIENT_CONFIG, read_time
 from cxr_snapshot.store.objects import Store
+from support.real_stores import KEY, REGION, SECRET, chosen
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -27,7 +28,7 @@ def _session() -> boto3.Session:
     """Return a session that reads times as the pipeline's does; botocore's own way takes most of a listing's time."""
     session = botocore.session.get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=read_time)
-    return boto3.Session("test", "test-secret", region_name="us-east-1", botocore_session=session)
+    return boto3.Session(KEY, SECRET, region_name=REGION, botocore_session=session)
 
 
 def client_of(endpoint: str) -> S3Client:
@@ -36,11 +37,19 @@ def client_of(endpoint: str) -> S3Client:
         return _session().client("s3", endpoint_url=endpoint, config=CLIENT_CONFIG)
 
 
+AStore = TypeVar("AStore", bound=Store)
+
+
+def store_in(client: S3Client, bucket: str, prefix: str, kind: type[AStore] = Store) -> AStore:  # type: ignore[assignment]
+    """Return a store as the pipeline opens it, with the setting that the server of these tests needs."""
+    return kind(client, bucket, prefix, conditional_writes=chosen().conditional_writes)
+
+
 def new_store(client: S3Client, prefix: str = "covid-cxr") -> Store:
     """Return an empty bucket."""
     bucket = f"test-{uuid.uuid4().hex}"
     client.create_bucket(Bucket=bucket)
-    return Store(client, bucket, prefix)
+    return store_in(client, bucket, prefix)
 
 
 def copy_objects(store: Store, target: Store) -> None:

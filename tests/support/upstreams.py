@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.sources import build_sources
+from cxr_snapshot.sources import build_judges, build_sources
 from cxr_snapshot.store.objects import Store
 from support.paths import REAL_DATA
 from upstream_simulator.covid_sample import Commit
@@ -51,7 +51,7 @@ class ServedUpstream:
     def pipeline(self, store: Store, folder: Path, **others: object) -> Pipeline:
         """Return a pipeline from this upstream into ``store``, with a memory of nothing."""
         settings = Settings.load(self.settings(folder, bucket=store.bucket, prefix=store.prefix, **others), environ={})
-        return Pipeline(settings, store, build_sources(settings))
+        return Pipeline(settings, store, build_sources(settings), build_judges(settings))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from support.paths import ROOT
 
 ORDER = "Rooms import only downward, in the order of the stages"
 SOURCES = "Sources know nothing of the store"
+ALONE = "The predictor needs no Airflow, and only what a snapshot is read with"
 PURE = "The pipeline knows nothing of Airflow, nor of what surrounds it"
 
 
@@ -54,6 +55,9 @@ def test_the_contracts_are_kept(checkout: Path) -> None:
         ("include/cxr_snapshot/pipeline.py", "import upstream_simulator.server", PURE),
         ("include/upstream_simulator/server.py", "import cxr_snapshot.errors", "The simulator stands alone"),
         ("plugins/snapshot_pages_app/app.py", "import local_stack.stack", "The pages need no local stack"),
+        ("include/cxr_snapshot/pipeline.py", "import cxr_predictor.environment", PURE),
+        ("include/cxr_predictor/metrics.py", "import cxr_predictor.card", "The predictor imports only downward"),
+        ("include/cxr_predictor/task.py", "import airflow.sdk", ALONE),
     ],
 )
 def test_a_planted_import_breaks_one(checkout: Path, file: str, line: str, broken: str) -> None:

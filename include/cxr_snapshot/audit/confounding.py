@@ -29,8 +29,11 @@ _ATTRIBUTES = {
     "aspect": "the ratio of width to height",
     "view": "the projection, as the upstream states it",
     "licence": "the licence, as the upstream states it",
+    "age": "the age of the patient, as the upstream states it or not",
+    "sex": "the sex of the patient, as the upstream states it or not",
 }
 _MEGAPIXELS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # edges of the groups by size
+_DECADES = tuple(float(age) for age in range(10, 100, 10))  # edges of the groups by age in years
 _ASPECTS = (0.8, 0.95, 1.05, 1.2, 1.4, 1.6)  # edges of the groups by width divided by height
 
 
@@ -64,6 +67,8 @@ def attributes(manifest: pd.DataFrame) -> pd.DataFrame:
         "aspect": _grouped(manifest["width"] / manifest["height"], _ASPECTS, ""),
         "view": manifest["view"],
         "licence": manifest["license"],
+        "age": _grouped(manifest["age"].astype(float), _DECADES, " years").mask(manifest["age"].isna()),
+        "sex": manifest["sex"],
     }
     return pd.DataFrame({name: column.astype("string").fillna(NOT_STATED) for name, column in found.items()})
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cxr_snapshot.audit.history import remember
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, ORIGINALS, PICTURES, Probe
+from cxr_snapshot.audit.probes import Probe
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, PICTURES
 from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
 
@@ -18,7 +19,7 @@ _PROBES = {
     "no_lungs": "Named rightly without lungs",
     "border": "Named rightly from the border",
 }
-_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence")
+_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence", "age", "sex")
 
 
 def titles(settings: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -37,6 +38,10 @@ def titles(settings: Mapping[str, Any] | None = None) -> dict[str, str]:
         **{f"age_stated_{name}": f"Fraction of {name} with an age" for name in CLASSES},
         **{f"class_from_{name}": f"Adjusted mutual information of class and {name}" for name in _ATTRIBUTES},
         **{f"{name}_{each}": f"{title}, {what}" for each, what in of.items() for name, title in _PROBES.items()},
+        "called_covid": "Fraction of healthy adults from elsewhere called COVID",
+        "found_covid": "Fraction of COVID patients from elsewhere called COVID",
+        "auc_inside": "AUC of COVID against NORMAL, own collections",
+        "auc_outside": "AUC of COVID against NORMAL, elsewhere",
     }
 
 
@@ -48,6 +53,7 @@ def main_figures(
     ages: Mapping[str, Mapping[str, Any]],
     patients: Mapping[str, Mapping[str, Any]],
     probes: Sequence[Probe],
+    elsewhere: Figures,
 ) -> Figures:
     """Return the figures by name, those of ``TITLES``; ``None`` where one could not be measured.
 
@@ -56,6 +62,7 @@ def main_figures(
         ages: from :func:`cxr_snapshot.audit.confounding.describe_ages`.
         patients: from :func:`cxr_snapshot.audit.confounding.count_patients`.
         probes: from :func:`cxr_snapshot.audit.probes.run_probes`.
+        elsewhere: from :func:`cxr_snapshot.audit.external.figures`.
     """
     found: Figures = {
         "images": sum(each["images"] for each in patients.values()),
@@ -66,6 +73,7 @@ def main_figures(
     found |= {f"class_from_{each['name']}": each["adjusted"] for each in confounding}
     asked = [probe for probe in probes if probe.question == CLASSES_QUESTION]
     found |= {f"{probe.name}_{probe.of}": probe.score.accuracy if probe.score else None for probe in asked}
+    found |= elsewhere
     return {name: found[name] for name in TITLES}
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from PIL import Image
 
 from cxr_snapshot.audit.looks import SIDE
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, PICTURES, Probe, visible
+from cxr_snapshot.audit.probes import Probe, visible
+from cxr_snapshot.audit.words import CLASSES_QUESTION, PICTURES
 from cxr_snapshot.inspection.contact_sheets import PICTURES as MOST
 from cxr_snapshot.inspection.contact_sheets import contact_sheet
 from cxr_snapshot.inspection.pictures import Pictures

@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from cxr_snapshot import shown
 from cxr_snapshot.audit.confounding import most_frequent_first
+from cxr_snapshot.audit.external import LEAST_AUC, LEAST_FOUND, MOST_CALLED
 from cxr_snapshot.audit.overrides import sentence
-from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION
-from cxr_snapshot.audit.words import SYNTHETIC, percent
+from cxr_snapshot.audit.plots import plot_ages, plot_aucs, plot_hundred, plot_probes, plot_trend
+from cxr_snapshot.audit.probes import TREES
+from cxr_snapshot.audit.words import CLASSES_QUESTION, SYNTHETIC, percent
 from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
 
@@ -34,12 +35,20 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes
         "ages": plot_ages(report["ages"]),
         "trend": plot_trend(report["trend"], report["figures"], report["settings"]),
     }
+    external = report.get("external")  # an older version measured none
+    if external and external["called_covid"]:
+        drawings |= {"hundred": plot_hundred(external["called_covid"]), "aucs": plot_aucs(external)}
+    asked = {
+        question: [probe for probe in report["probes"] if probe["question"] == question]
+        for question in dict.fromkeys(probe["question"] for probe in report["probes"])
+    }
     text = _ENVIRONMENT.get_template("page.html").render(
         report=report,
         drawings={name: Markup(text) for name, text in drawings.items()},  # noqa: S704 - drawn by plots.py
         sheets={name: _data_uri(body) for name, body in sheets.items()},
-        by_class=[probe for probe in report["probes"] if probe["question"] == CLASSES_QUESTION],
-        control=[probe for probe in report["probes"] if probe["question"] == CONTROL_QUESTION],
+        external=external,
+        by_class=asked[CLASSES_QUESTION],
+        asked=asked,
         synthetic=report.get("synthetic", False),
         files=form_of_files(report["settings"]),
         side=form_of_pictures(report["settings"]).side,
@@ -80,3 +89,4 @@ _ENVIRONMENT = Environment(
 _ENVIRONMENT.filters |= {"percent": percent, "number": _number, "change": _change, "shown": _shown}
 _ENVIRONMENT.filters |= {"sentence": sentence, "most_frequent_first": most_frequent_first}
 _ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS, "SYNTHETIC": SYNTHETIC}
+_ENVIRONMENT.globals |= {"MOST_CALLED": MOST_CALLED, "LEAST_FOUND": LEAST_FOUND, "LEAST_AUC": LEAST_AUC, "TREES": TREES}

@@ -12,7 +12,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from cxr_snapshot.audit.drift import titles
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, ORIGINALS
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, per_hundred
 
 # Stand-ins that no drawing has by itself; on the page they become the colours of its light or dark form.
 _INK, _QUIET = "#010203", "#040506"
@@ -60,6 +60,49 @@ def plot_probes(probes: Sequence[Mapping[str, Any]]) -> str:
         axes.set_xlabel("balanced accuracy; dotted: guessing")
         axes.grid(axis="x")
         return _svg(figure, "probes")
+
+
+def plot_hundred(called: Mapping[str, Any]) -> str:
+    """Return a hundred people, of whom as many are filled as are called COVID.
+
+    Args:
+        called: ``called_covid`` of ``external`` in ``audit.json``.
+    """
+    filled = int(per_hundred(called["value"]))
+    people = []
+    for number in range(100):
+        left, top = 20 * (number % 20) + 10, 34 * (number // 20) + 7
+        looks = 'fill="var(--c0)" stroke="var(--c0)"' if number < filled else 'fill="none" stroke="var(--quiet)"'
+        people.append(
+            f'<g {looks} stroke-width="1.5"><circle cx="{left}" cy="{top}" r="4"/>'
+            f'<path d="M{left - 6} {top + 20}v-8a6 6 0 0 1 12 0v8z"/></g>'
+        )
+    title = f"A hundred people, {filled} of them filled: as many healthy adults are called COVID."
+    return f'<svg viewBox="0 0 400 168" role="img"><title>{title}</title>{"".join(people)}</svg>'
+
+
+def plot_aucs(external: Mapping[str, Any]) -> str:
+    """Return the AUC of COVID against NORMAL with its interval, on patients of the own collections and elsewhere.
+
+    Args:
+        external: ``external`` in ``audit.json``.
+    """
+    shown = {"elsewhere": external["auc_outside"], "own collections": external["auc_inside"]}
+    known = {name: figure for name, figure in shown.items() if figure}
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 0.6 + 0.32 * len(known)), layout="constrained")
+        axes = figure.add_subplot()
+        for place, (name, auc) in enumerate(known.items()):
+            colour = _COLOURS[0 if name == "elsewhere" else 2]
+            axes.plot([auc["low"], auc["high"]], [place, place], color=colour, linewidth=5, alpha=0.35)
+            axes.plot(auc["value"], place, "o" if name == "elsewhere" else "s", color=colour, markersize=7)
+        axes.axvline(0.5, color=_INK, linestyle=":", linewidth=1)
+        axes.set_yticks(range(len(known)), list(known))
+        axes.set_ylim(-0.6, len(known) - 0.4)
+        axes.set_xlim(0, 1.02)
+        axes.set_xlabel("AUC of COVID against NORMAL; dotted: guessing")
+        axes.grid(axis="x")
+        return _svg(figure, "aucs")
 
 
 def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:

@@ -13,18 +13,26 @@ from typing import Any
 import pandas as pd
 
 from cxr_snapshot import shown
-from cxr_snapshot.audit import PAGE, REPORT, confounding, examples, summary
+from cxr_snapshot.audit import PAGE, REPORT, confounding, examples, external, summary
 from cxr_snapshot.audit.drift import extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.gates import Check
 from cxr_snapshot.audit.looks import load_looks
 from cxr_snapshot.audit.overrides import tally, who
 from cxr_snapshot.audit.page import render_page
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, CONTROL_QUESTION, Probe, run_probes
-from cxr_snapshot.audit.words import WORST_FIRST, percent
+from cxr_snapshot.audit.probes import FEWEST_GROUPS, Probe, run_probes
+from cxr_snapshot.audit.words import (
+    CLASSES_QUESTION,
+    COLLECTION_QUESTION,
+    CONTROL_QUESTION,
+    WITHIN_QUESTION,
+    WORST_FIRST,
+    percent,
+)
 from cxr_snapshot.inspection.forms import Form, form_of_files, form_of_pictures
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.uniform import make_files
 from cxr_snapshot.plan import Plan
+from cxr_snapshot.selection.judges import pick_judges
 from cxr_snapshot.selection.manifest import build_manifest, file_name
 from cxr_snapshot.store.encoding import json_bytes
 from cxr_snapshot.store.objects import Store
@@ -43,6 +51,7 @@ def write_report(
     ledger: pd.DataFrame,
     checks: Sequence[Check],
     *,
+    judged: pd.DataFrame | None = None,
     plan: Plan,
     splits: Mapping[str, Any],
     previous: Mapping[str, Any] | None = None,
@@ -55,6 +64,7 @@ def write_report(
         store: holds the blobs and earlier snapshots; receives pictures and looks that are new, and the two files.
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
         checks: results of the gates.
+        judged: the ledger that has the collections that only judge too; ``None`` where there are none.
         plan: of the run.
         splits: from :func:`cxr_snapshot.selection.splits.split_report`.
         previous: ``snapshot.json`` of the snapshot to compare with, or ``None``.
@@ -69,11 +79,16 @@ def write_report(
     manifest, control = (_as_published(images, form) for images in (build_manifest(ledger), control_images(ledger)))
     duplicates = examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
-    del ledger, manifest  # the probes need the memory
-    looks = load_looks(store, pictures, {*sample["sha256"], *control["sha256"]}, files)
-    measured: dict[str, Any] = {"uniform": form is not None, "side": pictures.form.side}
-    probes = run_probes(_with_looks(sample.assign(label=sample["class"]), looks), CLASSES_QUESTION, **measured)
-    probes += run_probes(_with_looks(control, looks), CONTROL_QUESTION, **measured)
+    judges = external.who_judges(sample, pick_judges(ledger, judged))
+    del ledger, judged, manifest  # the probes need the memory
+    wanted = {*sample["sha256"], *control["sha256"], *judges.loc[judges["judges"], "sha256"]}
+    looks = load_looks(store, pictures, wanted, files)
+    seen = _with_looks(sample, looks)
+    probes = ask_all(seen, _with_looks(control, looks), uniform=form is not None, side=pictures.form.side)
+    described["external"] = external.check_elsewhere(
+        seen, _with_looks(judges, looks), plan.get("judges", {}), synthetic=plan["synthetic"]
+    )
+    del seen
     picked = {
         "duplicates": duplicates,
         "shortcuts": _named(examples.pick_shortcuts(sample, probes), sample, files),
@@ -99,7 +114,7 @@ def conclude(report: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]]) 
     """
     accepted = {override["check"]: who(override) for override in overrides}
     checks = [check | {"accepted_by": accepted.get(check["name"])} for check in report["checks"]]
-    said = verdict(report["probes"], report["confounding"], checks, overrides)
+    said = verdict(report["probes"], report["confounding"], checks, overrides, report.get("external"))
     return {**report, "checks": checks, "overrides": list(overrides), "verdict": said}
 
 
@@ -112,6 +127,43 @@ def draw_sample(manifest: pd.DataFrame) -> pd.DataFrame:
     """Return up to ``MOST_PER_CLASS`` images of each class, the same ones as long as they are published."""
     lowest = manifest[["class", "sha256"]].sort_values("sha256").groupby("class").head(MOST_PER_CLASS)
     return manifest.loc[lowest.index].reset_index(drop=True)
+
+
+def ask_all(sample: pd.DataFrame, control: pd.DataFrame, *, uniform: bool, side: int) -> list[Probe]:
+    """Run the probes on every question.
+
+    Args:
+        sample: from :func:`draw_sample`, with looks.
+        control: from :func:`control_images`, with looks.
+        uniform: as for :func:`run_probes`.
+        side: likewise.
+    """
+    asked = {
+        CLASSES_QUESTION: sample.assign(label=sample["class"]),
+        CONTROL_QUESTION: control,
+        WITHIN_QUESTION: within_collection(sample),
+        COLLECTION_QUESTION: enough_of_each(sample.assign(label=sample["source"])),
+    }
+    found = (run_probes(images, question, uniform=uniform, side=side) for question, images in asked.items())
+    return [probe for probes in found for probe in probes]
+
+
+def within_collection(sample: pd.DataFrame) -> pd.DataFrame:
+    """Return the NORMAL and PNEUMONIA images of the collection that gives most of them, with the class as ``label``.
+
+    Within one collection the source gives no class away.
+
+    Args:
+        sample: from :func:`draw_sample`.
+    """
+    both = sample[sample["class"].isin(["NORMAL", "PNEUMONIA"])].assign(label=sample["class"])
+    counts = both.groupby("source")["class"].agg(["nunique", "size"]).query("nunique == 2")["size"]
+    return both[both["source"].eq(min(counts.index, key=lambda name: (-counts[name], name), default=""))]
+
+
+def enough_of_each(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the images whose ``label`` has patients enough to be told from others."""
+    return images[images.groupby("label")["group"].transform("nunique").ge(FEWEST_GROUPS)]
 
 
 def control_images(ledger: pd.DataFrame) -> pd.DataFrame:
@@ -139,6 +191,7 @@ def verdict(
     attributes: Sequence[Mapping[str, Any]],
     checks: Sequence[Mapping[str, Any]],
     overrides: Sequence[Mapping[str, Any]],
+    elsewhere: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Sum up in words that a clinician can quote.
 
@@ -147,12 +200,14 @@ def verdict(
         attributes: ``confounding`` there.
         checks: ``checks`` there.
         overrides: ``overrides`` there.
+        elsewhere: ``external`` there; ``None`` in what an older version measured. Where it fails, nothing is stronger.
 
     Returns:
         ``level`` (the worst of all), ``headline`` and ``sentences``.
     """
     asked = [probe for probe in probes if probe["question"] == CLASSES_QUESTION]
-    levels = {each["level"] for each in (*asked, *attributes)}
+    fails = elsewhere is not None and elsewhere["level"] == "fails"
+    levels = {each["level"] for each in (*asked, *attributes)} | ({"strong"} if fails else set())
     level = next(name for name in WORST_FIRST if name in levels)
     headline = {
         "strong": "This dataset teaches where an image is from. No score on it can say whether it teaches the disease.",
@@ -160,8 +215,10 @@ def verdict(
         "none": "No shortcut was found by these probes. That does not prove that there is none.",
         "unmeasured": "There are too few patients to measure shortcuts.",
     }[level]
+    if elsewhere and fails:
+        headline = external.failure(elsewhere)
     blind = [probe for probe in asked if probe["name"] != "thumbnail" and probe["accuracy"] is not None]
-    sentences = []
+    sentences = list(elsewhere["sentences"]) if elsewhere and elsewhere["called_covid"] else []
     if told := [probe for probe in blind if probe["level"] != "none"]:
         best = max(told, key=lambda probe: (probe["accuracy"], probe["name"]))
         sentences.append(
@@ -213,7 +270,8 @@ def _measured(
     previous: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Return the content of ``audit.json`` without verdict and examples; in ``described`` is what needs no look."""
-    figures = main_figures(described["confounding"], described["ages"], described["patients"], probes)
+    followed = external.figures(described["external"])
+    figures = main_figures(described["confounding"], described["ages"], described["patients"], probes, followed)
     return {
         "schema_version": SCHEMA_VERSION,
         "checks": [check.as_dict() for check in checks],

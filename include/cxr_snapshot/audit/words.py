@@ -11,6 +11,11 @@ LEVELS = {
 }
 WORST_FIRST = ("strong", "some", "none", "unmeasured")
 
+# What a probe is asked, and of which files of a snapshot; so they stand in ``audit.json``.
+CLASSES_QUESTION, CONTROL_QUESTION = "classes", "covid_within_upstream"
+WITHIN_QUESTION, COLLECTION_QUESTION = "classes_within_collection", "collection"
+ORIGINALS, PICTURES = "originals", "pictures"
+
 # The banner of a snapshot of generated data, and what is short enough for a picture.
 DRAWINGS = "Drawings, not X-rays."
 SYNTHETIC = (
@@ -28,6 +33,11 @@ def counted(count: int, what: str) -> str:
 def percent(fraction: float) -> str:
     """Return such as ``86 %``."""
     return f"{fraction:.0%}".replace("%", " %")
+
+
+def per_hundred(fraction: float) -> str:
+    """Return how many of a hundred that is, such as ``86``; what is neither none nor all does not read so."""
+    return str(round(100 * fraction) if fraction in (0, 1) else min(max(round(100 * fraction), 1), 99))
 
 
 def exact_percent(fraction: float) -> str:

@@ -19,7 +19,7 @@ from cxr_snapshot import shown
 from cxr_snapshot.catalog.erasure import erase_work
 from cxr_snapshot.errors import MissingObjectError, SettingsError
 from cxr_snapshot.inspection.results import load_inspections
-from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
+from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums, read_table
 from cxr_snapshot.publication.erasing import mark_snapshot
 from cxr_snapshot.publication.marks import Mark, images_of
 from cxr_snapshot.publication.versions import is_version, versions
@@ -89,7 +89,7 @@ class WithdrawalPlan:
     def question(self) -> str:
         """Return what is about to happen, in Markdown, for the person who approves it."""
         asked = self.withdrawal
-        lines = [f"- `{shown.line(record)}`" for record in self.records]
+        lines = [f"- {shown.markdown(record)}" for record in self.records]
         lines += ["", "Published in:", ""]
         lines += [
             f"- {edition} {version}: {', '.join(files)}"
@@ -97,13 +97,14 @@ class WithdrawalPlan:
             for version, files in found.items()
         ] or ["- no snapshot"]
         then = (
-            "Their bytes are **deleted for good** from all of these, and from the pipeline's own store."
+            "Their bytes are **deleted for good** from all of these, and from the pipeline's own store, and so are the "
+            "models that were trained on these snapshots."
             if asked.erase
             else "These snapshots are marked and stay as they are."
         )
         return "\n".join(
             [
-                f"To withdraw, by {asked.kind} `{shown.line(asked.value)}`, with the copies that are known:",
+                f"To withdraw, by {asked.kind} {shown.markdown(asked.value)}, with the copies that are known:",
                 "",
                 *lines,
                 "",
@@ -191,6 +192,8 @@ def apply_withdrawals(store: Store) -> int:
     for place in _places(store):
         for version in versions(place):
             images = images_of(withdrawals, read_table(place, version, "manifest.parquet"))
+            if any(image["erased"] for image in images.values()):
+                _delete_model(store, place.edition_name, version)
             mark = mark_snapshot(place, version, images, gone)
             marked += mark != Mark()
         if gone:
@@ -206,6 +209,13 @@ def _places(store: Store) -> list[Store]:
     root = store.edition(DEFAULT_EDITION)
     begun = root.folders(f"_work/{EDITIONS}")
     return [root.edition(name) for name in dict.fromkeys((*root.editions(), *begun))]
+
+
+def _delete_model(store: Store, edition: str, version: str) -> None:
+    """Delete the model of a snapshot: it was made of the images, and shows some of them."""
+    model = f"models/{edition}/{version}/"
+    store.delete([f"{model}{SUCCESS}"])  # from here on, nobody takes it for whole
+    store.delete(store.list(model))
 
 
 def _delete_unfinished(store: Store) -> None:

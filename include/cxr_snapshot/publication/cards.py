@@ -260,8 +260,9 @@ def _audit(audit: Mapping[str, Any], overrides: Sequence[Mapping[str, Any]], fil
         f"| {_SEEN[name]} | {_told(figures[f'{name}_originals'])} | {_told(figures[f'{name}_pictures'])} |"
         for name in _SEEN
     )
+    counted_checks = markdown(tally(audit["checks"], audit["passed"], overrides))
     return f"""\
-**{audit["headline"]}** {markdown(tally(audit["checks"], audit["passed"], overrides))}. A simple classifier, asked about
+{_elsewhere(audit.get("external"))}**{audit["headline"]}** {counted_checks}. A simple classifier, asked about
 patients that it was not trained on, names the class of so many images rightly (guessing: {percent(1 / len(CLASSES))}):
 
 | it sees only | {files} | pictures in `data/` |
@@ -269,6 +270,14 @@ patients that it was not trained on, names the class of so many images rightly (
 {rows}
 
 `audit.html` shows all of it with intervals, confounding, changes and examples; `audit.json` holds the numbers."""
+
+
+def _elsewhere(external: Mapping[str, Any] | None) -> str:
+    """Return a paragraph on whether a model trained on this works elsewhere; empty for audits that did not ask."""
+    if external is None:
+        return ""
+    said = external["sentences"] if external["called_covid"] else external["sentences"][:1]
+    return textwrap.fill(" ".join(said), _WIDTH) + "\n\n"
 
 
 def _told(accuracy: float | None) -> str:

@@ -24,6 +24,7 @@ from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.draft import finish
 from cxr_snapshot.publication.parts import Copy, Draft, unusable
 from cxr_snapshot.publication.versions import is_complete, newest_version
+from cxr_snapshot.store.conditional import require_conditional_writes
 from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store, StoredObject
@@ -34,8 +35,6 @@ log = shown.logger(__name__)
 
 CLAIM_LIFETIME = 3600.0  # seconds; the publish task itself is stopped by then
 CLAIMS = "_work/claims/"
-
-_PROBE = "_work/conditional-write-probe"
 
 
 def publish(
@@ -78,38 +77,6 @@ def publish(
         _read_back(store, version, draft, files, archive=archive, trusted=() if begun else trusted)
         _write_once(store, f"{version}/{SUCCESS}", hashlib.sha256(files[SUMS]).hexdigest().encode() + b"\n")
     return parse_json(files["snapshot.json"], store.uri(f"{version}/snapshot.json"))
-
-
-def require_conditional_writes(store: Store) -> None:
-    """Check that the store refuses ``If-None-Match`` and ``If-Match`` where they do not hold; some silently overwrite.
-
-    Raises:
-        StorageError: it does not refuse.
-    """
-    if not store.conditional_writes:
-        log.warning(
-            "CXR_CONDITIONAL_WRITES is unavailable, so the store cannot keep two publishers apart: if two runs publish "
-            "at once, one may overwrite files of the other, and latest.json may move backwards. Let only one run work."
-        )
-        return
-    text = b"Conditional writes of this object must fail.\n"
-    ignored = "If-None-Match"
-    for _ in range(2):
-        try:
-            store.put(_PROBE, text, only_if_absent=True)
-        except PreconditionFailedError:
-            ignored = "If-Match"
-            break
-    if ignored == "If-Match":
-        try:
-            store.put(_PROBE, text, only_if_etag=f'"{"0" * 32}"')
-        except PreconditionFailedError:
-            return
-    raise StorageError(
-        f"the store ignored {ignored} on {store.uri(_PROBE)}, so two runs could overwrite each other. Use a store "
-        "with conditional writes (Amazon S3, Cloudflare R2, Ceph 18 or later, SeaweedFS 4.44 or later), or set "
-        "CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
-    )
 
 
 def _claim(store: Store, draft: Draft, date: str, created: str, previous: str | None) -> tuple[str, str | None]:

@@ -16,7 +16,8 @@ from cxr_snapshot.tables import LEDGER_SCHEMA
 
 log = shown.logger(__name__)
 
-_TASKS = {"filtered": "filter", "balanced": "balance"}  # which writes what
+JUDGES = "judges"  # the ledger that has the collections that only judge, too
+_TASKS = {"filtered": "filter", JUDGES: "filter", "balanced": "balance"}  # which writes what
 
 
 def load_ledger(store: Store, folder: str, stage: str) -> pd.DataFrame:
@@ -25,7 +26,7 @@ def load_ledger(store: Store, folder: str, stage: str) -> pd.DataFrame:
     Args:
         store: where it is.
         folder: the run's folder.
-        stage: ``filtered`` or ``balanced``.
+        stage: ``filtered``, ``balanced`` or ``JUDGES``.
 
     Raises:
         MissingObjectError: there is none.

@@ -21,14 +21,15 @@ from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 if TYPE_CHECKING:
     from scipy.cluster.hierarchy import DisjointSet
 
-# The rules are part of the name: what was found by others says nothing.
-_NAME = f"_work/lookalikes/{RECIPE}/numbers-{RULES}.parquet"
+NUMBERS = "numbers"
 _SCHEMA = pa.schema([("pixel_sha256", pa.string()), ("searched", pa.bool_()), ("number", pa.int64())])
 
 _AT_ONCE = 5_000  # pairs that are decided on together; their descriptions take 130 MB at most
 
 
-def find_copies(store: Store, ledger: pd.DataFrame, searched: Collection[str]) -> dict[str, int]:
+def find_copies(
+    store: Store, ledger: pd.DataFrame, searched: Collection[str], *, table: str = NUMBERS
+) -> dict[str, int]:
     """Return a number for each picture, by ``pixel_sha256``; those that a chain of copies links get the same.
 
     All pictures whose hashes are close are compared. In collections that are *searched*, so are all that could be crops
@@ -41,13 +42,17 @@ def find_copies(store: Store, ledger: pd.DataFrame, searched: Collection[str]) -
         store: holds the files, and what earlier runs found.
         ledger: columns of ``LEDGER_SCHEMA``; every row with a picture takes part, whatever its rule.
         searched: names of the sources to search for crops.
+        table: what was found is kept under this name; ledgers of other collections keep theirs under another, so that
+            no night compares anew what the other one forgot.
 
     Raises:
         LostBlobError: a file is missing or damaged.
         StorageError: the store refused or did not answer.
     """
     pictures = _pictures(ledger, searched)
-    known = find_sealed_table(store, _NAME)
+    # The rules are part of the name: what was found by others says nothing.
+    name = _name(table)
+    known = find_sealed_table(store, name)
     linked, new = _earlier(pictures, pd.DataFrame(columns=_SCHEMA.names) if known is None else known)
     if not new.any() and known is not None:
         return _numbers(pictures, linked)
@@ -62,14 +67,14 @@ def find_copies(store: Store, ledger: pd.DataFrame, searched: Collection[str]) -
     numbers = _numbers(pictures, linked)
     descriptions.of(several := _several(numbers), keep=True)
     descriptions.save({*pictures.index[pictures["searched"]], *several})
-    table = pd.DataFrame({"pixel_sha256": names, "searched": pictures["searched"].array, "number": numbers.values()})
-    put_sealed_table(store, _NAME, table, _SCHEMA)
+    found_now = {"pixel_sha256": names, "searched": pictures["searched"].array, "number": numbers.values()}
+    put_sealed_table(store, name, pd.DataFrame(found_now), _SCHEMA)
     return numbers
 
 
 def known_copies(store: Store) -> dict[str, int]:
     """Return what earlier runs of an edition found, as :func:`find_copies` does; nothing is compared."""
-    table = find_sealed_table(store, _NAME)
+    table = find_sealed_table(store, _name(NUMBERS))
     return {} if table is None else dict(zip(table["pixel_sha256"], table["number"], strict=True))
 
 
@@ -85,6 +90,10 @@ def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) 
     descriptions = Descriptions(store, _blobs(pictures))
     found = descriptions.of(several, keep=False)
     return {name: Picture(pictures["phash"][name], found[name]) for name in several}
+
+
+def _name(table: str) -> str:
+    return f"_work/lookalikes/{RECIPE}/{table}-{RULES}.parquet"  # what was found by other rules says nothing
 
 
 def _pictures(ledger: pd.DataFrame, searched: Collection[str]) -> pd.DataFrame:

@@ -16,6 +16,8 @@ from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.settings import DEFAULT_SOURCES, refuse_unknown, source_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cxr_snapshot.settings import Settings
     from cxr_snapshot.sources.base import About, Source
 
@@ -42,12 +44,31 @@ def chosen(sources: str | None, *, where: str = "CXR_SOURCES") -> list[str]:
     Raises:
         SettingsError: an unknown name, one that comes twice, or no ``covid``.
     """
-    names = source_names(sources or DEFAULT_SOURCES)
-    refuse_unknown(f"collection in {where}:", names, SOURCES)
-    if len(set(names)) < len(names):
-        raise SettingsError(f"{where} is {sources!r} and names a collection twice; name each once")
+    names = _named(where, sources or DEFAULT_SOURCES)
     if _PINNED not in names:
         raise SettingsError(f"{where} is {sources!r}; add {_PINNED}, whose commits time travel pins")
+    return names
+
+
+def judging(sources: str | None, judges: str | None) -> list[str]:
+    """Return the names of the collections of which nothing is published, but whose images judge, in order.
+
+    Args:
+        sources: as for :func:`chosen`; what is named there judges nothing.
+        judges: the setting of that name; nothing for none.
+
+    Raises:
+        SettingsError: an unknown name, or one that comes twice, in either.
+    """
+    used = chosen(sources)
+    return [name for name in _named("CXR_JUDGES", judges) if name not in used] if judges else []
+
+
+def _named(variable: str, value: str) -> list[str]:
+    names = source_names(value)
+    refuse_unknown(f"collection in {variable}:", names, SOURCES)
+    if len(set(names)) < len(names):
+        raise SettingsError(f"{variable} is {value!r} and names a collection twice; name each once")
     return names
 
 
@@ -57,7 +78,20 @@ def build_sources(settings: Settings) -> dict[str, Source]:
     Raises:
         SettingsError: as :func:`chosen`.
     """
-    return {name: resolve_name(SOURCES[name])(settings) for name in chosen(settings.sources)}
+    return _built(chosen(settings.sources), settings)
+
+
+def build_judges(settings: Settings) -> dict[str, Source]:
+    """Return the collections that the settings name as judges, by name.
+
+    Raises:
+        SettingsError: as :func:`judging`.
+    """
+    return _built(judging(settings.sources, settings.judges), settings)
+
+
+def _built(names: Iterable[str], settings: Settings) -> dict[str, Source]:
+    return {name: resolve_name(SOURCES[name])(settings) for name in names}
 
 
 def republished() -> dict[str, tuple[str, ...]]:

@@ -78,7 +78,7 @@ FORM = Form(
     expected={"modality": {"modality"}, "view": {"view"}},
     patient=partial(padded_patient, digits=8),
     patient_looks_damaged=patient_looks_damaged,
-    remedy="Nothing was published. Report it upstream, or take hannover out of CXR_SOURCES until it is mended.",
+    remedy="Nothing was published. Report it upstream, or take hannover out of CXR_SOURCES or CXR_JUDGES.",
 )
 
 

@@ -110,7 +110,7 @@ FORM = Form(
     expected={"filename": {"file"}, "finding": {"finding"}, "view": {"view"}},
     age=age,
     patient=partial(padded_patient, digits=8),
-    remedy="Nothing was published. Report it upstream, or take nih out of CXR_SOURCES until it is mended.",
+    remedy="Nothing was published. Report it upstream, or take nih out of CXR_SOURCES or CXR_JUDGES.",
 )
 
 

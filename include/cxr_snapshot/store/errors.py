@@ -6,7 +6,7 @@ when a store says for a moment that it lacks what it was just given, and when it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -24,6 +24,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
 
 ATTEMPTS = 6  # the pauses between them add up to about 4 s
+
+_CONFLICTS = ("ConditionalRequestConflict", "ConcurrentModification")  # two writes at once; the latter is Ceph's word
 
 Result = TypeVar("Result")
 
@@ -47,6 +49,12 @@ def again(call: Callable[[], Result]) -> Result:
     return tries(call)
 
 
+def words(error: Mapping[str, object]) -> str:
+    """Return code and message of a store's answer, without a full stop. Ceph RGW sends empty messages."""
+    said = ": ".join(str(error[name]) for name in ("Code", "Message") if error.get(name))
+    return said.rstrip(".") or "it gave no reason"
+
+
 @contextmanager
 def translated(doing: str, uri: str, bucket: str) -> Iterator[None]:
     """Turn boto3's errors into ours, with the address and a remedy.
@@ -66,9 +74,9 @@ def translated(doing: str, uri: str, bucket: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        code, said = error.response["Error"].get("Code"), words(error.response["Error"])
         status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-        if code == "ConditionalRequestConflict":
+        if code in _CONFLICTS:
             raise HiccupError(f"{uri} is being written by somebody else. Try again later.") from error
         if code == "PreconditionFailed" or status == 412:
             raise PreconditionFailedError(f"{uri} was changed by somebody else.") from error
@@ -78,13 +86,13 @@ def translated(doing: str, uri: str, bucket: str) -> Iterator[None]:
             raise MissingObjectError(f"{uri} does not exist.") from error
         if status == 501:
             raise StorageError(
-                f"could not {doing} {uri}: the store cannot do that ({code} {message}). If it has no conditional "
+                f"could not {doing} {uri}: the store cannot do that ({said}). If it has no conditional "
                 "writes, set CXR_CONDITIONAL_WRITES=unavailable and let only one run work at a time."
             ) from error
         if status >= 500 or code in ("SlowDown", "RequestTimeout", "Throttling"):
-            raise StorageUnavailableError(f"could not {doing} {uri}: {code} {message}. Try again later.") from error
+            raise StorageUnavailableError(f"could not {doing} {uri}: {said}. Try again later.") from error
         raise StorageError(
-            f"could not {doing} {uri}: {code} {message}. Check the keys and rights of the store's connection."
+            f"could not {doing} {uri}: {said}. Check the keys and rights of the store's connection."
         ) from error
     except (NoCredentialsError, NoRegionError) as error:
         raise SettingsError(

@@ -1,7 +1,7 @@
 """Object storage: the one place that talks S3.
 
 Names are relative to the prefix, or to the place of an *edition* under it: see :meth:`Store.edition`. Every write
-states its SHA-256, so that a damaged upload is refused by the store.
+states its SHA-256, so that a store can refuse a damaged upload.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import pyarrow as pa
 from cxr_snapshot.errors import MissingObjectError, StorageError, StorageUnavailableError
 from cxr_snapshot.settings import DEFAULT_EDITION, is_edition_name, require_edition_name
 from cxr_snapshot.store.encoding import json_bytes, parquet_bytes, parse_json, parse_parquet
-from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated
+from cxr_snapshot.store.errors import HiccupError, PreconditionFailedError, again, translated, words
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -221,7 +221,7 @@ class Store:
             if errors := answer.get("Errors"):
                 raise StorageError(
                     f"could not delete {len(errors)} objects, such as s3://{self.bucket}/{errors[0].get('Key')}: "
-                    f"{errors[0].get('Code')} {errors[0].get('Message')}. Check that the keys may delete."
+                    f"{words(errors[0])}. Check that the keys may delete."
                 )
 
     def exists(self, name: str) -> bool:

@@ -10,14 +10,23 @@ import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from cxr_snapshot.audit import external
 from cxr_snapshot.audit.confounding import attributes, count_patients, count_sexes, describe_ages, measure_confounding
 from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
+from cxr_snapshot.audit.external import check_elsewhere, who_judges
 from cxr_snapshot.audit.gates import check_pictures
 from cxr_snapshot.audit.looks import load_looks, text_score
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import run_probes
-from cxr_snapshot.audit.report import MOST_PER_CLASS, control_images, draw_sample, verdict
+from cxr_snapshot.audit.report import (
+    MOST_PER_CLASS,
+    control_images,
+    draw_sample,
+    enough_of_each,
+    verdict,
+    within_collection,
+)
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store
@@ -40,6 +49,18 @@ def test_an_attribute_that_is_the_class_shares_everything_with_it() -> None:
     assert (found["format"]["nmi"], found["format"]["level"]) == (0.0, "none")
     assert found["view"]["counts"]["COVID"] == {"COVID": 10, "NORMAL": 0, "PNEUMONIA": 0}
     assert found["site"]["counts"] == {"not stated": dict.fromkeys(CLASSES, 10)}
+
+
+def test_age_and_sex_are_compared_with_the_class() -> None:
+    ages = {"COVID": [18.0, 23.5, 64.0], "NORMAL": [3.0, 5.0, 9.9], "PNEUMONIA": [None] * 3}
+    rows = [{"class": name, "age": age, "sex": "F"} for name, stated in ages.items() for age in stated]
+    found = {each["name"]: each for each in measure_confounding(manifest(*rows))}
+    assert (found["age"]["level"], found["sex"]["level"]) == ("strong", "none")
+    counts = {value: sum(each.values()) for value, each in found["age"]["counts"].items()}
+    assert counts == {
+        **{"below 10 years": 3, "10 to 20 years": 1, "20 to 30 years": 1, "60 to 70 years": 1},
+        "not stated": 3,
+    }
 
 
 def test_rare_values_are_counted_together() -> None:
@@ -178,6 +199,21 @@ def test_the_control_is_frontal_x_rays_of_one_collection() -> None:
     }
 
 
+def test_the_classes_within_a_collection_are_those_of_the_one_that_has_most() -> None:
+    rows = [("pneumonia", "NORMAL"), ("pneumonia", "PNEUMONIA"), ("nih", "NORMAL"), ("covid", "COVID")]
+    sample = pd.DataFrame([*rows, ("nih", "NORMAL"), ("nih", "NORMAL"), ("nih", "PNEUMONIA")])
+    sample.columns = pd.Index(["source", "class"])
+    found = within_collection(sample)
+    assert set(found["source"]) == {"nih"}
+    assert found["label"].tolist() == ["NORMAL", "NORMAL", "NORMAL", "PNEUMONIA"]
+    assert within_collection(sample.head(1)).empty
+
+
+def test_a_collection_of_too_few_patients_is_not_asked_for() -> None:
+    images = pd.DataFrame({"label": ["a"] * 6 + ["b"] * 6, "group": [*"123456", *"ttttvv"]})
+    assert enough_of_each(images)["label"].unique().tolist() == ["a"]
+
+
 def probe(level: str, accuracy: float | None) -> dict[str, Any]:
     facts = {"name": "border", "question": "classes", "sees": "the border", "chance": 0.333}
     return facts | {"level": level, "accuracy": accuracy}
@@ -235,8 +271,6 @@ def test_the_verdict_tells_what_is_accepted_from_what_a_person_is_asked() -> Non
 
 def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     """Warnings of this package are errors in tests."""
-    attributes = [{"name": name, "adjusted": 0.0} for name in ("source", "site", "format", "colour")]
-    attributes += [{"name": name, "adjusted": 0.0} for name in ("size", "aspect", "view", "licence")]
     bodies = [picture(number) for number in range(6)]
     rows = [
         row(number, CLASSES[number % 3], body) | {"label": CLASSES[number % 3]} for number, body in enumerate(bodies)
@@ -246,7 +280,12 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
     probes = run_probes(table, "classes")
     assert {each.level for each in probes} == {"unmeasured"}
     assert probes[0].sentence == "Not measured: it takes 5 patients of each kind."
-    figures = main_figures(attributes, describe_ages(table), count_patients(table), probes)
+    nobody = who_judges(table, table.iloc[:0].assign(linked=False))
+    elsewhere = check_elsewhere(table, nobody, {})
+    assert (elsewhere["level"], elsewhere["judges"]) == ("unmeasured", [])
+    figures = main_figures(
+        measure_confounding(table), describe_ages(table), count_patients(table), probes, external.figures(elsewhere)
+    )
     for drawing in (plot_probes([each.as_dict() for each in probes]), plot_trend([], figures)):
         assert drawing.startswith("<svg")
     assert plot_ages(describe_ages(table)).count("COVID (n = 2)") == 1

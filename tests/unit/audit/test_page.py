@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cxr_snapshot.audit import PAGE, REPORT, page
-from cxr_snapshot.audit.report import write_report
+from cxr_snapshot.audit import PAGE, REPORT, page, summary
+from cxr_snapshot.audit.report import conclude, write_report
 from cxr_snapshot.plan import make_plan
 from cxr_snapshot.shown import lines
 from cxr_snapshot.store.objects import Store
@@ -63,6 +63,19 @@ def test_the_page_forbids_scripts_forms_and_other_bases(store: Store) -> None:
     rules = {each.strip() for each in str(policy).split(";")}
     assert {"default-src 'none'", "form-action 'none'", "base-uri 'none'"} <= rules
     assert not {"script", "form", "base", "iframe"} & {tag for tag, _ in found.elements}
+
+
+def test_an_audit_of_a_version_that_asked_less_is_rendered(store: Store) -> None:
+    """A run may be on its way while the software is replaced."""
+    write_report(store, small_ledger(store), [], plan=PLAN, splits={})
+    report = store.get_json(f"{PLAN['folder']}/{REPORT}")
+    assert report is not None
+    asked = [probe for probe in report["probes"] if probe["question"] in ("classes", "covid_within_upstream")]
+    older = {key: value for key, value in report.items() if key != "external"} | {"probes": asked}
+    text = page.render_page(conclude(older, []), {}).decode()
+    assert "works elsewhere" not in text
+    assert "external" not in summary(older)
+    assert "works elsewhere was not measured" in page.render_page(report, {}).decode()
 
 
 SHEETS = {"duplicates": b"any"}

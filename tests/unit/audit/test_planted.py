@@ -10,7 +10,8 @@ import pytest
 
 from cxr_snapshot.audit.confounding import measure_confounding
 from cxr_snapshot.audit.gates import Check, check_pictures, check_splits
-from cxr_snapshot.audit.probes import CLASSES_QUESTION, cross_validate, features, run_probes, score_of, split_folds
+from cxr_snapshot.audit.probes import cross_validate, features, run_probes, score_of, split_folds
+from cxr_snapshot.audit.words import CLASSES_QUESTION
 from cxr_snapshot.selection.duplicates import clusters_of
 from cxr_snapshot.selection.linking import close_pairs
 from cxr_snapshot.selection.splits import split_report

@@ -22,7 +22,7 @@ from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans, publish_and_verify
 from support.s3_proxy import S3Proxy
-from support.stores import client_of, copied_bucket, new_store
+from support.stores import client_of, copied_bucket, new_store, store_in
 from support.upstreams import served_sample
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class TestDownload:
 
     def test_goes_on_after_an_interruption(self, published, tmp_path):
         with S3Proxy(published.client.meta.endpoint_url) as proxy:
-            weak = Store(client_of(proxy.url), published.bucket, published.prefix)
+            weak = store_in(client_of(proxy.url), published.bucket, published.prefix)
             download(weak, NEW, tmp_path / "whole")
             begun = tmp_path / "begun"
             download(weak, NEW, begun)
@@ -206,6 +206,9 @@ class TestCommand:
         assert asked("diff", OLD, NEW)["counts"]["added"] > 0
         assert asked("verify", NEW, "--all")["read_back"] == asked("show", NEW)["files"] - 2
         assert asked("download", "latest", str(tmp_path / "x"))["fetched"] > 12
+        [entry] = asked("editions")
+        assert (entry["edition"], entry["version"]) == ("default", NEW)
+        assert {probe["question"] for probe in entry["probes"]} == {"classes"}
         plan = asked("prune", "--keep", "1")
         assert (plan["kept"], plan["deleted"], plan["done"]) == ([NEW], [OLD], False)
 
@@ -216,6 +219,7 @@ class TestCommand:
             (["diff", OLD, NEW], f"{OLD} to {NEW}: added "),
             (["verify", NEW], f"{NEW} is whole"),
             (["download", NEW, str(tmp_path / "x")], "every file checked"),
+            (["editions"], "Class told from lungs blacked out, data/"),
             (["prune", "--keep", "1"], f"To delete: {OLD}.\nNothing was deleted. Add --yes to delete this."),
         ):
             status, output, errors = command(published, *arguments)

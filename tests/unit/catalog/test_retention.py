@@ -24,7 +24,7 @@ from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
 from support.damage import flip
 from support.stages import run_stages
-from support.stores import copied_bucket, new_store
+from support.stores import copied_bucket, new_store, store_in
 from support.upstreams import ServedUpstream, served_sample
 from support.waiting import eventually
 
@@ -141,7 +141,7 @@ class BreaksOff(Store):
 )
 def test_a_broken_off_pruning_leaves_no_half_snapshot(three_nights: Store, number: int) -> None:
     nights = copied_bucket(three_nights)
-    weak = BreaksOff(nights.client, nights.bucket, nights.prefix)
+    weak = store_in(nights.client, nights.bucket, nights.prefix, BreaksOff)
     weak.left = number
     plan = plan_prune(weak, 1, LATER)
     with pytest.raises(StorageError, match="no more"):
@@ -169,7 +169,7 @@ class Aged(Store):
 
 def aged(store: Store) -> Aged:
     """Return a store whose objects are old, but for what is written from now on."""
-    found = Aged(store.client, store.bucket, store.prefix)
+    found = store_in(store.client, store.bucket, store.prefix, Aged)
     found.put("_work/clock", b"")
     found.since = next(item.modified for _, item in Store.scan(found, "_work/clock"))
 
@@ -241,7 +241,7 @@ def test_tables_of_old_runs_go_by_themselves(nights: Store, caplog: pytest.LogCa
     clear_old_runs(store, f"{RUNS}own")
     assert store.list("") == before
 
-    refusing = Refusing(store.client, store.bucket, store.prefix)
+    refusing = store_in(store.client, store.bucket, store.prefix, Refusing)
     refusing.since = store.since
     store.put(f"{RUNS}own/balanced.parquet", b"")
     nights_old = aged(store)

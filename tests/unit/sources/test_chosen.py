@@ -6,7 +6,7 @@ import pytest
 
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.settings import SELECTION, Settings
-from cxr_snapshot.sources import SOURCES, build_sources, chosen
+from cxr_snapshot.sources import SOURCES, build_judges, build_sources, chosen, judging
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,39 @@ def test_a_choice_is_recorded_where_it_is_not_the_default(sources: str, recorded
     selection = Settings(bucket="cxr", sources=sources).selection()
     assert selection.pop("sources", None) == recorded
     assert list(selection) == list(SELECTION)
+
+
+@pytest.mark.parametrize(
+    ("sources", "judges", "names"),
+    [
+        (None, None, []),
+        (None, "", []),
+        (None, "nih,hannover", ["nih", "hannover"]),
+        ("covid,nih", " nih, hannover", ["hannover"]),
+        ("covid", "pneumonia", ["pneumonia"]),
+        (None, "covid,pneumonia", []),
+    ],
+)
+def test_judges_are_the_collections_that_are_no_sources(
+    sources: str | None, judges: str | None, names: list[str]
+) -> None:
+    assert judging(sources, judges) == names
+    settings = Settings(bucket="cxr", judges=judges) if sources is None else None
+    assert settings is None or list(build_judges(settings)) == names
+
+
+@pytest.mark.parametrize(
+    ("judges", "problem"),
+    [
+        ("hanover", r"unknown collection in CXR_JUDGES: hanover; did you mean hannover\?"),
+        ("nih,nih", "CXR_JUDGES is 'nih,nih' and names a collection twice"),
+        ("nih,", "known are"),
+    ],
+)
+def test_a_choice_of_judges_that_cannot_work_is_refused(judges: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        judging(None, judges)
+
+
+def test_judges_decide_nothing_of_what_is_in() -> None:
+    assert Settings(bucket="cxr", judges="nih").selection() == Settings(bucket="cxr").selection()

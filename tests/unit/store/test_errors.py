@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from botocore.exceptions import (
     BotoCoreError,
@@ -16,11 +18,10 @@ from cxr_snapshot.store.errors import ATTEMPTS, HiccupError, PreconditionFailedE
 URI = "s3://bucket/prefix/name"
 
 
-def answer(status: int, code: str) -> ClientError:
+def answer(status: int, code: str, message: str | None = "because") -> ClientError:
     """Return what boto3 raises on an answer of the store."""
-    return ClientError(
-        {"Error": {"Code": code, "Message": "because"}, "ResponseMetadata": {"HTTPStatusCode": status}}, "PutObject"
-    )
+    parsed: Any = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(parsed, "PutObject")
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,11 @@ def answer(status: int, code: str) -> ClientError:
         (answer(404, "NoSuchBucket"), StorageError, "bucket bucket does not exist. Create it or set CXR_BUCKET", False),
         (answer(412, "PreconditionFailed"), PreconditionFailedError, "changed by somebody else", False),
         (answer(409, "ConditionalRequestConflict"), HiccupError, "is being written by somebody else", True),
-        (answer(403, "AccessDenied"), StorageError, "Check the keys and rights", False),
+        (answer(409, "ConcurrentModification", None), HiccupError, "is being written by somebody else", True),
+        (answer(403, "AccessDenied"), StorageError, "AccessDenied: because. Check the keys and rights", False),
+        (answer(403, "AccessDenied", "No."), StorageError, "AccessDenied: No. Check the keys and rights", False),
+        (answer(403, "SignatureDoesNotMatch", None), StorageError, f"{URI}: SignatureDoesNotMatch. Check", False),
+        (answer(403, "", ""), StorageError, f"{URI}: it gave no reason. Check", False),
         (answer(501, "NotImplemented"), StorageError, "set CXR_CONDITIONAL_WRITES=unavailable", False),
         (answer(503, "SlowDown"), StorageUnavailableError, "Try again later", True),
         (answer(400, "RequestTimeout"), StorageUnavailableError, "Try again later", True),

@@ -21,7 +21,7 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from support.s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
 from support.stages import EARLIER, run_stages
-from support.stores import client_of
+from support.stores import client_of, store_in
 from support.upstreams import ServedUpstream
 
 BODY = bytes(range(256)) * 1024
@@ -36,7 +36,7 @@ def proxy(store: Store) -> Iterator[S3Proxy]:
 @pytest.fixture
 def shaky(store: Store, proxy: S3Proxy) -> Store:
     """The same bucket, seen through the proxy."""
-    return Store(client_of(proxy.url), store.bucket, store.prefix)
+    return store_in(client_of(proxy.url), store.bucket, store.prefix)
 
 
 def fail(proxy: S3Proxy, *faults: str | None) -> None:
@@ -142,7 +142,7 @@ class TestListing:
         assert list(store.list("")) == ["_work/a", "latest.json"]
 
     def test_an_empty_prefix(self, store):
-        root = Store(store.client, store.bucket, "")
+        root = store_in(store.client, store.bucket, "")
         root.put("2026-11-23/a", b"a")
         assert root.folders() == ("2026-11-23",)
         assert list(root.list("")) == ["2026-11-23/a"]
@@ -186,7 +186,7 @@ def test_every_fifth_request_fails(
     monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda _: None))
     monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=lambda _: None))
     proxy.faults = RandomFaults(seed=5, share=0.2)
-    shaky = Store(client_of(proxy.url), store.bucket, store.prefix)
+    shaky = store_in(client_of(proxy.url), store.bucket, store.prefix)
     pipeline = sample.pipeline(shaky, tmp_path / "shaky", verify="all")
     snapshot = run_stages(pipeline, *EARLIER).snapshot
     assert snapshot is not None

@@ -1,0 +1,1 @@
+"""What `make test-stores` runs, and the table that it prints."""
