@@ -28,8 +28,8 @@ class Plan(TypedDict):
     who started the run, where one did; on record where that was used. ``synthetic``: whether the upstreams say that
     their data is generated; what is published then says so too. ``edition``: under whose name that is; a plan from
     before there were editions has none, and is of the default one. ``judges``: pinned id of each collection that only
-    judges, where there is any; no part of the fingerprint, since nothing of them is published. ``withdrawn``: hash of what
-    was taken back until then; only where there is anything.
+    judges, where there is any; no part of the fingerprint, since nothing of them is published. ``withdrawn``: hash of
+    what was taken back until then; only where there is anything.
     """
 
     run: str

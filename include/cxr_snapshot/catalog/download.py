@@ -52,7 +52,7 @@ def download(
             f"{store.uri(name)} is being made anew without images that were withdrawn. Try again later; if that was "
             "broken off, whoever withdrew them has to do so again, which ends it."
         )
-    sums = {path: mark.sums.get(path, sha256) for path, sha256 in sums.items() if path not in mark.removed}
+    sums = mark.now(sums)
     sizes = {path.removeprefix(f"{name}/"): item.size for path, item in store.list(f"{name}/").items()}
     if missing := sorted(sums.keys() - sizes.keys()):
         raise MissingObjectError(

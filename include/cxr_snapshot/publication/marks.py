@@ -72,6 +72,10 @@ class Mark:
         earlier = {self.before[name]} if name in self.before else set()
         return {self.sums.get(name, published)} | earlier
 
+    def now(self, sums: Mapping[str, str]) -> dict[str, str]:
+        """Return the SHA-256 of each file that the snapshot has now; ``sums`` are those of ``SHA256SUMS``."""
+        return {name: self.sums.get(name, sha256) for name, sha256 in sums.items() if name not in self.removed}
+
 
 UNMARKED = Mark()
 
@@ -86,13 +90,18 @@ def read_mark(store: Store, version: str) -> tuple[Mark, str | None]:
     found = store.find(name)
     if found is None:
         return UNMARKED, None
+    return parse_mark(found.body, store.uri(name)), found.etag
+
+
+def parse_mark(body: bytes, where: str) -> Mark:
+    """Return the mark in a file, which ``where`` names; errors as :func:`read_mark`."""
     try:
-        facts = parse_json(found.body, store.uri(name))
-        return Mark(**{each: facts[each] for each in asdict(UNMARKED)}), found.etag
+        facts = parse_json(body, where)
+        return Mark(**{each: facts[each] for each in asdict(UNMARKED)})
     except (DamagedObjectError, KeyError) as error:
         raise VerificationError(
-            f"{store.uri(name)} is damaged: {error}. Put it back from a copy of the bucket, or delete it and withdraw "
-            "the same again."
+            f"{where} is damaged: {error}. Put it back from a copy of the bucket, or delete it and withdraw the same "
+            "again."
         ) from error
 
 
@@ -123,8 +132,7 @@ def current_sums(store: Store, version: str, sums: Mapping[str, str]) -> dict[st
         version: its name.
         sums: as published, from :func:`cxr_snapshot.publication.checksums.read_sums`.
     """
-    mark, _ = read_mark(store, version)
-    return {name: mark.sums.get(name, sha256) for name, sha256 in sums.items() if name not in mark.removed}
+    return read_mark(store, version)[0].now(sums)
 
 
 def images_of(withdrawals: tuple[Withdrawal, ...], manifest: pd.DataFrame) -> dict[str, dict[str, Any]]:
