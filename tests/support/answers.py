@@ -27,7 +27,7 @@ def answer(option: str) -> str:
             payload = UpdateHITLDetailPayload(chosen_options=[option])
             user = SimpleAuthManagerUser(username="reviewer", role="admin")
             update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
-            return str(detail.body)
+            return f"{detail.subject}\n{detail.body}"
         return ""
 
     try:
