@@ -53,11 +53,16 @@ def words(store: Store, version: str, name: str) -> str:
     """Return what people read of a published text: no pictures, and no names or values of the manifest's columns."""
     text = store.get(f"{version}/{name}").decode()
     if name == "croissant.json":
-        return json.dumps({key: value for key, value in json.loads(text).items() if key != "recordSet"})
+        return json.dumps(
+            {key: value for key, value in json.loads(text).items() if key not in ("@context", "recordSet")}
+        )
     if name == "CHANGES.md":
         return text.partition("\n## ")[0]
+    text = re.sub(r"Empty\s+cells: .*?(\n\n|\Z)", "", text, flags=re.DOTALL)
     text = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", text)
-    return re.sub(r"<details>\s*<summary>Images by (licence|site)</summary>.*?</details>", "", text, flags=re.DOTALL)
+    return re.sub(
+        r"<details>\s*<summary>Images by (licence|site|location)</summary>.*?</details>", "", text, flags=re.DOTALL
+    )
 
 
 @pytest.mark.parametrize("version", [FIRST, SECOND])
@@ -76,7 +81,7 @@ def test_without_the_mark_all_words_on_the_real_ones_are_there(taken_for_real: S
     for name, missing in (
         ("README.md", set()),
         ("croissant.json", set()),
-        ("audit.html", {"adults", "Guangzhou", "publications", "arXiv", "Cohen"}),
+        ("audit.html", {r"adults\s+who", "Guangzhou", "publications", "arXiv", "Cohen"}),
     ):
         gone = {word for word in OF_THE_REAL_ONES if not re.search(word, found[name], re.IGNORECASE)}
         assert gone - {r"\bdoi\b", r"kaggle\.com", "ieee8023", r"creativecommons|CC.BY"} == missing, name
