@@ -31,14 +31,17 @@ it as an immutable snapshot named by its date: `s3://BUCKET/PREFIX/2026-11-23/`.
 **Damage in the store.** What a task takes out of the store is checked first. What is missing or damaged is made or
 fetched again; the log says what, and `mended` in the XCom how many objects.
 
+**To see what a run published,** press *Open snapshot* among the details of its tasks `publish` or `verify`. All
+snapshots are under *Browse, CXR snapshots*.
+
 **To build again** although nothing is new, trigger with *force*. The same content is still not published twice.
 
 **When `audit` stops the run** because a class shrank, look at what upstream removed; if it is right, trigger once with
-*accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*:
-*Approve* publishes, *Reject* ends the run without publishing. What is published so says for good what was accepted, and
-by whom or in which run.
+*accept_shrink*. With the setting `approval` the run waits two days for a person instead, under *Required actions*,
+where it says and shows what is lost: *Approve* publishes, *Reject* ends the run without publishing. What is published
+so says for good what was accepted, and by whom or in which run.
 
-**Time travel.** Trigger with a date in *COVID collection as of*, or run
+**Time travel.** Trigger with a day in *As of*, or run
 `airflow backfill create --dag-id covid_cxr_snapshot --from-date 2020-03-28 --to-date 2020-03-29 --max-active-runs 1`.
 This publishes the snapshot as it would have been at the end of that day (UTC), under that day's name, compared with the
 newest snapshot up to that day. `latest.json` moves only forwards. All other collections are always the current ones.
@@ -75,8 +78,9 @@ from airflow.sdk import Asset, AssetAlias, CronTriggerTimetable, dag, get_curren
 
 from airflow_approval import ApprovalIfNeeded
 from airflow_form import overrides, params
+from airflow_links import SnapshotLink, draft_pages, snapshot_page
 from airflow_notify import Heartbeat, SnapshotNotifier
-from airflow_runtime import WaitAsAsked, edition_of_run, pipeline, time_travel
+from airflow_runtime import WaitAsAsked, edition_of_run, main_facts_first, pipeline, time_travel
 from cxr_snapshot.editions import DEFAULT, Edition, dag_id, read_editions
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.sources import chosen, judging
@@ -113,7 +117,7 @@ def make_dag(edition: Edition) -> None:
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(days=3),  # longer than an approval may take; each task has a shorter limit of its own
-        params=params(),
+        params=params(edition),
         is_paused_upon_creation=edition.paused or None,  # None: as Airflow is configured
         # A watchdog that expects one call each night would take the good end of one edition for that of another.
         on_success_callback=Heartbeat() if edition.is_default else None,
@@ -143,9 +147,9 @@ def make_dag(edition: Edition) -> None:
             """Ask GitHub and Kaggle for their revisions and pin them for the run. Nothing new: all else is skipped."""
             context = get_current_context()
             run, filled = context["dag_run"], context["params"]
-            as_of, pins = time_travel(run.run_type, run.logical_date, filled["covid_commit"])
             started = run.start_date or run.run_after
             with pipeline(edition, overrides(filled)) as stages:
+                as_of, pins = time_travel(run.run_type, run.logical_date, filled["as_of"], filled["covid_commit"])
                 return stages.poll(
                     run.run_id,
                     started.astimezone(UTC).isoformat(timespec="seconds"),
@@ -196,15 +200,16 @@ def make_dag(edition: Edition) -> None:
         def audit(plan: Any) -> dict[str, Any]:
             """Check that nothing was lost and no class shrank; measure what can be told without seeing the disease."""
             with pipeline(edition) as stages:
-                return stages.audit(plan)
+                return stages.audit(plan, draft_pages(plan["folder"]))
 
         approve = ApprovalIfNeeded(
             task_id="approve",
             task_display_name="Approve, if a guard tripped",
             doc_md="Asks a person whether to publish, where `audit` found something that only a person can judge and "
             "the setting `approval` is `on`. Otherwise it is skipped.",
-            subject="Publish this snapshot although a guard tripped?",
+            subject="{{ ti.xcom_pull(task_ids='audit')['question'] }}",
             body="{{ ti.xcom_pull(task_ids='audit')['to_approve'] }}",
+            notifiers=SnapshotNotifier("asked", edition.name),
             response_timeout=timedelta(days=2),
             retries=0,
         )
@@ -220,7 +225,7 @@ def make_dag(edition: Edition) -> None:
             approval = get_current_context()["ti"].xcom_pull(task_ids="approve")
             with pipeline(edition) as stages:
                 snapshot = stages.publish(plan, approval)
-            return snapshot and {"edition": DEFAULT.name} | snapshot  # which names only other editions
+            return snapshot and main_facts_first(snapshot)
 
         # The asset is updated here and not by `publish`, so that its consumers see verified snapshots only. It is that
         # of the edition under whose name the run published, which only the run knows.
@@ -234,7 +239,8 @@ def make_dag(edition: Edition) -> None:
             name = snapshot.get("edition", DEFAULT.name)  # of a run that began before there were editions
             with pipeline(edition) as stages:
                 result = stages.verify(snapshot["version"], name)
-            get_current_context()["outlet_events"][SNAPSHOTS].add(Asset(dag_id(name)), extra=snapshot)
+            event = snapshot | {"page": snapshot_page(snapshot)}
+            get_current_context()["outlet_events"][SNAPSHOTS].add(Asset(dag_id(name)), extra=event)
             return result
 
         plan = poll()
@@ -242,7 +248,10 @@ def make_dag(edition: Edition) -> None:
         inspected = inspect.partial(plan=plan).expand(shard=list(range(INSPECT_SHARDS)))
         filtered, balanced, audited, snapshot = filter_(plan), balance(plan), audit(plan), publish(plan)
         ingested >> inspected >> filtered >> balanced >> audited >> approve >> snapshot
-        verify(snapshot)
+        verified = verify(snapshot)
+        published: Any  # mypy does not know that these have an operator
+        for published in (snapshot, verified):
+            published.operator.operator_extra_links = [SnapshotLink()]
 
     build()
 

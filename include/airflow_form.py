@@ -1,12 +1,19 @@
-"""The trigger form of the DAGs, and what a run makes of it."""
+"""The trigger form of the DAGs, and what a run makes of it.
+
+Titles are the parameters' names, so that Airflow's refusal of a value, which tells the name, tells the field.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from airflow.sdk import Param
 
+from cxr_snapshot import shown
+from cxr_snapshot.editions import Edition
 from cxr_snapshot.settings import (
     AGE_CHOICES,
     CONTROL_CHOICES,
@@ -16,82 +23,98 @@ from cxr_snapshot.settings import (
     PICTURE_SIZES,
     SUBTYPE_CHOICES,
     VIEW_CHOICES,
+    Settings,
 )
 
 # Settings that decide which images are in, and that a run may set for itself.
 SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class", "files", "picture_size")
 
+_LABELS = {
+    "views": ("Frontal images only", "Frontal and lateral images"),
+    "licences": ("Any licence", "None that forbids derivatives", "Only named licences that allow derivatives"),
+    "controls": ("From Kaggle alone", "The COVID collection's own first"),
+    "subtypes": ("Bacterial and viral as they come", "Equally many bacterial and viral"),
+    "ages": ("Images of anybody", "Nobody known to be younger than 18 years"),
+    "files": ("The upstreams' files as they are", "All made anew in one form"),
+    "picture_size": tuple(f"{size} x {size} pixels" for size in PICTURE_SIZES),
+}
+_CHOICES: dict[str, tuple[object, ...]] = {
+    "views": VIEW_CHOICES,
+    "licences": LICENCE_CHOICES,
+    "controls": CONTROL_CHOICES,
+    "subtypes": SUBTYPE_CHOICES,
+    "ages": AGE_CHOICES,
+    "files": FILE_CHOICES,
+    "picture_size": PICTURE_SIZES,
+}
 
-def params() -> dict[str, Param]:
-    """Return the fields of the form."""
+
+def params(edition: Edition) -> dict[str, Param]:
+    """Return the fields of the form of an edition's DAG."""
     return {
         "force": Param(
             default=False,
             type="boolean",
-            title="Build even if nothing is new",
-            description="The same content is still not published twice.",
+            title="Force",
+            description=f"A run asks the collections, and where something is new, it publishes the next snapshot of "
+            f"{_place(edition)}; otherwise it ends at once, successfully. With Force it builds also where nothing is "
+            "new. The same content is still not published twice.",
+        ),
+        "as_of": Param(
+            default=None,
+            type=["null", "string"],
+            format="date",
+            pattern=r"^\d{4}-\d{2}-\d{2}$",
+            title="As of",
+            description="Empty for now. A day of the past: the snapshot is named by that day and holds what the COVID "
+            "collection had at its end (UTC); latest.json moves only forwards.",
         ),
         "covid_commit": Param(
             default=None,
             type=["null", "string"],
-            pattern=r"^([0-9a-f]{7,40}|\d{4}-\d{2}-\d{2})$",
-            title="COVID collection as of",
-            description="Empty for the newest. A day such as 2020-03-28 (UTC): the snapshot is named by that day and "
-            "holds what was there at its end. Or a commit SHA-1 of the GitHub repository: the snapshot is named by "
-            "today.",
+            pattern=r"^[0-9a-f]{7,40}$",
+            title="COVID commit",
+            description="Empty for the newest. A commit of the COVID collection, 7 to 40 digits of its SHA-1: the "
+            "snapshot is named by today. Not together with As of.",
+        ),
+        "accept_shrink": Param(
+            default=False,
+            type="boolean",
+            title="Accept shrink",
+            description="Publishes although a class lost more candidates than the guard allows, for this run only. The "
+            "snapshot says for good what was lost, in which run this was set, and who triggered it.",
         ),
         "edition": Param(
             default=None,
             type=["null", "string"],
             pattern=f"^{EDITION_NAME}$",
             title="Edition",
-            description="Under which name to publish: needed where a field below sets what the edition sets otherwise. "
-            "A name that no DAG has, such as experiment-1; the snapshot is then under editions/experiment-1/, and no "
-            "other latest.json moves.",
+            description=f"Empty: publishes as {edition.name}. Needed where a field below is not as configured: a name "
+            "that no DAG has, such as experiment-1. The snapshot is then under editions/experiment-1/, and no other "
+            "latest.json moves. What is (default) or (environment) below, the Airflow variable cxr_snapshot may set "
+            "otherwise.",
         ),
-        "views": _choice("Views", VIEW_CHOICES, "Which projections to keep"),
-        "licences": _choice(
-            "Licences",
-            LICENCE_CHOICES,
-            "Which images may be in: any; none whose licence forbids derivatives; or only those with a named licence "
-            "that allows them",
-        ),
-        "controls": _choice(
-            "Controls",
-            CONTROL_CHOICES,
-            "Where PNEUMONIA and NORMAL come from: Kaggle alone, or first the COVID collection's own images of other "
-            "pneumonias and of no finding",
-        ),
-        "subtypes": _choice(
-            "Pneumonia subtypes",
-            SUBTYPE_CHOICES,
-            "Draw bacterial and viral pneumonias as they come, or equally many of each",
-        ),
-        "ages": _choice(
-            "Ages", AGE_CHOICES, "Images of anybody, or of nobody who is known to be younger than 18 years"
-        ),
+        "views": _choice(edition, "views", "Views", "Which projections are in."),
+        "licences": _choice(edition, "licences", "Licences", "Which images may be in, by their licence."),
+        "controls": _choice(edition, "controls", "Controls", "Where PNEUMONIA and NORMAL come from."),
+        "subtypes": _choice(edition, "subtypes", "Subtypes", "How pneumonias are drawn."),
+        "ages": _choice(edition, "ages", "Ages", "Whose images are in."),
         "max_per_class": Param(
             default=None,
             type=["null", "integer"],
             minimum=1,
-            title="Most images in a class",
-            description="Empty for the edition's own, or no limit.",
+            title="Max per class",
+            description="Most images in a class, at least 1. Empty: as configured, "
+            f"{_configured(edition, 'max_per_class')}.",
         ),
         "files": _choice(
+            edition,
+            "files",
             "Files",
-            FILE_CHOICES,
-            "Publish the upstreams' files as they are, or all made anew in one form, so that no file tells by format, "
-            "size or shape where it is from",
+            "Which files are published; uniform ones do not tell by format, size or shape where they are from.",
         ),
         "picture_size": _choice(
-            "Size of the pictures in the shards", PICTURE_SIZES, "Width and height in pixels", kind="integer"
-        ),
-        "accept_shrink": Param(
-            default=False,
-            type="boolean",
-            title="Publish although a class shrank",
-            description="Overrides the guard against lost candidates, for this run only. The snapshot says for good "
-            "what was lost, in which run this was set, and who triggered it.",
+            edition, "picture_size", "Picture size", "Of the pictures in the shards.", kind="integer"
         ),
     }
 
@@ -101,11 +124,28 @@ def overrides(filled: Mapping[str, Any]) -> dict[str, Any]:
     return {name: filled[name] for name in SET_BY_FORM if filled[name] is not None}
 
 
-def _choice(title: str, choices: tuple[object, ...], what: str, kind: str = "string") -> Param:
+def _choice(edition: Edition, name: str, title: str, what: str, kind: str = "string") -> Param:
+    """Return a field with a setting's values, each with a label, and the configured one first, which is no value."""
+    values, configured = _CHOICES[name], {"null": f"As configured: {_configured(edition, name)}"}
     return Param(
         default=None,
         type=["null", kind],
-        enum=[None, *choices],
+        enum=[None, *values],
+        values_display=configured | dict(zip(map(str, values), _LABELS[name], strict=True)),
         title=title,
-        description=f"{what}. Empty for the edition's own.",
+        description=what,
     )
+
+
+def _configured(edition: Edition, name: str) -> str:
+    """Say what holds where the form is left as it is, as far as it is known where the DAG file is parsed."""
+    if name in edition.settings:
+        return str(edition.settings[name])
+    if given := os.environ.get(f"CXR_{name.upper()}"):
+        return f"{shown.line(given)} (environment)"
+    default = next(item.default for item in fields(Settings) if item.name == name)
+    return f"{'no limit' if default is None else default} (default)"
+
+
+def _place(edition: Edition) -> str:
+    return "the default edition" if edition.is_default else f"the edition {edition.name}"

@@ -6,7 +6,7 @@ And calls a watchdog elsewhere, which notices when nothing comes any more.
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.sdk.bases.notifier import BaseNotifier
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cxr_snapshot.notices import Notice
     from cxr_snapshot.settings import Settings
 
-Event = Literal["published", "quiet", "failed"]
+Event = Literal["published", "quiet", "failed", "asked"]
 HTTP_TIMEOUT = 30  # seconds
 
 
@@ -25,7 +25,7 @@ class SnapshotNotifier(BaseNotifier):
 
     Args:
         event: what to tell. ``published``: the snapshot that the task verified. ``quiet``: that nothing was new for
-            long, where the task returned nothing. ``failed``: the task's error.
+            long, where the task returned nothing. ``failed``: the task's error. ``asked``: that a person has to decide.
         edition: that of the DAG; a run may publish under another name.
     """
 
@@ -55,6 +55,10 @@ class SnapshotNotifier(BaseNotifier):
         link = instance.log_url
         if self.event == "failed":
             return notices.failed(instance.task_id, context.get("exception") or "No reason is known.", link, edition)
+        if self.event == "asked":
+            task: Any = context["task"]
+            page = f"{link.partition('?')[0]}/required_actions"
+            return notices.asked(task.subject, context["ti"].start_date + task.response_timeout, page, edition)
         with pipeline() as stages:
             store = stages.store.edition(edition)
             if self.event == "published":

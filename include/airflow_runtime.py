@@ -13,7 +13,7 @@ from airflow.sdk import RetryDecision, RetryPolicy
 
 from airflow_form import overrides
 from cxr_snapshot.editions import DEFAULT, Edition, place_of
-from cxr_snapshot.errors import RateLimitedError
+from cxr_snapshot.errors import RateLimitedError, SettingsError
 from cxr_snapshot.progress import duration
 
 if TYPE_CHECKING:
@@ -80,6 +80,17 @@ def edition_of_run(edition: Edition, filled: Mapping[str, Any], taken: Collectio
     return place_of(edition, filled["edition"], own, wanted, taken)
 
 
+def main_facts_first(snapshot: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what ``publish`` hands on: ``snapshot.json``, so that people read first what they look for.
+
+    The ``edition`` is added where it is the default one, which ``snapshot.json`` does not name.
+    """
+    first = {name: snapshot[name] for name in ("version", "uri", "counts")}
+    first["edition"] = snapshot.get("edition", DEFAULT.name)
+    others = {name: value for name, value in snapshot.items() if name != "audit"}
+    return {**first, **others, "audit": snapshot["audit"]}
+
+
 class WaitAsAsked(RetryPolicy):
     """Tries a task again when the upstream's rate limit says that it may, and else as Airflow does by itself."""
 
@@ -108,7 +119,6 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
     """
     from airflow.sdk import Variable
 
-    from cxr_snapshot.errors import SettingsError
     from cxr_snapshot.settings import Settings
 
     variable = Variable.get(SETTINGS_VARIABLE, default={}, deserialize_json=True)
@@ -123,19 +133,27 @@ def load_settings(overrides: Mapping[str, Any] | None = None) -> Settings:
 
 
 def time_travel(
-    run_type: str, logical_date: datetime | None, covid_commit: str | None
+    run_type: str, logical_date: datetime | None, as_of: str | None, covid_commit: str | None
 ) -> tuple[str | None, dict[str, str]]:
     """Say which day a run stands for, if not for now, and which revisions that pins.
 
     Args:
         run_type: Airflow's word for how the run came about.
         logical_date: the run's own date; only a backfill stands for it.
-        covid_commit: what the trigger form says: a commit, a day ``YYYY-MM-DD``, or nothing.
+        as_of: a day, ``YYYY-MM-DD``, if the trigger form has one.
+        covid_commit: a commit, if the trigger form has one.
 
     Returns:
         The day, or ``None`` for now; and the pins by source.
+
+    Raises:
+        SettingsError: the form has both.
     """
-    as_of = covid_commit if covid_commit and "-" in covid_commit else None
+    if as_of and covid_commit:
+        raise SettingsError(
+            f"As of (as_of) is {as_of} and COVID commit (covid_commit) is {covid_commit}, but a run takes one of them. "
+            "Trigger it again and leave one empty."
+        )
     if as_of is None and run_type == "backfill" and logical_date is not None:
         as_of = logical_date.astimezone(UTC).date().isoformat()
     pin = covid_commit or as_of

@@ -9,7 +9,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-PREFIX = "covid-cxr-snapshots"
+from airflow_links import PAGES as PREFIX
+
 ICON = "data:image/svg+xml," + (
     "%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 24 24' fill='none' stroke='{}' stroke-width='2' "
     "stroke-linecap='round'%3E%3Cpath d='M12 3v18M9 7H6M9 11H5M9 15H6M15 7h3M15 11h4M15 15h3'/%3E%3C/svg%3E"

@@ -26,8 +26,10 @@ from cxr_snapshot.catalog import retention, side_by_side
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
+from cxr_snapshot.publication.dictionary import data_dictionary
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings
+from cxr_snapshot.sources import SOURCES
 from cxr_snapshot.store.client import open_store
 from cxr_snapshot.store.objects import Store
 
@@ -98,6 +100,22 @@ def diff(old: Version, new: Version, edition: Edition = DEFAULT_EDITION, as_json
 
 
 @app.command()
+def columns(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="Not given: as this release makes them.")
+    ] = None,
+    edition: Edition = DEFAULT_EDITION,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each file and each column means."""
+    found = catalog.columns(_store(edition), version) if version else data_dictionary({}, SOURCES)
+    if as_json:
+        _print_json({"columns": found.to_dict("records")})
+        return
+    _print_table(list(map(str, found)), found.to_numpy().tolist())
+
+
+@app.command()
 def verify(
     version: Version,
     all_images: Annotated[bool, typer.Option("--all", help="Read every image back, not a sample.")] = False,
@@ -117,7 +135,10 @@ def verify(
 @app.command()
 def download(
     version: Version,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="New or empty folder, or one to go on with.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(metavar="DIR", help="New or empty folder, one to go on with, or one with an earlier snapshot."),
+    ],
     edition: Edition = DEFAULT_EDITION,
     as_json: AsJson = False,
 ) -> None:
@@ -127,13 +148,12 @@ def download(
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=as_json) as bar:
         task = bar.add_task(name, total=None)
-        fetched = download_snapshot(
-            store, name, folder, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        done = download_snapshot(store, name, folder, lambda done, total: bar.update(task, completed=done, total=total))
     if as_json:
-        _print_json({"version": name, "folder": str(folder), "fetched": fetched})
+        _print_json({"version": name, "folder": str(folder), **done._asdict()})
     else:
-        _say(f"{folder} holds {name}; {fetched} files fetched, every file checked.")
+        saved = f" ({decimal(done.saved)} were there)" if done.saved else ""
+        _say(f"{folder} holds {name}; {done.fetched} files fetched{saved}, every file checked.")
 
 
 @app.command()

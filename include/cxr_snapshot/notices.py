@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from cxr_snapshot.settings import DEFAULT_EDITION
@@ -39,6 +39,19 @@ def published(snapshot: Mapping[str, Any], changes: Mapping[str, Any], link: str
 def failed(task: str, error: object, link: str, edition: str) -> Notice:
     """Say that a task of an edition's run failed for good, and why."""
     return Notice(f"{_name(edition)}: {task} failed", f"{str(error) or type(error).__name__}\nLog: {link}")
+
+
+def asked(question: str, until: datetime, link: str, edition: str) -> Notice:
+    """Say that a person has to decide whether to publish.
+
+    Args:
+        question: with the numbers.
+        until: when the run fails without an answer.
+        link: address at which to answer in Airflow.
+        edition: of which the snapshot would be.
+    """
+    text = f"{question}\nNothing is published without an answer before {until:%Y-%m-%d %H:%M} UTC.\nAnswer: {link}"
+    return Notice(f"{_name(edition)}: a person has to decide", text)
 
 
 def quiet(version: str, today: date, every: int, link: str, edition: str) -> Notice | None:

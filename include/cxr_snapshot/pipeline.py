@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from cxr_snapshot import shown
-from cxr_snapshot.audit import PAGE, gates
+from cxr_snapshot.audit import gates
 from cxr_snapshot.audit.history import comparable
 from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.catalog.retention import clear_old_runs
@@ -22,6 +22,7 @@ from cxr_snapshot.ingestion.ingest import ingest
 from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
 from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
+from cxr_snapshot.publication.question import ask
 from cxr_snapshot.publication.release import release
 from cxr_snapshot.publication.verification import take_back, verify
 from cxr_snapshot.publication.versions import (
@@ -185,12 +186,17 @@ class Pipeline:
         )
         return save_ledger(self.store, plan["folder"], "balanced", ledger)
 
-    def audit(self, plan: Plan) -> dict[str, Any]:
+    def audit(self, plan: Plan, draft: str = "") -> dict[str, Any]:
         """Check the ledger against the sources once more, and the classes against the snapshot before; then measure.
 
+        Args:
+            plan: of the run.
+            draft: address at which people see what the audit wrote; empty where there is none.
+
         Returns:
-            ``passed``: number of checks that hold; ``checks``: all of them; ``to_approve``: what a person must approve
-            before this is published, in Markdown; empty where nothing. ``splits``: see ``splits.split_report``.
+            ``passed``: number of checks that hold; ``checks``: all of them; ``question`` and ``to_approve``: what a
+            person must approve before this is published, empty where nothing; see :func:`.publication.question.ask`.
+            ``splits``: see ``splits.split_report``.
             ``headline`` and ``figures``: the main results of the report, see ``audit.report.write_report``.
 
         Raises:
@@ -225,9 +231,9 @@ class Pipeline:
 
         found = self._mending(plan, measure) | {
             "checks": [check.as_dict() for check in checks],
-            "to_approve": gates.question(failed, self.store.uri(f"{folder}/{PAGE}")),
             "splits": splits,
         }
+        found |= ask(store, plan, checks, failed, draft)
         return self._with_mended(found)
 
     def publish(self, plan: Plan, approval: Approval | None = None) -> dict[str, Any] | None:

@@ -82,6 +82,11 @@ def run_folder(run_id: str) -> str:
     return f"{RUNS}{readable}-{hashlib.sha256(run_id.encode()).hexdigest()[:12]}"
 
 
+def is_run_folder(name: str) -> bool:
+    """Say whether ``name`` is formed like the last part of a run's folder; then it leads nowhere else."""
+    return re.fullmatch(rf"[A-Za-z0-9._-]{{1,{_READABLE}}}-[0-9a-f]{{12}}", name) is not None
+
+
 def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:
     """Hash everything that decides what a snapshot holds."""
     return json_sha256({"revisions": dict(revisions), "settings": dict(settings), "code": __version__})

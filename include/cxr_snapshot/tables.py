@@ -45,6 +45,24 @@ INSPECTION_SCHEMA = pa.schema(
     ]
 )
 
+# What an upstream says of the course of the disease. Few do, so that it gives the source away.
+_CLINICAL = [
+    ("offset_days", pa.int64()),  # since symptoms or admission
+    ("survival", pa.string()),  # this and the next six: Y or N
+    ("rt_pcr_positive", pa.string()),  # or Unclear
+    ("went_icu", pa.string()),
+    ("in_icu", pa.string()),
+    ("intubated", pa.string()),
+    ("intubation_present", pa.string()),
+    ("needed_supplemental_o2", pa.string()),
+    ("temperature", pa.float64()),  # degrees Celsius
+    ("po2_saturation", pa.float64()),  # percent
+    ("leukocyte_count", pa.float64()),  # these three: thousands in a microlitre
+    ("neutrophil_count", pa.float64()),
+    ("lymphocyte_count", pa.float64()),
+]
+CLINICAL_COLUMNS = tuple(name for name, _ in _CLINICAL)
+
 LEDGER_SCHEMA = pa.schema(
     [
         ("source", pa.string()),
@@ -69,6 +87,10 @@ LEDGER_SCHEMA = pa.schema(
         ("url", pa.string()),
         ("doi", pa.string()),
         ("upstream_split", pa.string()),
+        *_CLINICAL,
+        ("date", pa.string()),  # on which the image was taken: YYYY, YYYY-MM or YYYY-MM-DD
+        ("location", pa.string()),  # upstream's own words
+        ("clinical_text", pa.string()),  # cells of the columns since offset_days that could not be read, a JSON object
         ("mended", pa.string()),  # cells that are not read as they stand in the table, or look damaged
         ("sha256", pa.string()),
         ("bytes", pa.int64()),
@@ -120,6 +142,10 @@ MANIFEST_COLUMNS = (
     "phash",
     "group",
     "split",
+    *CLINICAL_COLUMNS,
+    "date",
+    "location",
+    "clinical_text",
 )
 
 EXCLUDED_COLUMNS = (

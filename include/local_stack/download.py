@@ -35,4 +35,4 @@ def download(store: Store, snapshots: Path) -> tuple[Path, int]:
             "name it for `make download` too."
         )
     target = snapshots / store.key(version)
-    return target, fetch(store, version, target)
+    return target, fetch(store, version, target).fetched

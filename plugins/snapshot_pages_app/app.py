@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Resp
 from starlette.exceptions import HTTPException
 
 from airflow_runtime import store_for_pages
-from cxr_snapshot.audit import PAGE
+from cxr_snapshot.audit import LOST, PAGE
 from cxr_snapshot.catalog.reading import find_edition, resolve
 from cxr_snapshot.catalog.side_by_side import newest_of_all, rows_of
 from cxr_snapshot.editions import DAG_ID, dag_id
@@ -21,7 +21,7 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
-from snapshot_pages_app.reading import download_address, list_snapshots, load_snapshot
+from snapshot_pages_app.reading import download_address, list_snapshots, load_draft, load_snapshot
 from snapshot_pages_app.rendering import render
 
 HERE = Path(__file__).parent
@@ -130,6 +130,18 @@ def audit(store: StoreDep, version: str) -> Response:
 def file(store: StoreDep, version: str, name: str) -> Response:
     """Lead to a file of a snapshot at the store."""
     return RedirectResponse(download_address(store, version, name, seconds=LINK_SECONDS), status_code=303)
+
+
+@app.get("/drafts/{run}/audit.html", response_class=HTMLResponse)
+def draft_audit(store: Annotated[Store, Depends(open_store)], run: str) -> Response:
+    """Return the audit's page of what a run would publish, for the person who is asked whether it may."""
+    return HTMLResponse(load_draft(store, run, PAGE), headers={"Content-Security-Policy": AUDIT_POLICY})
+
+
+@app.get("/drafts/{run}/lost.jpg")
+def draft_lost(store: Annotated[Store, Depends(open_store)], run: str) -> Response:
+    """Return the pictures of what a run would lose."""
+    return Response(load_draft(store, run, LOST), media_type="image/jpeg")
 
 
 # Each page of another edition has the address of the default one's below `editions/<name>`.

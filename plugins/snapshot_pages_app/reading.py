@@ -12,6 +12,7 @@ import pandas as pd
 from cxr_snapshot.audit import REPORT
 from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
+from cxr_snapshot.plan import RUNS, is_run_folder
 from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
@@ -20,6 +21,7 @@ from cxr_snapshot.shown import without_login
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.seals import get_sealed
 from snapshot_pages_app.charts import Chart, draw_charts
 
 PER_PAGE = 15  # snapshots on a page of the list; each takes two requests, however many images it has
@@ -154,6 +156,22 @@ def load_snapshot(store: Store, version: str) -> Shown:
 def load_facts(store: Store, version: str) -> dict[str, Any]:
     """Return ``snapshot.json`` of a complete snapshot."""
     return _json(store, f"{version}/snapshot.json")
+
+
+def load_draft(store: Store, run: str, name: str) -> bytes:
+    """Return a file that the audit of a run wrote.
+
+    Args:
+        store: where the run's folder is.
+        run: the last part of that folder's name.
+        name: of the file.
+
+    Raises:
+        MissingObjectError: there is no such run, or it wrote no such file, or it is long ago.
+    """
+    if not is_run_folder(run):
+        raise MissingObjectError(f"{run} is no name of a run. Follow the link under Required actions in Airflow.")
+    return get_sealed(store, f"{RUNS}{run}/{name}", "The tables of old runs are deleted; clear the task audit.")
 
 
 def download_address(store: Store, version: str, name: str, *, seconds: int) -> str:

@@ -20,6 +20,7 @@ from local_stack.airflow_ui import airflow_ui
 from local_stack.processes import free_port
 from support.browser import RunningAirflow, new_context
 from support.paths import ROOT
+from upstream_simulator.sample import GIT_NAME
 
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -60,11 +61,12 @@ def airflow(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     try:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         with stack.services(root, "sample"):
-            environ = dict(os.environ) | airflow_home.variables(root, home, keys, port)
+            environ = dict(os.environ) | airflow_home.variables(root, home, keys, port) | {"CXR_APPROVAL": "on"}
             settings = Settings.load()
             client = boto3.Session().client("s3")  # not the default session, which remembers the keys of the first one
             with airflow_ui(url, environ, stack.log_file(root, "airflow").parent):
-                yield RunningAirflow(url, keys["admin_password"], Store(client, settings.bucket, settings.prefix))
+                store = Store(client, settings.bucket, settings.prefix)
+                yield RunningAirflow(url, keys["admin_password"], store, root / ".local/upstream" / GIT_NAME)
     finally:
         os.environ.clear()
         os.environ.update(before)

@@ -1,8 +1,9 @@
-"""What a person does in the browser: trigger a run, look at the new snapshot, compare it with the one before."""
+"""What a person does in the browser: trigger a run, look at the new snapshot, compare it, decide when a guard trips."""
 
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.long
 
 DAG = "covid_cxr_snapshot"
 PREFIX = "/covid-cxr-snapshots"
-MOST = 12  # images in a class of the triggered run; the sample has more
+BEFORE, AFTER = "5", "1"  # steps of the sample's replay between which COVID shrinks
 SCREENSHOTS = ROOT / ".local/screenshots"
 
 expect.set_options(timeout=PATIENCE * 1000)  # milliseconds
@@ -60,6 +61,12 @@ def wait_for_runs(airflow: RunningAirflow, page: Page) -> dict[str, str]:
     return found
 
 
+def git(airflow: RunningAirflow, *command: str) -> str:
+    """Run git on the sample's repository."""
+    run = ["git", "--git-dir", str(airflow.git_dir), *command]
+    return subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip()
+
+
 def places(nodes: Locator) -> list[Any]:
     """Return where the nodes are that can be seen."""
     return [box for box in (node.bounding_box() for node in nodes.all()) if box]
@@ -72,22 +79,34 @@ def inner(page: Page) -> FrameLocator:
 
 @pytest.fixture(scope="module")
 def versions(airflow: RunningAirflow, browser: Browser, signed_in: Path) -> tuple[str, str]:
-    """The snapshot of the nightly run, and the one of a run triggered in the form with another setting."""
+    """The snapshot of the nightly run, and the one of a run triggered in the form when upstream had more images."""
     with new_context(browser, signed_in) as context:
         page = context.new_page()
         page.goto(airflow.url)
         wait_for_runs(airflow, page)  # the scheduled run of last night
         first = airflow.store.get_json("latest.json")
-        form = open_form(airflow, page)
-        form.locator("[name=element_max_per_class]").fill(str(MOST))
-        picture(page, "trigger-form")
-        answer = submit(page, form)
+        git(airflow, "update-ref", "refs/heads/master", f"refs/replay/step-{BEFORE}")
+        answer = submit(page, open_form(airflow, page))
         assert answer.status == 200, answer.text()
         assert wait_for_runs(airflow, page)[answer.json()["dag_run_id"]] == "success"
         second = airflow.store.get_json("latest.json")
         assert first
         assert second
         return str(first["version"]), str(second["version"])
+
+
+def test_form_speaks_in_words_and_says_what_is_configured(airflow: RunningAirflow, context: BrowserContext) -> None:
+    page = context.new_page()
+    form = open_form(airflow, page)
+    expect(form.get_by_text("As configured: frontal (default)")).to_be_visible()
+    expect(form.get_by_text("null", exact=True)).to_have_count(0)
+    expect(form.locator("[name=element_as_of]")).to_have_attribute("type", "date")
+    page.set_viewport_size({"width": 1280, "height": 2200})
+    picture(page, "trigger-form")
+    form.locator("[id=element_views] input").first.click()
+    page.get_by_role("option", name="Frontal and lateral images").click()
+    expect(form.get_by_text("Frontal and lateral images", exact=True)).to_be_visible()
+    picture(page, "trigger-form-chosen")
 
 
 def test_form_refuses_a_bad_parameter_with_a_message(airflow: RunningAirflow, context: BrowserContext) -> None:
@@ -111,16 +130,17 @@ def test_new_snapshot_is_in_the_menu_with_equal_counts(
     page.wait_for_url(f"**{PREFIX}/")
     row = inner(page).get_by_role("row").filter(has=page.get_by_text("latest", exact=True))
     expect(row.get_by_role("rowheader")).to_have_text(versions[1])
-    assert [row.locator(f"[data-name={name}]").inner_text() for name in CLASSES] == [str(MOST)] * len(CLASSES)
+    published = airflow.store.get_json(f"{versions[1]}/snapshot.json")
+    assert published
+    assert {name: row.locator(f"[data-name={name}]").inner_text() for name in CLASSES} == {
+        name: str(count) for name, count in published["counts"].items()
+    }
     picture(page, "list-in-airflow")
     inner(page).get_by_role("link", name=versions[1], exact=True).click()
     page.wait_for_url(f"**/snapshots/{versions[1]}")  # the address in the browser follows, so it can be shared
     expect(inner(page).get_by_role("heading", level=1)).to_contain_text(f"Snapshot {versions[1]}")
     expect(inner(page).locator("img")).to_have_js_property("complete", value=True)
     assert inner(page).locator("img").evaluate("image => image.naturalWidth") > 0
-    published = airflow.store.get_json(f"{versions[1]}/snapshot.json")
-    assert published
-    assert published["counts"] == dict.fromkeys(CLASSES, MOST)
 
 
 def test_snapshot_page_is_pictured_for_the_readme(
@@ -165,13 +185,12 @@ def test_comparison_opens_from_the_snapshot(
     page.goto(f"{airflow.url}{PREFIX}/snapshots/{versions[1]}")
     page.get_by_role("link", name="Both side by side").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{versions[0]} and {versions[1]}")
-    before = airflow.store.get_json(f"{versions[0]}/snapshot.json")
-    assert before
+    facts = [airflow.store.get_json(f"{version}/snapshot.json") or {} for version in versions]
     for name in CLASSES:
         row = page.get_by_role("row", name=re.compile(rf"^{name} \d"))
-        assert row.get_by_role("cell").all_inner_texts()[:2] == [str(before["counts"][name]), str(MOST)]
-    page.get_by_text("Removed:").click()
-    expect(page.get_by_role("group", name="removed images")).to_contain_text("images/COVID/")
+        assert row.get_by_role("cell").all_inner_texts()[:2] == [str(each["counts"][name]) for each in facts]
+    page.get_by_text("Added:").click()
+    expect(page.get_by_role("group", name="added images")).to_contain_text("images/COVID/")
     page.get_by_label("Later").select_option(versions[0])
     page.get_by_role("button", name="Compare").click()
     expect(page.get_by_text("Choose two different snapshots.")).to_be_visible()
@@ -223,3 +242,46 @@ def test_pages_are_accessible(
             found = page.evaluate("axe.run()")
             assert len(found["passes"]) > 20
             assert {(item["id"], item["impact"], item["nodes"][0]["html"]) for item in found["violations"]} == set()
+
+
+def test_a_button_on_the_tasks_of_a_run_leads_to_its_snapshot(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    runs = page.request.get(f"{airflow.url}/api/v2/dags/{DAG}/dagRuns?order_by=id").json()["dag_runs"]
+    page.goto(f"{airflow.url}/dags/{DAG}/runs/{runs[-1]['dag_run_id']}/tasks/publish/details")
+    expect(page.get_by_role("link", name="Open snapshot")).to_be_visible()
+    picture(page, "open-snapshot")
+    page.goto(f"{airflow.url}/dags/{DAG}/runs/{runs[-1]['dag_run_id']}/tasks/verify/details")
+    page.get_by_role("link", name="Open snapshot").click()
+    page.wait_for_url(f"**/snapshots/{versions[1]}")
+    expect(inner(page).get_by_role("heading", level=1)).to_contain_text(f"Snapshot {versions[1]}")
+
+
+def test_who_is_asked_sees_what_is_lost_and_the_draft_audit(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    form = open_form(airflow, page)
+    form.locator("[name=element_covid_commit]").fill(git(airflow, "rev-parse", f"refs/replay/step-{AFTER}"))
+    run = submit(page, form).json()["dag_run_id"]
+    address = f"{airflow.url}/api/v2/dags/{DAG}/dagRuns/{run}/taskInstances/approve"
+    eventually(lambda: page.request.get(address).json()["state"] == "awaiting_input", "the question")
+    page.goto(f"{airflow.url}/dags/{DAG}/runs/{run}/tasks/approve/required_actions")
+    expect(page.get_by_text("Publish although COVID fell from 40 to 24 candidates (40 % lost)?")).to_be_visible()
+    expect(page.get_by_role("row", name="COVID 40 24 -40 %")).to_be_visible()
+    lost = page.get_by_role("img", name="Pictures of what is lost")
+    expect(lost).to_have_js_property("complete", value=True)
+    assert lost.evaluate("image => image.naturalWidth") > 0
+    page.set_viewport_size({"width": 1280, "height": 2000})
+    picture(page, "approval")
+    link = page.get_by_role("link", name="audit of what would be published").get_attribute("href")
+    audit = context.new_page()
+    audit.goto(f"{airflow.url}{link}")
+    expect(audit.get_by_role("heading", level=1)).to_be_visible()
+    picture(audit, "draft-audit")
+    page.get_by_role("button", name="Reject").click()
+    assert wait_for_runs(airflow, page)[run] == "success"
+    latest = airflow.store.get_json("latest.json")
+    assert latest
+    assert latest["version"] == versions[1]

@@ -41,6 +41,22 @@ def test_aws_s3_sync_and_sha256sum(published: Published, folder: Path):
     assert all(line.endswith(": OK") for line in done.stdout.splitlines())
 
 
+def test_aws_s3_sync_of_a_later_snapshot_fetches_only_what_is_new(
+    published: Published, folder: Path, tool: RunTool, tmp_path: Path
+):
+    earlier, copy = published.uri.replace("2026-11-22", "2026-11-21"), tmp_path / "copy"
+    tool("aws", "s3", "sync", "--no-progress", earlier, copy)
+    there = {path.name for path in (copy / "images").rglob("*.*")}
+    images = ["aws", "s3", "sync", "--no-progress", f"{published.uri}/images", copy / "images"]
+    fetched = tool(*images, "--delete", "--size-only")
+    others = ["--delete", "--exact-timestamps", "--exclude", "images/*"]
+    tool("aws", "s3", "sync", "--no-progress", published.uri, copy, *others)
+    subprocess.run(["diff", "-r", copy, folder], check=True)
+    downloaded = [line for line in fetched.splitlines() if line.startswith("download:")]
+    assert 0 < len(downloaded) < len(published.manifest)
+    assert not any(name in line for name in there for line in downloaded)
+
+
 def test_sha256sum_notices_a_damaged_copy(folder: Path, tmp_path: Path):
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
@@ -161,10 +177,14 @@ def test_mlcroissant_validates_and_reads_the_records(published: Published, folde
     found = tool("croissant_records.py", folder)
     assert (found["errors"], found["warnings"]) == ([], [])
     assert "WARNING" not in found["logged"]
+    assert found["version"] == "http://mlcommons.org/croissant/1.1"
+    assert len(found["splits"]) == len(published.snapshot["splits"])
+    assert found["biases"][1] == published.snapshot["audit"]["headline"]
     assert len(found["manifest"]) == len(published.manifest)
     for record, row in zip(found["manifest"], published.manifest.to_dict("records"), strict=True):
         for column in ("file", "class", "split", "sha256", "bytes", "width", "patient_id"):
             assert record[column] == row[column]
-        assert record["age"] == (None if pd.isna(row["age"]) else row["age"])
+        for column in ("age", "survival", "offset_days", "temperature", "date"):
+            assert record[column] == (None if pd.isna(row[column]) else row[column])
     assert {file: CLASSES[label] for file, label, _ in found["examples"]} == classes_by_file(published.manifest)
     assert {tuple(size) for _, _, size in found["examples"]} == {(224, 224)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
+from pathlib import PurePosixPath
 
 import pytest
 
@@ -37,7 +39,7 @@ def answer(option: str) -> str:
             payload = UpdateHITLDetailPayload(chosen_options=[option])
             user = SimpleAuthManagerUser(username="reviewer", role="admin")
             update_hitl_detail(asked.dag_id, asked.run_id, asked.task_id, payload, user, session)
-            return str(detail.body)
+            return f"{detail.subject}\n{detail.body}"
         return ""
 
     try:
@@ -77,7 +79,14 @@ def test_shrunken_class_fails_the_run_or_a_person_decides(
         asked: Future[str] = person.submit(answer, "Reject")
         rejected = run_dag(covid_commit=smaller)
         text = asked.result()
+    title, _, text = text.partition("\n")
+    assert title == "Publish although COVID fell from 40 to 24 candidates (40 % lost)?"
     assert f"the last snapshot with these settings, {before['version']}, had 40: 40 % lost, the limit is 10 %." in text
+    assert "| COVID | 40 | 24 | **-40 %** |" in text
+    assert f"**COVID candidates of {before['version']} that are none any more: 18 images**, and 2 new ones" in text
+    drafts = re.findall(r"\(/covid-cxr-snapshots/drafts/(.+?)\)", text)
+    assert [PurePosixPath(draft).name for draft in drafts] == ["lost.jpg", "audit.html"]
+    assert all(store.exists(f"_work/runs/{draft}") for draft in drafts)
     assert "**Approve** publishes it. Your name" in text
     assert "**Reject** ends the run and publishes nothing" in text
     assert str(rejected.state) == "success"
@@ -90,13 +99,16 @@ def test_shrunken_class_fails_the_run_or_a_person_decides(
     with ThreadPoolExecutor(1) as person:
         asked = person.submit(answer, "Approve")
         approved = run_dag(covid_commit=smaller)
-        assert asked.result().split("Look")[0] == text.split("Look")[0]
+        assert asked.result().splitlines()[:8] == [title, *text.splitlines()[:7]]
     assert states(approved)["approve"] == states(approved)["verify"] == "success"
     latest, _ = read_latest(store)
     assert latest is not None
     assert latest["revisions"]["covid"] == smaller
     assert f"snapshot {latest['version']} is published" in hook_messages[-1]["text"]
-    assert len(hook_messages) == 2
+    assert len(hook_messages) == 3
+    question = hook_messages[1]["text"].splitlines()
+    assert question[:2] == ["Chest X-ray snapshot: a person has to decide", title]
+    assert question[3].endswith("/tasks/approve/required_actions")
 
     (override,) = latest["overrides"]
     assert (override["check"], override["how"]) == ("shrink_COVID", "approval")

@@ -9,7 +9,7 @@ import pytest
 
 from cxr_snapshot.publication.versions import read_latest
 from cxr_snapshot.store.objects import Store
-from support.dag_runs import RunDag, states, xcom
+from support.dag_runs import RunDag, links, states, xcom
 from support.upstreams import ServedUpstream
 from upstream_simulator.faults import Fault
 
@@ -55,6 +55,10 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
     latest, _ = read_latest(store)
     assert latest is not None and "edition" not in latest
     assert published == latest | {"edition": "default"}
+    assert list(published)[:4] == ["version", "uri", "counts", "edition"]
+    assert list(published)[-1] == "audit"
+    page = f"/plugin/covid-cxr-snapshots/covid-cxr-snapshots/snapshots/{published['version']}"
+    assert links(first) == {"publish": page, "verify": page}
 
     quiet = run_dag()
     assert states(quiet) == dict.fromkeys(STAGES, "skipped") | UNASKED | {"poll": "success"}
@@ -64,6 +68,7 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
 
     forced = run_dag(force=True)
     assert states(forced) == dict.fromkeys(STAGES, "success") | UNASKED | {"verify": "skipped"}
+    assert links(forced) == {"publish": None, "verify": None}
     assert read_latest(store)[0] == latest
 
     commit = sample.move_to_step(2)
@@ -74,7 +79,7 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
     assert changed["version"] == f"{published['version']}.1"
     assert changed["revisions"]["covid"] == commit
     # Consumers of the asset hear of each published version once, and nothing of the nights between.
-    assert asset_events()[earlier:] == [(DAG, published), (DAG, changed)]
+    assert asset_events()[earlier:] == [(DAG, published | {"page": page}), (DAG, changed | {"page": f"{page}.1"})]
 
 
 def test_a_run_with_settings_of_its_own_publishes_under_a_name_of_its_own(
@@ -101,7 +106,10 @@ def test_a_run_with_settings_of_its_own_publishes_under_a_name_of_its_own(
     assert published["settings"]["views"] == "frontal+lateral"
     assert read_latest(store.edition("experiment-1"))[0] == published
     assert (store.list("2"), store.get("latest.json")) == (before, pointer)
-    assert asset_events()[earlier:] == [("covid_cxr_snapshot_experiment-1", published)]
+    page = f"editions/experiment-1/snapshots/{published['version']}"
+    assert links(experiment)["verify"].endswith(f"/covid-cxr-snapshots/{page}")
+    event = published | {"page": links(experiment)["publish"]}
+    assert asset_events()[earlier:] == [("covid_cxr_snapshot_experiment-1", event)]
 
     quiet = run_dag(**own, edition="experiment-1")
     assert states(quiet)["poll"] == "success" and states(quiet)["verify"] == "skipped"
@@ -129,7 +137,15 @@ def test_failing_source_fails_the_run_and_publishes_nothing(
 
 
 @pytest.mark.parametrize(
-    "conf", [{"views": "sideways"}, {"max_per_class": 0}, {"covid_commit": "main; rm"}, {"force": "perhaps"}]
+    "conf",
+    [
+        {"views": "sideways"},
+        {"max_per_class": 0},
+        {"covid_commit": "2020-03-28"},
+        {"as_of": "28.3.2020"},
+        {"as_of": "2020-02-30"},
+        {"force": "perhaps"},
+    ],
 )
 def test_bad_parameters_are_refused(run_dag: RunDag, conf: dict[str, object]) -> None:
     from airflow.sdk.exceptions import ParamValidationError

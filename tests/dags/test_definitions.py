@@ -161,10 +161,38 @@ def test_what_an_edition_names_wins_over_the_airflow_variable_and_the_form_over_
 
 def test_the_form_sets_all_that_decides_the_images_but_what_the_edition_alone_may() -> None:
     from airflow_form import SET_BY_FORM, params
-    from cxr_snapshot.editions import CHOICES
+    from cxr_snapshot.editions import CHOICES, DEFAULT
 
     assert set(CHOICES) - set(SET_BY_FORM) == {"sources", "salt"}
-    assert set(SET_BY_FORM) <= params().keys()
+    assert set(SET_BY_FORM) <= params(DEFAULT).keys()
+
+
+def test_every_choice_of_the_form_has_a_label_and_the_first_says_what_is_configured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from airflow_form import params
+    from cxr_snapshot.editions import DEFAULT, Edition
+
+    monkeypatch.setenv("CXR_VIEWS", "frontal+lateral")
+    monkeypatch.delenv("CXR_CONTROLS", raising=False)
+    form = params(Edition("adults", "Adults", settings={"ages": "adults"}))
+    for name, field in form.items():
+        if choices := field.schema.get("enum"):
+            labels = field.schema["values_display"]
+            assert list(labels) == ["null", *choices[1:]] and len(set(labels.values())) == len(choices), name
+    assert form["ages"].schema["values_display"]["null"] == "As configured: adults"
+    assert form["views"].schema["values_display"]["null"] == "As configured: frontal+lateral (environment)"
+    assert form["controls"].schema["values_display"]["null"] == "As configured: kaggle (default)"
+    assert "the Airflow variable cxr_snapshot may set otherwise" in form["edition"].description
+    assert "as configured, no limit (default)" in form["max_per_class"].description
+    assert "publishes as adults" in form["edition"].description
+    assert "publishes as default" in params(DEFAULT)["edition"].description
+
+
+def test_titles_are_the_names_of_the_parameters_so_that_a_refusal_names_the_field(dag_bag: DagBag) -> None:
+    params = dag_bag.dags["covid_cxr_snapshot"].params
+    titles = {name: params.get_param(name).schema["title"].lower().replace(" ", "_") for name in params}
+    assert {name for name, title in titles.items() if name != title} == set()
 
 
 @pytest.mark.parametrize("name", ["sources", "judges"])
@@ -178,22 +206,32 @@ NIGHT = datetime.fromisoformat("2020-03-28T03:00:00+00:00")
 
 
 @pytest.mark.parametrize(
-    ("run_type", "covid_commit", "as_of", "pins"),
+    ("run_type", "as_of", "covid_commit", "day", "pins"),
     [
-        ("scheduled", None, None, {}),
-        ("manual", None, None, {}),
-        ("manual", "2020-03-11", "2020-03-11", {"covid": "2020-03-11"}),
-        ("manual", "64e4163298", None, {"covid": "64e4163298"}),
-        ("backfill", None, "2020-03-28", {"covid": "2020-03-28"}),
-        ("backfill", "64e4163298", "2020-03-28", {"covid": "64e4163298"}),
+        ("scheduled", None, None, None, {}),
+        ("manual", None, None, None, {}),
+        ("manual", "2020-03-11", None, "2020-03-11", {"covid": "2020-03-11"}),
+        ("manual", None, "64e4163298", None, {"covid": "64e4163298"}),
+        ("backfill", None, None, "2020-03-28", {"covid": "2020-03-28"}),
+        ("backfill", "2020-03-11", None, "2020-03-11", {"covid": "2020-03-11"}),
+        ("backfill", None, "64e4163298", "2020-03-28", {"covid": "64e4163298"}),
     ],
 )
-def test_time_travel(run_type: str, covid_commit: str | None, as_of: str | None, pins: dict[str, str]) -> None:
-    assert time_travel(run_type, NIGHT, covid_commit) == (as_of, pins)
+def test_time_travel(
+    run_type: str, as_of: str | None, covid_commit: str | None, day: str | None, pins: dict[str, str]
+) -> None:
+    assert time_travel(run_type, NIGHT, as_of, covid_commit) == (day, pins)
 
 
 def test_runs_by_hand_without_a_date_stand_for_now() -> None:
-    assert time_travel("manual", None, None) == (None, {})
+    assert time_travel("manual", None, None, None) == (None, {})
+
+
+def test_a_day_and_a_commit_at_once_are_refused_by_the_names_of_both_fields() -> None:
+    with pytest.raises(
+        SettingsError, match=r"^As of \(as_of\) is 2020-03-11 and COVID commit \(covid_commit\) is 64e4163"
+    ):
+        time_travel("manual", None, "2020-03-11", "64e4163")
 
 
 def test_what_the_form_leaves_empty_comes_from_the_airflow_variable(monkeypatch: pytest.MonkeyPatch) -> None:

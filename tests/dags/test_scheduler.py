@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,33 @@ CONSUMER = "example_snapshot_consumer"
 
 
 @pytest.fixture
-def airflow(sample: ServedUpstream, store: Store, airflow_database: Path, tmp_path: Path) -> Iterator[RealAirflow]:
+def collector() -> Iterator[tuple[int, list[bytes]]]:
+    """Serve what takes metrics by OTLP over HTTP; give its port, and what came."""
+    received: list[bytes] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port, received
+        server.shutdown()
+
+
+@pytest.fixture
+def airflow(
+    sample: ServedUpstream,
+    store: Store,
+    airflow_database: Path,
+    tmp_path: Path,
+    collector: tuple[int, list[bytes]],
+) -> Iterator[RealAirflow]:
     home = tmp_path / "airflow"
     home.mkdir()
     settings = sample.settings(tmp_path / "scratch", bucket=store.bucket, prefix=store.prefix, http_timeout=PATIENCE)
@@ -31,6 +59,10 @@ def airflow(sample: ServedUpstream, store: Store, airflow_database: Path, tmp_pa
         "AWS_SECRET_ACCESS_KEY": "test-secret",
         "AWS_DEFAULT_REGION": "us-east-1",
         "PYTHONPATH": str(ROOT / "include"),
+        "AIRFLOW__METRICS__OTEL_ON": "True",
+        "AIRFLOW__METRICS__OTEL_HOST": "127.0.0.1",
+        "AIRFLOW__METRICS__OTEL_PORT": str(collector[0]),
+        "AIRFLOW__METRICS__OTEL_INTERVAL_MILLISECONDS": "1000",
     }
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     with RealAirflow(home, airflow_database, inherited | environ) as running:
@@ -39,7 +71,7 @@ def airflow(sample: ServedUpstream, store: Store, airflow_database: Path, tmp_pa
 
 @pytest.mark.long
 def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
-    airflow: RealAirflow, sample: ServedUpstream, store: Store
+    airflow: RealAirflow, sample: ServedUpstream, store: Store, collector: tuple[int, list[bytes]]
 ) -> None:
     sample.move_to_step(3)
     sample.simulator.faults.add(Fault("slow", path="/github-codeload/", seconds=2 * PATIENCE))
@@ -82,3 +114,5 @@ def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
         [latest["version"]],
         ["2020-03-28"],
     ]
+    for metric in (b"dagrun.duration.success", b"task.duration", b"ti.finish", b"asset.updates"):
+        eventually(lambda name=metric: any(name in body for body in list(collector[1])), f"metric {metric!r}")

@@ -17,10 +17,12 @@ import pytest
 import requests
 
 from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
 from support.older_names import schema_version_1
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 PREFIX = "/covid-cxr-snapshots"
 OLD, NEW = "2026-11-22", "2026-11-23"
+DRAFT = run_folder("second").removeprefix(RUNS)
 HOSTILE = (
     "".join(piece for piece in PIECES if piece.isprintable() and len(piece) < 100)
     + "' onclick='x\x1b]52;c;eA==\x07\u202e"
@@ -316,6 +319,20 @@ class TestPages:
         assert answer.content == published.get(f"{NEW}/preview.jpg")
         assert answer.headers["content-type"] == "image/jpeg"
 
+    def test_draft_of_a_run_shows_its_audit_without_any_script(self, pages, published):
+        answer = pages.client.get(f"{PREFIX}/drafts/{DRAFT}/audit.html")
+        assert answer.content == published.get(f"{RUNS}{DRAFT}/audit.html")
+        assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+
+    def test_pictures_of_what_a_run_would_lose_are_shown_only_if_they_are_what_it_wrote(self, pages, published):
+        store, name = copied_bucket(published), f"{RUNS}{DRAFT}/lost.jpg"
+        pages.use(store)
+        put_sealed(store, name, b"a picture")
+        answer = pages.client.get(f"{PREFIX}/drafts/{DRAFT}/lost.jpg")
+        assert (answer.content, answer.headers["content-type"]) == (b"a picture", "image/jpeg")
+        store.put(name, b"another one")
+        assert "is damaged" in pages.get(f"/drafts/{DRAFT}/lost.jpg", 502)
+
     def test_every_listed_file_can_be_fetched(self, pages):
         links = [str(link["href"]) for link in Elements(pages.get(f"/snapshots/{NEW}")).named("a")]
         files = [link for link in links if "/files/" in link]
@@ -332,6 +349,13 @@ class TestPages:
             f"/snapshots/{NEW}/files/no-such-file",
             f"/snapshots/{NEW}/files/../../latest.json",
             "/snapshots/_work/files/conditional-write-probe",
+            "/drafts/second/audit.html",  # no name of a run's folder
+            "/drafts/../drafts/audit.html",
+            "/drafts/..%2fblobs/audit.html",
+            "/drafts/none-0123456789ab/audit.html",
+            "/drafts/none-0123456789ab/balanced.parquet",
+            f"/drafts/{DRAFT}/balanced.parquet",
+            f"/drafts/{DRAFT}/lost.jpg",  # nobody was asked
             f"/compare?from={OLD}&to=2026-11-24",
             "/nowhere",
         ],

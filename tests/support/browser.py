@@ -13,11 +13,15 @@ from support.waiting import PATIENCE
 
 @dataclass(frozen=True)
 class RunningAirflow:
-    """Airflow's address, the password of its user ``admin``, and the store that its tasks write to."""
+    """Airflow's address, the password of its user ``admin``, the store that its tasks write to, and the upstream.
+
+    ``git_dir`` is the repository of the COVID sample; a test may move its branch.
+    """
 
     url: str
     password: str
     store: Store
+    git_dir: Path
 
 
 def new_context(browser: Browser, cookies: Path | None = None) -> BrowserContext:

@@ -22,3 +22,12 @@ def states(run: DagRun) -> dict[str, str]:
 def xcom(run: DagRun, task_id: str) -> Any:
     """Return what a task returned."""
     return run.get_task_instance(task_id).xcom_pull(task_ids=task_id)
+
+
+def links(run: DagRun) -> dict[str, str | None]:
+    """Return where the button of each task that has one leads, if anywhere, as Airflow's web server finds it."""
+    buttons = {task.task_id: task for task in run.dag.tasks if task.extra_links}
+    return {
+        name: task.get_extra_links(run.get_task_instance(name), "Open snapshot") or None
+        for name, task in buttons.items()
+    }

@@ -20,6 +20,7 @@ from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 FACTS: dict[str, Any] = {
     "content_digest": "c" * 64,
+    "code_version": "0",
     "revisions": {"covid": "1" * 40, "pneumonia": "2"},
     "settings": {"views": "frontal", "max_per_class": None},
     "counts": {"COVID": 2, "NORMAL": 2, "PNEUMONIA": 2},

@@ -44,5 +44,5 @@ class Pages:
 
     def addresses(self, version: str) -> list[str]:
         """Return an address for each route of the app."""
-        values = {"version": version, "name": "manifest.csv", "edition": "default"}
+        values = {"version": version, "name": "manifest.csv", "edition": "default", "run": "none-0123456789ab"}
         return [route.path.replace("{name:path}", "{name}").format(**values) for route in self.pages.app.routes]

@@ -93,3 +93,13 @@ def test_an_edition_is_named_and_the_others_are_listed(
     monkeypatch.setattr(command_line.catalog, "show", lambda *_: {"version": "2026-11-23"})
     run(capsys, "show", "latest", "--edition", "try")
     assert asked == ["default", "adults", "try"]
+
+
+def test_columns_are_explained_without_a_store(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command_line, "_store", None)
+    found = json.loads(run(capsys, "columns", "--json")[0])["columns"]
+    ages = [row["unit"] for row in found if row["column"] == "age"]
+    assert ages == ["years"] * 2
+    assert "age of the patient" in run(capsys, "columns")[0]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 REPORT, PAGE = "audit.json", "audit.html"
+LOST = "lost.jpg"  # pictures of what is lost, where a person is asked; it is not published
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:

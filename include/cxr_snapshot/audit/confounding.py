@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
-from cxr_snapshot.tables import CLASSES
+from cxr_snapshot.tables import CLASSES, CLINICAL_COLUMNS
 
 NOT_STATED = "not stated"
 # From which adjusted mutual information on an attribute is said to go with the class. By convention: at 0.3 and three
@@ -31,6 +31,9 @@ _ATTRIBUTES = {
     "licence": "the licence, as the upstream states it",
     "age": "the age of the patient, as the upstream states it or not",
     "sex": "the sex of the patient, as the upstream states it or not",
+    "clinical": "whether the upstream states anything of the course of the disease",
+    "date": "the year in which the image was taken, as the upstream states it or not",
+    "location": "the place where the image was taken, as the upstream states it or not",
 }
 _MEGAPIXELS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # edges of the groups by size
 _DECADES = tuple(float(age) for age in range(10, 100, 10))  # edges of the groups by age in years
@@ -69,6 +72,9 @@ def attributes(manifest: pd.DataFrame) -> pd.DataFrame:
         "licence": manifest["license"],
         "age": _grouped(manifest["age"].astype(float), _DECADES, " years").mask(manifest["age"].isna()),
         "sex": manifest["sex"],
+        "clinical": manifest[list(CLINICAL_COLUMNS)].notna().any(axis=1).map({True: "stated"}),
+        "date": manifest["date"].astype("string").str[:4],
+        "location": manifest["location"],
     }
     return pd.DataFrame({name: column.astype("string").fillna(NOT_STATED) for name, column in found.items()})
 

@@ -19,7 +19,10 @@ _PROBES = {
     "no_lungs": "Named rightly without lungs",
     "border": "Named rightly from the border",
 }
-_ATTRIBUTES = ("source", "site", "format", "colour", "size", "aspect", "view", "licence", "age", "sex")
+_ATTRIBUTES = (
+    *("source", "site", "format", "colour", "size", "aspect", "view", "licence", "age", "sex"),
+    *("clinical", "date", "location"),
+)
 
 
 def titles(settings: Mapping[str, Any] | None = None) -> dict[str, str]:

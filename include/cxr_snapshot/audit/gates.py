@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from cxr_snapshot import shown
 from cxr_snapshot.audit.history import REMEMBERED, Entry, best
 from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
@@ -310,32 +309,6 @@ def require(checks: Sequence[Check], *, accepted: Collection[str] = (), approval
         lines = [f"{what} {check.remedy}" for what, check in zip(found, failed, strict=True)]
         raise GuardError("Nothing is published; the previous snapshot stays the latest. " + " ".join(lines))
     return failed
-
-
-def question(failed: Sequence[Check], page: str) -> str:
-    """Return what a person is asked, in Markdown; empty where nothing failed.
-
-    Args:
-        failed: from :func:`require`.
-        page: address of the audit of what would be published.
-    """
-    if not failed:
-        return ""
-    found = "\n".join(f"- **{check.name}**: {shown.markdown(check.found)}" for check in failed)
-    return f"""\
-A check failed, and the snapshot is not published unless you say so:
-
-{found}
-
-Look first at what the upstream removed or renamed: the task `filter` counts the records by rule, and the audit of what
-would be published is at `{page}`.
-
-- **Approve** publishes it. Your name, the time and the lines above go into `snapshot.json`, the dataset card,
-  `CHANGES.md` and the audit, where the check stays failed. What was lost so is not held against later snapshots.
-- **Reject** ends the run and publishes nothing; the latest snapshot stays the latest. The next night asks again, unless
-  the upstream has mended it.
-
-Without an answer in time the run fails, and nothing is published either."""
 
 
 def _rows(records: pd.DataFrame) -> set[tuple[str, int]]:

@@ -40,9 +40,7 @@ LOOK_SCHEMA = pa.schema(
 
 _THREADS = 4
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
-_ENOUGH = (
-    448  # pixels of the longer side: so much is left after averaging in whole boxes, for letters and small pictures
-)
+_ENOUGH = 448  # pixels of the longer side that are left, at least, where a large image is averaged in whole boxes
 
 
 def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str], files: Pictures | None = None) -> pd.DataFrame:

@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+import re
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import DownloadError, MissingObjectError, SnapshotError, VerificationError
-from cxr_snapshot.publication.checksums import SUCCESS, SUMS, read_sums
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, parse_sums, read_sums
+from cxr_snapshot.publication.versions import is_version, version_key
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+
+_FACTS = "snapshot.json"
+_PART = re.compile(r"\.[0-9a-f]{32}\.part")
+
+
+class Downloaded(NamedTuple):
+    """What a download did.
+
+    Attributes:
+        fetched: files that were fetched.
+        saved: bytes that were not, since the folder had them.
+    """
+
+    fetched: int
+    saved: int
 
 
 def download(
     store: Store, version: str, folder: Path, advance: Callable[[int, int], None] = lambda _done, _total: None
-) -> int:
+) -> Downloaded:
     """Copy a snapshot to a local folder and check every file against ``SHA256SUMS``.
 
-    A killed call is continued: files that are there with the right SHA-256 are not fetched again. ``_SUCCESS`` is
-    written last, as in the store.
+    A killed call is continued: files that are there with the right SHA-256 are not fetched again. A folder that holds
+    an earlier snapshot becomes this one: what is in both stays, and of the earlier one's files the others are deleted.
+    ``_SUCCESS`` is written last, as in the store.
 
     Args:
         store: where it is.
         version: its name, or ``latest``.
-        folder: what gets the files; new, empty, or begun by an earlier call for the same snapshot.
+        folder: what gets the files; new, empty, begun by an earlier call for the same snapshot, or holding an earlier
+            snapshot from the same place.
         advance: called after each file with the bytes so far and in all.
-
-    Returns:
-        How many files were fetched.
 
     Raises:
         DownloadError: the folder holds something else, or cannot be written to.
@@ -40,31 +58,64 @@ def download(
     name = resolve(store, version)
     listed = store.get(f"{name}/{SUMS}")
     sums = read_sums(store, name)
-    _prepare(folder, listed, f"{name} of {store.uri('')}")
+    _prepare(folder, listed, store.uri(f"{name}/"))
     sizes = {path.removeprefix(f"{name}/"): item.size for path, item in store.list(f"{name}/").items()}
     if missing := sorted(sums.keys() - sizes.keys()):
         raise MissingObjectError(
             f"{store.uri(name)} lacks {len(missing)} files that {SUMS} names, such as {missing[0]}."
         )
-    done = fetched = 0
+    done = fetched = saved = 0
     for path, was_fetched in bounded_map(lambda path: _fetch(store, name, path, sums[path], folder), sorted(sums)):
         fetched += was_fetched
+        saved += 0 if was_fetched else sizes[path]
         done += sizes[path]
         advance(done, sum(sizes[path] for path in sums))
     (folder / SUCCESS).write_bytes(store.get(f"{name}/{SUCCESS}"))
-    return fetched
+    return Downloaded(fetched, saved)
 
 
-def _prepare(folder: Path, sums: bytes, what: str) -> None:
-    """Mark the folder by ``SHA256SUMS`` as this snapshot's; refuse one that holds anything else."""
+def _prepare(folder: Path, sums: bytes, uri: str) -> None:
+    """Mark the folder by ``SHA256SUMS`` as that of the snapshot at ``uri``; refuse one that holds anything else."""
     marker = folder / SUMS
-    if folder.is_dir() and any(folder.iterdir()):
-        if not marker.is_file() or marker.read_bytes() != sums:
-            raise DownloadError(f"{folder} holds files that are not of snapshot {what}. Choose an empty folder.")
-        return
     with _local_errors(folder):
+        if marker.is_file() and marker.read_bytes() == sums:
+            return
+        if folder.is_dir() and any(folder.iterdir()):
+            _make_room(folder, parse_sums(sums), uri)
         folder.mkdir(parents=True, exist_ok=True)
         marker.write_bytes(sums)
+
+
+def _make_room(folder: Path, wanted: Collection[str], uri: str) -> None:
+    """Delete what an earlier snapshot in the folder has and the wanted one has not.
+
+    ``SHA256SUMS`` of the earlier one stays until then, so that a killed call is continued by the next one.
+    """
+    marker = folder / SUMS
+    there = parse_sums(marker.read_bytes()) if marker.is_file() else {}
+    held = {*there, SUMS, SUCCESS}
+    files = [
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()
+    ]
+    strange = sorted(name for name in files if name not in held and not _PART.fullmatch(PurePosixPath(name).name))
+    if strange or not _is_earlier(folder, uri):
+        what = f"such as {strange[0]}" if strange else "and no earlier snapshot of the same place"
+        raise DownloadError(f"{folder} holds files that are not of snapshot {uri}, {what}. Choose an empty folder.")
+    (folder / SUCCESS).unlink(missing_ok=True)
+    for name in sorted(set(files).difference(wanted, [SUMS, SUCCESS, _FACTS])):
+        (folder / name).unlink()
+
+
+def _is_earlier(folder: Path, uri: str) -> bool:
+    """Say whether the folder holds an earlier version, or a part of it, from where the one at ``uri`` is."""
+    try:
+        facts = json.loads((folder / _FACTS).read_bytes())
+        version = str(facts["version"])
+        place = facts["uri"].removesuffix(f"{version}/")
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
+    wanted = uri.removeprefix(place).removesuffix("/")
+    return is_version(version) and is_version(wanted) and version_key(version) < version_key(wanted)
 
 
 def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, VerificationError
 from cxr_snapshot.publication.changes import changes_report, compare
 from cxr_snapshot.publication.checksums import REPAIR, read_file, read_sums, read_table
+from cxr_snapshot.publication.dictionary import DICTIONARY
 from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, versions
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.encoding import parse_json
@@ -85,6 +86,22 @@ def diff(store: Store, old: str, new: str) -> dict[str, Any]:
     found = compare(_manifest(store, old), _excluded(store, old), _manifest(store, new), _excluded(store, new))
     report = changes_report(found, _facts(store, old), _facts(store, new)["revisions"])
     return {"old": old, "new": new, **{name: report[name] for name in ("revisions", "counts", *found)}}
+
+
+def columns(store: Store, version: str) -> pd.DataFrame:
+    """Return what a snapshot says of its files and columns, as text; columns of ``DICTIONARY_COLUMNS``.
+
+    Raises:
+        MissingObjectError: there is no such snapshot, or it is of an earlier release and says nothing.
+    """
+    name = resolve(store, version)
+    sums = read_sums(store, name)
+    if DICTIONARY not in sums:
+        raise MissingObjectError(
+            f"{store.uri(name)} has no {DICTIONARY}, since an earlier release made it. Leave the version out to see "
+            "what the columns mean today."
+        )
+    return pd.read_csv(io.BytesIO(read_file(store, name, DICTIONARY, sums)), dtype=str, keep_default_na=False)
 
 
 def _facts(store: Store, version: str) -> dict[str, Any]:

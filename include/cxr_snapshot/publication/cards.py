@@ -11,6 +11,8 @@ import pandas as pd
 from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
+from cxr_snapshot.publication.advice import has_adult_controls, known_limits, privacy, representation, uses
+from cxr_snapshot.publication.dictionary import DICTIONARY, MANIFEST, NEVER, described_files
 from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.settings import ADULTS_ONLY
@@ -19,17 +21,6 @@ from cxr_snapshot.sources import about
 from cxr_snapshot.sources.base import GENERATED
 from cxr_snapshot.sources.words import licence_kind
 from cxr_snapshot.tables import CLASSES
-
-_USES = """\
-**Good for:** exercises in building a data pipeline or an image classifier; research on shortcut learning, leakage and
-domain shift; `NORMAL` against `PNEUMONIA` within one source.
-
-**Not for:** diagnosis, triage, or any claim that a model recognises COVID-19; estimates of how common a disease is (the
-classes were cut to equal size){adults}."""
-_NO_ADULTS = "; conclusions on adults who have no COVID-19, of whom there are few or none"
-
-_USES_OF_DRAWINGS = """\
-**Good for:** trying out the pipeline and the programs that read its snapshots. **Not for:** anything else."""
 
 _SEEN = {
     "file_facts": "size, shape, mode and format of the file (pictures: its bytes)",
@@ -82,17 +73,22 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         f"# {pretty_name(synthetic=synthetic)}: snapshot {titled(facts)}",
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic, uniform=uniform is not None),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
-        *([_USES_OF_DRAWINGS] if synthetic else [_uses(manifest), _known_limits(facts["revisions"])]),
+        "![Some images of each class, with counts and warning](preview.jpg)",
+        *uses(synthetic=synthetic, adults=has_adult_controls(manifest)),
+        *([] if synthetic else [known_limits(facts["revisions"]), privacy(manifest)]),
         "## What is in it",
         f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
         "equally many of each class.",
         _class_table(facts, splits),
         _ages(manifest, facts),
+        *([] if synthetic else ["## Who is in it, and who is not", representation(manifest)]),
         "## What the audit found",
         _audit(facts["audit"], facts["overrides"], "uniform files" if uniform else "original files"),
         "## Files",
         _contents(facts),
         *(["## The files under `images/`", _uniform(uniform)] if uniform else []),
+        "## Columns",
+        _columns(manifest),
         "## How to load it",
         _loading(
             manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"], uniform=uniform is not None
@@ -122,21 +118,25 @@ def _name(facts: Mapping[str, Any]) -> tuple[str | None, str]:
 
 def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
     """Return what the section on licences says, and the section on how to cite."""
-    cited = "```bibtex\n" + citations(facts["revisions"]) + "\n```"
+    cited = f"```bibtex\n{_own_citation(facts)}\n\n{citations(facts['revisions'])}\n```"
     licences = _licences(manifest, facts.get("licences") or {}, uniform="files" in facts)
     return [licences, "## Please cite", cited]
+
+
+def _own_citation(facts: Mapping[str, Any]) -> str:
+    """Return how to cite this very snapshot, whose digest says whether another one has the same content."""
+    return f"""\
+@misc{{covid-cxr-{"-".join(filter(None, _name(facts)))},
+  title   = {{{pretty_name(synthetic=False)}: snapshot {titled(facts)}}},
+  year    = {{{facts["version"][:4]}}},
+  version = {{{facts["version"]}}},
+  note    = {{content digest {facts["content_digest"]}}}
+}}"""
 
 
 def citations(sources: Iterable[str]) -> str:
     """Return how to cite the sources, in BibTeX."""
     return "\n\n".join(about(name).citation for name in sources)
-
-
-def _known_limits(sources: Iterable[str]) -> str:
-    first, *others = [about(name).limit for name in sources]
-    sentences = [first, "Upstream's labels were taken over, not checked by a physician.", *others]
-    sentences += ["Where upstream names no patient, two images of one person may not be recognised as such."]
-    return textwrap.fill(f"Other limits: {' '.join(sentences)}", _WIDTH)
 
 
 def _front_matter(size: int, splits: list[str], sources: Iterable[str], *, synthetic: bool) -> str:
@@ -191,7 +191,7 @@ def limits(manifest: pd.DataFrame, *, synthetic: bool = False, uniform: bool = F
         else "The `NORMAL` and `PNEUMONIA` images"
     )
     coincide = "almost the same thing" if shared else "the same thing"
-    adults = _has_adult_controls(manifest)
+    adults = has_adult_controls(manifest)
     what, age = ("Class and source", "") if adults else ("Class, source and age group", "age, by ")
     size = "" if uniform else "image size, by "
     return (
@@ -200,15 +200,6 @@ def limits(manifest: pd.DataFrame, *, synthetic: bool = False, uniform: bool = F
         "borders or by letters burnt into the picture, without looking at any lung. Equal class sizes do not mend "
         "that, and no split of this dataset can show it: a score on its test set says nothing about patients."
     )
-
-
-def _uses(manifest: pd.DataFrame) -> str:
-    return _USES.format(adults="" if _has_adult_controls(manifest) else _NO_ADULTS)
-
-
-def _has_adult_controls(manifest: pd.DataFrame) -> bool:
-    """Say whether most images that show no COVID-19 are known to be of adults."""
-    return bool(manifest.loc[manifest["class"].ne("COVID"), "age"].ge(ADULT).fillna(value=False).mean() > 0.5)
 
 
 def _shown(sources: Iterable[str]) -> str:
@@ -284,33 +275,28 @@ def _told(accuracy: float | None) -> str:
 
 
 def _contents(facts: Mapping[str, Any]) -> str:
-    picture = facts["pictures"]
-    size = f"{picture['width']} x {picture['height']}"
-    files = (
-        f"the images, all in one form ({facts['files']['width']} x {facts['files']['height']} "
-        f"{facts['files']['mode']} PNG), named by their hash; only class folders lie here"
-        if "files" in facts
-        else "the original files, byte for byte, named by their hash; only class folders lie here"
-    )
     changes = f"what changed since {facts['previous']}" if facts["previous"] else "that this is the first snapshot"
+    files = described_files(facts["settings"], changes).items()
+    rows = "\n".join(f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {what} |" for names, what in files)
     return f"""\
 | file | what it is |
 |---|---|
-| `images/CLASS/SOURCE-HASH.*` | {files} |
-| `data/SPLIT-*.parquet` | the same images, {size} {picture["mode"]}, with label and all columns |
-| `manifest.csv`, `manifest.parquet` | a row for each image: class, split, source, patient, age, licence, checksums |
-| `excluded.csv` | a row for everything that was left out: rule, reason, evidence |
-| `ATTRIBUTION.csv` | origin and licence of each image |
-| `snapshot.json` | revisions, settings, counts, digests |
-| `audit.html`, `audit.json` | what the dataset teaches besides the disease |
-| `changes.json`, `CHANGES.md` | {changes} |
-| `croissant.json` | this dataset in the Croissant 1.0 format |
-| `preview.jpg` | a contact sheet |
-| `SHA256SUMS` | checksums of all files |
+{rows}
 
 The column `split` is a recommendation: no patient and no near-duplicate spans two splits, and an image stays in its
 split in later snapshots. Only when two patients turn out to be one, images may move; `changes.json` lists them. In the
-pictures of `data/` the aspect ratio is {picture["aspect_ratio"]}."""
+pictures of `data/` the aspect ratio is {facts["pictures"]["aspect_ratio"]}."""
+
+
+def _columns(manifest: pd.DataFrame) -> str:
+    """Say of each column how many cells are empty, where any are."""
+    empty = {column.name: int(manifest[column.name].isna().sum()) for column in MANIFEST if column.null != NEVER}
+    counts = ", ".join(f"`{name}` {count}" for name, count in empty.items() if count)
+    text = (
+        f"[`{DICTIONARY}`]({DICTIONARY}) says of each file, and of each of the {len(MANIFEST)} columns of the "
+        "manifest, what it means: type, unit, values, where it comes from, and what an empty cell says."
+    )
+    return textwrap.fill(f"{text} Empty cells: {counts or 'none'}, of {len(manifest)}.", _WIDTH, break_on_hyphens=False)
 
 
 def _uniform(form: Mapping[str, Any]) -> str:

@@ -87,7 +87,8 @@ def _differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterable[tup
         yield "renamed", _entry(now, old_file=was["file"], **_other_bytes(was, now))
     if was["split"] != now["split"]:
         yield "moved", _entry(now, old_split=was["split"])
-    compared = [name for name in MANIFEST_COLUMNS if name in was and name not in {*_IDENTITY, *PROVENANCE_COLUMNS}]
+    in_both = was.keys() & now.keys()  # an earlier release made fewer columns
+    compared = [name for name in MANIFEST_COLUMNS if name in in_both - {*_IDENTITY, *PROVENANCE_COLUMNS}]
     if changed := {name: {"from": was[name], "to": now[name]} for name in compared if was[name] != now[name]}:
         yield "updated", _entry(now, columns=changed)
 
@@ -97,7 +98,7 @@ def _unequal(before: pd.DataFrame, after: pd.DataFrame) -> tuple[pd.DataFrame, p
     places = pd.Index(before["source_sha256"]).get_indexer(after["source_sha256"])
     now = np.flatnonzero(places >= 0)
     was, unequal = places[now], np.zeros(len(now), dtype=bool)
-    for name in set(MANIFEST_COLUMNS).intersection(before).difference(PROVENANCE_COLUMNS):
+    for name in set(MANIFEST_COLUMNS).intersection(before, after).difference(PROVENANCE_COLUMNS):
         one, other = (table[name].iloc[rows].array for table, rows in ((before, was), (after, now)))
         missing = one.isna() & other.isna()
         unequal |= ~(np.asarray(pd.array(one == other, dtype="boolean").fillna(value=False), dtype=bool) | missing)
@@ -112,6 +113,22 @@ def _other_bytes(was: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, An
 def _related(table: pd.DataFrame, removed: pd.DataFrame) -> pd.DataFrame:
     """Return the rows that have the path or the bytes of a removed image."""
     return table[table["path"].isin(removed["path"]) | upstream_files(table).isin(removed["source_sha256"])]
+
+
+def explain_removed(removed: pd.DataFrame, new: pd.DataFrame, excluded: pd.DataFrame) -> list[dict[str, Any]]:
+    """Say what became of images that are no longer in.
+
+    Args:
+        removed: the images; columns ``source``, ``path``, ``metadata_line``, and ``sha256`` of the upstream's file.
+        new: what is in; columns ``source``, ``path``, and ``sha256`` likewise.
+        excluded: what is left out, columns of ``EXCLUDED_COLUMNS``.
+
+    Returns:
+        A dict for each image: its columns, and ``rule``, ``reason`` and, where there is any, ``evidence``.
+    """
+    removed = removed.assign(source_sha256=removed["sha256"])
+    ledger = _Whereabouts(*(_related(table, removed) for table in (new, excluded)))
+    return [row | ledger.explain(row) for row in _rows(removed)]
 
 
 class _Whereabouts:

@@ -1,22 +1,30 @@
-"""Describes a snapshot in Croissant 1.0, which search engines and dataset loaders read."""
+"""Describes a snapshot in Croissant 1.1, which search engines and dataset loaders read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import pyarrow as pa
+import pandas as pd
 
+from cxr_snapshot.publication.advice import has_adult_controls
 from cxr_snapshot.publication.cards import citations, pretty_name
+from cxr_snapshot.publication.dictionary import MANIFEST, SHARDS, Column
+from cxr_snapshot.publication.responsibility import PREFIXES, RAI, conditions, provenance, responsible
 from cxr_snapshot.sources import about
 from cxr_snapshot.sources.base import GENERATED
-from cxr_snapshot.tables import MANIFEST_SCHEMA
 
 _CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
+    **PREFIXES,
+    "arrayShape": "cr:arrayShape",
+    "containedIn": "cr:containedIn",
+    "description": {"@container": "@language"},
+    "isArray": "cr:isArray",
+    "name": {"@container": "@language"},
     "citeAs": "cr:citeAs",
     "column": "cr:column",
     "conformsTo": "dct:conformsTo",
@@ -60,7 +68,11 @@ _FORMATS = {
     "html": "text/html",
 }
 _IMAGE_FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
-_TYPES = {pa.string(): "sc:Text", pa.int64(): "sc:Integer", pa.float64(): "sc:Float"}
+_TYPES = {"text": "sc:Text", "whole number": "sc:Integer", "number": "sc:Float", "struct": "sc:ImageObject"}
+
+
+_LABELS = ("class", "label")
+_SPLITS = {"train": "cr:TrainingSplit", "validation": "cr:ValidationSplit", "test": "cr:TestSplit"}
 
 
 @dataclass(frozen=True)
@@ -73,24 +85,27 @@ class DescribedFile:
 
 
 def croissant(
-    files: Sequence[DescribedFile], image_formats: Sequence[str], warning: str, snapshot: Mapping[str, Any]
+    files: Sequence[DescribedFile], manifest: pd.DataFrame, warning: str, snapshot: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the content of ``croissant.json``.
 
     Args:
         files: the tables and shards; ``manifest.parquet`` is among them.
-        image_formats: Pillow's names of the formats of the files under ``images/``.
+        manifest: columns of ``MANIFEST_SCHEMA``.
         warning: what everybody must know before use.
-        snapshot: ``version``, ``created``, ``uri``, ``revisions`` and, where it has it, ``synthetic`` of
-            ``snapshot.json``.
+        snapshot: what ``snapshot.json`` says.
     """
     synthetic = snapshot.get("synthetic", False)
+    formats = sorted(set(manifest["format"]))
+    licences = {
+        str(text): int(count) for text, count in manifest["license"].fillna("").value_counts().sort_index().items()
+    }
     sources = dict.fromkeys(about(name, synthetic=synthetic) for name in snapshot["revisions"])
     what = pretty_name(synthetic=True) if synthetic else "Balanced chest X-rays"
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "conformsTo": ["http://mlcommons.org/croissant/1.1", RAI],
         "name": "covid-cxr-sample" if synthetic else "covid-cxr",
         "description": f"{what} of the classes COVID, NORMAL and PNEUMONIA. {warning}",
         "version": semantic_version(snapshot["version"]),
@@ -106,8 +121,11 @@ def croissant(
             *("chest X-ray", "COVID-19", "pneumonia", "image classification"),
             *(["synthetic"] if synthetic else []),
         ],
-        "distribution": [*map(_file_object, files), *_file_sets(image_formats, uniform="files" in snapshot)],
-        "recordSet": [_manifest_records(), _example_records()],
+        "usageInfo": conditions(licences, synthetic=synthetic),
+        "distribution": [*map(_file_object, files), *_file_sets(formats, uniform="files" in snapshot)],
+        "recordSet": [_splits(snapshot["splits"]), _manifest_records(), _example_records()],
+        **provenance(snapshot),
+        **responsible(snapshot, warning, adults=has_adult_controls(manifest)),
     }
 
 
@@ -152,42 +170,55 @@ def _file_sets(image_formats: Sequence[str], *, uniform: bool) -> list[dict[str,
     ]
 
 
+def _splits(names: Iterable[str]) -> dict[str, Any]:
+    fields = [("name", "sc:Text"), ("url", ["sc:URL", "cr:Split"])]
+    return {
+        "@type": "cr:RecordSet",
+        "@id": "splits",
+        "name": "splits",
+        "description": "The recommended splits.",
+        "dataType": "cr:Split",
+        "key": {"@id": "splits/name"},
+        "field": [
+            {"@type": "cr:Field", "@id": f"splits/{name}", "name": name, "dataType": kind} for name, kind in fields
+        ],
+        "data": [{"splits/name": name, "splits/url": _SPLITS[name]} for name in names],
+    }
+
+
 def _manifest_records() -> dict[str, Any]:
+    table = {"fileObject": {"@id": "manifest.parquet"}}
     return {
         "@type": "cr:RecordSet",
         "@id": "manifest",
         "name": "manifest",
         "description": "A record for each image.",
         "key": {"@id": "manifest/file"},
-        "field": [
-            _field("manifest", field.name, _TYPES[field.type], {"fileObject": {"@id": "manifest.parquet"}})
-            for field in MANIFEST_SCHEMA
-        ],
+        "field": [_field("manifest", column, table) for column in MANIFEST],
     }
 
 
 def _example_records() -> dict[str, Any]:
     shards = {"fileSet": {"@id": "shards"}}
-    image = _field("examples", "image", "sc:ImageObject", shards)
-    image["source"]["transform"] = {"jsonPath": "bytes"}
-    others = [
-        _field("examples", name, kind, shards)
-        for name, kind in (("label", "sc:Integer"), ("class", "sc:Text"), ("split", "sc:Text"), ("file", "sc:Text"))
-    ]
+    columns = {column.name: column for column in (*SHARDS, *MANIFEST)}
+    fields = [_field("examples", columns[name], shards) for name in ("image", "label", "class", "split", "file")]
+    fields[0]["source"]["transform"] = {"jsonPath": "bytes"}
     return {
         "@type": "cr:RecordSet",
         "@id": "examples",
         "name": "examples",
         "description": "The small gray images with label, class and recommended split.",
-        "field": [image, *others],
+        "field": fields,
     }
 
 
-def _field(records: str, column: str, kind: str, file: dict[str, Any]) -> dict[str, Any]:
+def _field(records: str, column: Column, file: dict[str, Any]) -> dict[str, Any]:
     return {
         "@type": "cr:Field",
-        "@id": f"{records}/{column}",
-        "name": column,
-        "dataType": kind,
-        "source": {**file, "extract": {"column": column}},
+        "@id": f"{records}/{column.name}",
+        "name": column.name,
+        "description": column.described.replace("`", ""),
+        "dataType": [_TYPES[column.kind], "cr:Label"] if column.name in _LABELS else _TYPES[column.kind],
+        "source": {**file, "extract": {"column": column.name}},
+        **({"references": {"field": {"@id": "splits/name"}}} if column.name == "split" else {}),
     }

@@ -17,6 +17,7 @@ from cxr_snapshot.publication.cards import attribution, dataset_card, limits, sp
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
+from cxr_snapshot.publication.dictionary import DICTIONARY, data_dictionary
 from cxr_snapshot.publication.parts import Copy, Draft
 from cxr_snapshot.publication.preview import choose, draw_preview
 from cxr_snapshot.publication.shards import write_shards
@@ -67,6 +68,7 @@ def build_draft(
         "manifest.parquet": parquet_bytes(manifest, MANIFEST_SCHEMA),
         "excluded.csv": csv_bytes(excluded),
         "ATTRIBUTION.csv": csv_bytes(attributed),
+        DICTIONARY: csv_bytes(data_dictionary(facts["settings"], facts["revisions"], synthetic=synthetic)),
         "changes.json": changes_json,
         **report,
     }
@@ -105,14 +107,12 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
     described = [DescribedFile(name, len(body), _sha256(body)) for name, body in tables.items()]
     described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
     described.sort(key=lambda file: file.name)
-    formats, is_uniform = sorted(set(draft.manifest["format"])), "files" in snapshot
+    warning = limits(draft.manifest, synthetic=synthetic, uniform="files" in snapshot)
     again = f"The content is that of {snapshot['equal_to']}.\n\n" if "equal_to" in snapshot else ""
     return {
         "CHANGES.md": f"# Changes in {titled(snapshot)}\n\n{again}{draft.changes}".encode(),
         "README.md": dataset_card(draft.manifest, snapshot),
-        "croissant.json": json_bytes(
-            croissant(described, formats, limits(draft.manifest, synthetic=synthetic, uniform=is_uniform), snapshot)
-        ),
+        "croissant.json": json_bytes(croissant(described, draft.manifest, warning, snapshot)),
         "preview.jpg": preview,
         "snapshot.json": json_bytes(snapshot),
     }

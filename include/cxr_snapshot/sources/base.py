@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class About:
         citation: how to cite it, in BibTeX.
         licence_url: address of the licence, where there is one for the whole.
         of_children: whether all of its images are of children, though no age may be stated.
+        columns: by name of a column of the manifest, where its cells come from, in Markdown; for those that it fills.
     """
 
     title: str
@@ -33,6 +34,7 @@ class About:
     citation: str
     licence_url: str | None = None
     of_children: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def reference(self) -> str:

@@ -14,6 +14,7 @@ import pandas as pd
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources.base import About
+from cxr_snapshot.sources.clinical import ANSWER, CELLS, DAY, DAYS, TEST_RESULT, TEXT, number
 from cxr_snapshot.sources.github import GithubRepository
 from cxr_snapshot.sources.http import Sleep
 from cxr_snapshot.sources.joining import join_rows
@@ -30,6 +31,25 @@ from cxr_snapshot.sources.words import (
 
 METADATA = "metadata.csv"
 _IMAGES = "images/"
+
+# By upstream's name of each column, in which it says spaces and capitals otherwise over the years.
+_CLINICAL = {
+    "offset": ("offset_days", DAYS),
+    "survival": ("survival", ANSWER),
+    "RT_PCR_positive": ("rt_pcr_positive", TEST_RESULT),
+    "went_icu": ("went_icu", ANSWER),
+    "in_icu": ("in_icu", ANSWER),
+    "intubated": ("intubated", ANSWER),
+    "intubation_present": ("intubation_present", ANSWER),
+    "needed_supplemental_O2": ("needed_supplemental_o2", ANSWER),
+    "temperature": ("temperature", number(30, 45)),
+    "pO2_saturation": ("po2_saturation", number(0, 100)),
+    "leukocyte_count": ("leukocyte_count", CELLS),
+    "neutrophil_count": ("neutrophil_count", CELLS),
+    "lymphocyte_count": ("lymphocyte_count", CELLS),
+    "date": ("date", DAY),
+    "location": ("location", TEXT),
+}
 
 ABOUT = About(
     title="COVID-19 Image Data Collection",
@@ -48,6 +68,22 @@ ABOUT = About(
   year    = {2020},
   url     = {https://arxiv.org/abs/2006.11988}
 }""",
+    columns={
+        "class": "from `finding`",
+        "revision": "commit SHA-1",
+        "metadata_line": "the row that names the file",
+        "patient_id": "`patientid`",
+        "finding": "`finding`",
+        "subtype": "`finding`",
+        "view": "`view`",
+        "age": "`age`",
+        "sex": "`sex`",
+        "license": "`license`",
+        "url": "`url`",
+        "doi": "`doi`",
+    }
+    | {ours: f"`{theirs}`" for theirs, (ours, _) in _CLINICAL.items()}
+    | {"clinical_text": "those cells"},
 )
 
 # A finding is a path, a single label, or several labels joined by commas. In June 2020 the single labels became whole
@@ -128,12 +164,13 @@ def folder(text: str | None) -> str | None:
 
 # Columns whose cells decide what an image is, and what each may look like. Others cannot give a shift away: people do
 # write a DOI's address into `doi`, and an age into `sex`.
+_COLUMNS = ("finding", "view", "modality", "folder", "filename", "age", "sex", "license", "url", "doi")
+
 FORM = Form(
     columns={"patientid": "patient_id"}
-    | {
-        name: name
-        for name in ("finding", "view", "modality", "folder", "filename", "age", "sex", "license", "url", "doi")
-    },
+    | {name: name for name in _COLUMNS}
+    | {theirs.replace("_", "").lower(): ours for theirs, (ours, _) in _CLINICAL.items()},
+    clinical=dict(_CLINICAL.values()),
     required=("patient_id", "finding", "view", "filename"),
     # `modality` is older than `folder`: a header with the younger one alone is damaged, and its CT rows would pass.
     needed_with={"folder": "modality"},

@@ -17,11 +17,12 @@ from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.sources import words
 from cxr_snapshot.sources.base import About
+from cxr_snapshot.sources.clinical import CELLS, DAYS
 from cxr_snapshot.sources.github import GithubRepository
 from cxr_snapshot.sources.http import Sleep
 from cxr_snapshot.sources.identities import looks_damaged, padded_patient
 from cxr_snapshot.sources.joining import join_rows
-from cxr_snapshot.sources.sheets import COMMON_LOOKS, Form, read_sheet
+from cxr_snapshot.sources.sheets import COMMON_LOOKS, TEXT, Form, read_sheet
 from cxr_snapshot.sources.words import plain, view_kind
 
 REPO, BRANCH = "ml-workgroup/covid-19-image-repository", "master"
@@ -31,6 +32,18 @@ _IMAGES = "png/"
 _LICENCE = "CC BY 3.0"
 _ADDRESS = f"https://github.com/{REPO}"
 _DOI = "10.6084/m9.figshare.12275009"
+
+# Offsets are days from the image on: -4 is four days before it.
+_CLINICAL = {
+    "admission_offset": DAYS,
+    "icu_admission_offset": DAYS,
+    "icu_release_offset": DAYS,
+    "death_offset": DAYS,
+    "lymphocytes_offset": DAYS,
+    "lymphocytes_val": CELLS,
+    "neutrophils_offset": DAYS,
+    "neutrophils_val": CELLS,
+}
 
 ABOUT = About(
     title="COVID-19 Image Repository",
@@ -47,6 +60,25 @@ ABOUT = About(
   year   = {{2020}},
   doi    = {{{_DOI}}}
 }}""",
+    columns={
+        "class": "`COVID`, as its page says of all",
+        "revision": "commit SHA-1",
+        "metadata_line": "the row that names the file",
+        "patient_id": "`patient_id`",
+        "finding": "`COVID-19`, as its page says of all",
+        "view": "`projection`",
+        "sex": "`sex`",
+        "license": f"`{_LICENCE}`",
+        "url": "the repository",
+        "doi": "DOI of the collection",
+        "offset_days": "`admission_offset` with the other sign: days since admission",
+        "survival": "`N` where there is a `death_offset`",
+        "went_icu": "`Y` where there is an `icu_admission_offset`",
+        "in_icu": "whether the image was taken between `icu_admission_offset` and `icu_release_offset`",
+        "lymphocyte_count": "`lymphocytes_val`, where `lymphocytes_offset` is the day of the image",
+        "neutrophil_count": "`neutrophils_val`, where `neutrophils_offset` is the day of the image",
+        "clinical_text": "those cells under their own names",
+    },
 )
 
 # DICOM's words for how a radiograph was taken: computed and digital radiography.
@@ -71,7 +103,9 @@ FORM = Form(
         "age": "age",
         "modality": "modality",
         "projection": "view",
-    },
+    }
+    | {name.replace("_", ""): name for name in _CLINICAL},
+    clinical=_CLINICAL,
     required=("filename", "patient_id", "modality", "view"),
     needed_with={},
     looks={**COMMON_LOOKS, "modality": modality},
@@ -134,5 +168,23 @@ def hannover_records(inventory: pd.DataFrame, table: pd.DataFrame) -> pd.DataFra
         url=_ADDRESS,
         doi=_DOI,
         **{"class": "COVID"},
+        **_course(table),
     )
     return join_rows(inventory[inventory["path"].ne(METADATA)], rows, "hannover")
+
+
+def _course(table: pd.DataFrame) -> dict[str, pd.Series]:
+    """Return what the offsets and the laboratory say of the patient at the time of the image."""
+    came, left = table["icu_admission_offset"], table["icu_release_offset"]
+    outside = came.gt(0) | left.lt(0)
+    nothing = pd.Series(pd.NA, index=table.index, dtype=TEXT)
+    return {
+        "offset_days": -table["admission_offset"],
+        "survival": nothing.mask(table["death_offset"].notna(), "N"),
+        "went_icu": nothing.mask(came.notna(), "Y"),
+        "in_icu": nothing.mask((came.le(0) & left.ge(0)).fillna(value=False), "Y").mask(
+            outside.fillna(value=False), "N"
+        ),
+        "lymphocyte_count": table["lymphocytes_val"].where(table["lymphocytes_offset"].eq(0).fillna(value=False)),
+        "neutrophil_count": table["neutrophils_val"].where(table["neutrophils_offset"].eq(0).fillna(value=False)),
+    }

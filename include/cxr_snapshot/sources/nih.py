@@ -58,6 +58,19 @@ ABOUT = About(
   year      = {2017},
   doi       = {10.1109/CVPR.2017.369}
 }""",
+    columns={
+        "class": "from `Finding Labels`",
+        "revision": "version number",
+        "metadata_line": "the row that names the file",
+        "patient_id": "`Patient ID`",
+        "finding": "`Finding Labels`, joined by a vertical bar",
+        "view": "`View Position`",
+        "age": "`Patient Age`, where `013M` is 1.083 and `412Y` is left empty",
+        "sex": "`Patient Gender`",
+        "license": "what the NIH Clinical Center asks for",
+        "url": "NIH's download site",
+        "doi": "DOI of the collection",
+    },
 )
 
 _NORMAL, _PNEUMONIA = "no finding", "pneumonia"

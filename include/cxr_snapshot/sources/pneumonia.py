@@ -42,6 +42,18 @@ ABOUT = About(
   year    = {2018},
   doi     = {10.1016/j.cell.2018.02.010}
 }""",
+    columns={
+        "class": "the folder",
+        "revision": "version number",
+        "patient_id": "the file's name",
+        "finding": "the folder",
+        "subtype": "the file's name",
+        "view": "`AP`, as Kermany et al. (2018) say of all",
+        "license": f"`{_LICENCE}`",
+        "url": "the page on Kaggle",
+        "doi": "DOI of the collection",
+        "upstream_split": "the folder",
+    },
 )
 
 # The folders above those of the splits are ``chest_xray/``, which copies of the zip lack, have twice or lie deeper in.

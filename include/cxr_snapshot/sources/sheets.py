@@ -19,7 +19,7 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -28,6 +28,7 @@ import pyarrow as pa
 from cxr_snapshot import shown
 from cxr_snapshot.errors import MetadataError
 from cxr_snapshot.sources import identities, words
+from cxr_snapshot.sources.clinical import Reader, read_cells
 from cxr_snapshot.tables import conform
 
 log = shown.logger(__name__)
@@ -67,6 +68,7 @@ _ROW_FACTS = [
     ("raw", pa.string()),  # what is wrong with the row and its cells, shortened
     ("note", pa.string()),  # cells of a good row that could not be read and were left empty
     ("mended", pa.string()),  # cells of a good row that are not read as they stand there, or look damaged
+    ("clinical_text", pa.string()),  # cells of a good row that no reader of the form's ``clinical`` could read
 ]
 
 _AGE = re.compile(r"[0-9]{1,3}(?:\.[0-9]{0,9})?|\.[0-9]{1,9}")
@@ -110,6 +112,7 @@ class Form:
         patient: the one spelling of a patient's name; empty where there is none.
         patient_looks_damaged: whether a patient's name looks like what a program made of another one.
         remedy: what a person can do about a sheet that cannot be read.
+        clinical: by our name of a column, how its cells are read.
     """
 
     columns: Mapping[str, str]
@@ -121,6 +124,7 @@ class Form:
     patient: Callable[[str], str] = identities.patient
     patient_looks_damaged: Callable[[str], bool] = identities.looks_damaged
     remedy: str = REMEDY
+    clinical: Mapping[str, Reader] = field(default_factory=dict)
 
     @property
     def cells(self) -> list[str]:
@@ -130,7 +134,7 @@ class Form:
     @property
     def schema(self) -> pa.Schema:
         """The columns of :func:`read_sheet`; ``age`` is in years, ``sex`` is M or F."""
-        kinds = {"age": pa.float64()}
+        kinds = {"age": pa.float64()} | {name: reader.kind for name, reader in self.clinical.items()}
         return pa.schema([*_ROW_FACTS, *((name, kinds.get(name, pa.string())) for name in self.cells)])
 
 
@@ -374,4 +378,6 @@ def _without_faults(row: Row, form: Form, faults: list[Complaint]) -> Row:
         raw = f"{signs}: {row['raw']}"
         return {"metadata_line": row["metadata_line"], "problem": "shifted_row", "raw": raw[:_SHOWN]}
     row = row | {"raw": None, "age": form.age(row["age"]) if row.get("age") else None, "sex": words.sex(row.get("sex"))}
+    values, text = read_cells(row, form.clinical)
+    row |= values | {"clinical_text": text}
     return row | {"note": ", ".join(f"{fault.column} is {fault.cell!r}" for fault in faults) or None}

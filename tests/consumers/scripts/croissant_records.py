@@ -19,6 +19,7 @@ examples = [
     [record["examples/file"].decode(), record["examples/label"], list(record["examples/image"].size)]
     for record in dataset.records(record_set="examples")
 ]
+splits = [list(record.values()) for record in dataset.records(record_set="splits")]
 print(
     json.dumps(
         {
@@ -26,6 +27,9 @@ print(
             "warnings": sorted(issues.warnings),
             "logged": logged.getvalue(),
             "manifest": manifest,
+            "splits": splits,
+            "version": dataset.metadata.ctx.conforms_to.value,
+            "biases": dataset.metadata.data_biases,
             "examples": examples,
         },
         default=str,

@@ -14,7 +14,6 @@ from cxr_snapshot.audit.gates import (
     check_ledger,
     check_losses,
     check_patients,
-    question,
     require,
 )
 from cxr_snapshot.errors import GuardError
@@ -190,15 +189,3 @@ def test_a_person_may_overrule_guards_but_no_fault_of_the_pipeline() -> None:
     ):
         with pytest.raises(GuardError, match="classes_equal"):
             require(unequal, **refused)
-
-
-def test_the_question_says_what_was_lost_and_what_the_answers_do() -> None:
-    failed_checks = require(check_losses(EQUAL | {"COVID": 60}, earlier(100), 0.1), approval=True)
-    text = question(failed_checks, "s3://bucket/p/_work/runs/one/audit.html")
-    lost = "the last snapshot with these settings, night-1, had 100: 40 % lost, the limit is 10 %."
-    assert f"- **shrink_COVID**: COVID has 60 candidates; {lost}" in text
-    assert "`s3://bucket/p/_work/runs/one/audit.html`" in text
-    assert "**Approve** publishes it. Your name" in text
-    assert "**Reject** ends the run and publishes nothing" in text
-    assert "at most 10 %" not in text, "what must hold reads as a claim there"
-    assert question([], "s3://") == ""

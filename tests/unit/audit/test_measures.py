@@ -31,11 +31,25 @@ from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed_table
-from cxr_snapshot.tables import CLASSES
+from cxr_snapshot.tables import CLASSES, CLINICAL_COLUMNS
 from support.ledgers import ledger, picture, row, small_ledger
 from support.planted import look_of
 
-COLUMNS = ("source", "url", "format", "mode", "width", "height", "view", "license", "age", "sex", "patient_id")
+CLINICAL = (*CLINICAL_COLUMNS, "date", "location")
+COLUMNS = (
+    "source",
+    "url",
+    "format",
+    "mode",
+    "width",
+    "height",
+    "view",
+    "license",
+    "age",
+    "sex",
+    "patient_id",
+    *CLINICAL,
+)
 
 
 def manifest(*rows: dict[str, Any]) -> pd.DataFrame:
@@ -62,6 +76,16 @@ def test_age_and_sex_are_compared_with_the_class() -> None:
         **{"below 10 years": 3, "10 to 20 years": 1, "20 to 30 years": 1, "60 to 70 years": 1},
         "not stated": 3,
     }
+
+
+def test_what_one_class_alone_states_gives_it_away() -> None:
+    stated = [{"survival": "N", "date": "2020-03-01"}, {"temperature": 38.5, "date": "2020", "location": "Rome"}]
+    rows = [{"class": "COVID"} | each for each in stated * 5] + [{"class": "NORMAL"}, {"class": "PNEUMONIA"}] * 10
+    found = {each["name"]: each for each in measure_confounding(manifest(*rows))}
+    assert found["clinical"]["counts"]["stated"] == {"COVID": 10, "NORMAL": 0, "PNEUMONIA": 0}
+    assert found["date"]["counts"]["2020"] == {"COVID": 10, "NORMAL": 0, "PNEUMONIA": 0}
+    assert found["location"]["counts"]["Rome"]["COVID"] == 5
+    assert {found[name]["level"] for name in ("clinical", "date")} == {"strong"}
 
 
 def test_rare_values_are_counted_together() -> None:
@@ -295,7 +319,9 @@ def test_a_collection_that_is_too_small_is_reported_without_a_warning() -> None:
         row(number, CLASSES[number % 3], body) | {"label": CLASSES[number % 3]} for number, body in enumerate(bodies)
     ]
     looks = [look_of(body) for body in bodies]
-    table = pd.DataFrame([each | look for each, look in zip(rows, looks, strict=True)]).assign(file="x", sex=None)
+    table = pd.DataFrame([each | look for each, look in zip(rows, looks, strict=True)]).assign(
+        file="x", sex=None, **dict.fromkeys(CLINICAL)
+    )
     probes = run_probes(table, "classes")
     assert {each.level for each in probes} == {"unmeasured"}
     assert probes[0].sentence == "Not measured: it takes 5 patients of each kind."

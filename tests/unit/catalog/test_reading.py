@@ -17,7 +17,7 @@ from cxr_snapshot.__main__ import main
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
-from cxr_snapshot.publication.checksums import sums_bytes
+from cxr_snapshot.publication.checksums import read_sums, sums_bytes
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans, publish_and_verify
@@ -110,16 +110,22 @@ def test_diff_agrees_with_the_published_changes(published):
     assert set(catalog.diff(published, NEW, NEW)["counts"].values()) == {0}
 
 
+def test_a_snapshot_of_an_earlier_release_says_nothing_of_its_columns(store):
+    snapshot_of(store, "manifest.csv")
+    with pytest.raises(MissingObjectError, match=r"has no data_dictionary\.csv, since an earlier release made it"):
+        catalog.columns(store, NEW)
+
+
 class TestDownload:
     def test_all_files_once(self, published, tmp_path):
         seen: list[tuple[int, int]] = []
         folder = tmp_path / "new" / "folder"
         files = len(published.list(f"{NEW}/"))
-        assert download(published, NEW, folder, lambda done, total: seen.append((done, total))) == files - 2
+        assert download(published, NEW, folder, lambda done, total: seen.append((done, total))).fetched == files - 2
         assert seen[-1][0] == seen[-1][1]
         subprocess.run(["sha256sum", "--quiet", "-c", "SHA256SUMS"], cwd=folder, check=True)
         assert sum(file.is_file() for file in folder.rglob("*")) == files
-        assert download(published, NEW, folder) == 0
+        assert download(published, NEW, folder) == (0, seen[-1][1])
 
     def test_goes_on_after_an_interruption(self, published, tmp_path):
         with S3Proxy(published.client.meta.endpoint_url) as proxy:
@@ -131,7 +137,7 @@ class TestDownload:
             (begun / "manifest.csv").unlink()
             (begun / "README.md").write_bytes(b"half of")
             proxy.start_again()
-            assert download(weak, NEW, begun) == 2
+            assert download(weak, NEW, begun).fetched == 2
             fetched = [r.key.rsplit("/", 1)[1] for r in proxy.requests if r.method == "GET" and r.key]
             assert sorted(set(fetched)) == ["README.md", "SHA256SUMS", "_SUCCESS", "manifest.csv"]
         subprocess.run(["diff", "-r", "whole", "begun"], cwd=tmp_path, check=True)
@@ -140,11 +146,63 @@ class TestDownload:
         (tmp_path / "mine").write_text("mine")
         with pytest.raises(DownloadError, match="Choose an empty folder"):
             download(published, NEW, tmp_path)
-        download(published, OLD, tmp_path / "old")
-        with pytest.raises(DownloadError, match="not of snapshot 2026-11-23"):
-            download(published, NEW, tmp_path / "old")
+        download(published, NEW, tmp_path / "new")
+        with pytest.raises(DownloadError, match=f"not of snapshot .*/{OLD}/, and no earlier"):
+            download(published, OLD, tmp_path / "new")
         with pytest.raises(DownloadError, match="cannot write to"):
             download(published, NEW, tmp_path / "mine")
+
+    def test_of_a_later_snapshot_only_what_is_new_is_fetched(self, published, tmp_path):
+        old, new = (read_sums(published, version) for version in (OLD, NEW))
+        same = {name for name in new if old.get(name) == new[name]}
+        sizes = {name: published.list(f"{NEW}/")[f"{NEW}/{name}"].size for name in same}
+        assert any(name.startswith("images/") for name in same)
+        with S3Proxy(published.client.meta.endpoint_url) as proxy:
+            weak = Store(client_of(proxy.url), published.bucket, published.prefix)
+            download(weak, OLD, tmp_path / "grown")
+            proxy.start_again()
+            assert download(weak, NEW, tmp_path / "grown") == (len(new) - len(same), sum(sizes.values()))
+            fetched = {r.key.split(f"{NEW}/", 1)[1] for r in proxy.requests if r.method == "GET" and r.key}
+        assert fetched == new.keys() - same | {"SHA256SUMS", "_SUCCESS"}
+        download(published, NEW, tmp_path / "whole")
+        subprocess.run(["diff", "-r", "whole", "grown"], cwd=tmp_path, check=True)
+
+    def test_a_later_snapshot_goes_on_where_a_killed_call_was(self, published, tmp_path):
+        folder = tmp_path / "grown"
+        download(published, OLD, folder)
+        stale = sorted(read_sums(published, OLD).keys() - read_sums(published, NEW).keys())
+        (folder / "_SUCCESS").unlink()
+        (folder / stale[0]).unlink()
+        (folder / f".{'0' * 32}.part").write_bytes(b"half of")
+        download(published, NEW, folder)
+        download(published, NEW, tmp_path / "whole")
+        subprocess.run(["diff", "-r", "whole", "grown"], cwd=tmp_path, check=True)
+
+    def test_a_file_of_somebody_else_beside_an_earlier_snapshot_stops_it(self, published, tmp_path):
+        download(published, OLD, tmp_path / "old")
+        (tmp_path / "old" / "images" / "mine.txt").write_text("mine")
+        with pytest.raises(DownloadError, match=r"such as images/mine\.txt\. Choose an empty folder"):
+            download(published, NEW, tmp_path / "old")
+        assert (tmp_path / "old" / "_SUCCESS").exists(), "nothing was touched"
+
+    @pytest.mark.parametrize(
+        "facts",
+        [
+            None,
+            "no JSON",
+            "[]",
+            '{"version": 1, "uri": 2}',
+            f'{{"version": "{OLD}", "uri": "s3://other/{OLD}/"}}',
+        ],
+    )
+    def test_an_earlier_snapshot_of_another_place_stays(self, published, tmp_path, facts):
+        download(published, OLD, tmp_path)
+        (tmp_path / "snapshot.json").unlink()
+        if facts is not None:
+            (tmp_path / "snapshot.json").write_text(facts)
+        with pytest.raises(DownloadError, match="no earlier snapshot of the same place"):
+            download(published, NEW, tmp_path)
+        assert (tmp_path / "_SUCCESS").exists()
 
     def test_damaged_file(self, damaged, tmp_path):
         with pytest.raises(VerificationError, match=r"manifest\.csv is damaged"):
@@ -169,10 +227,10 @@ class TestDownload:
     @pytest.mark.parametrize("name", ["a" * 250 + ".jpg", "a" * 255, "\u00e9" * 127, "a.jpg.part", ".part"])
     def test_a_name_of_any_length_that_a_disk_takes(self, store, tmp_path, name):
         snapshot_of(store, f"images/COVID/{name}", "images/COVID/a.jpg")
-        assert download(store, NEW, tmp_path / "new") == 2
+        assert download(store, NEW, tmp_path / "new") == (2, 0)
         assert (tmp_path / "new" / "images" / "COVID" / name).read_bytes() == b"x"
         assert len(list((tmp_path / "new").rglob("*"))) == 6  # two folders, two images, SHA256SUMS and _SUCCESS
-        assert download(store, NEW, tmp_path / "new") == 0
+        assert download(store, NEW, tmp_path / "new") == (0, 2)
 
     @pytest.mark.parametrize(
         ("name", "words"),
@@ -206,6 +264,7 @@ class TestCommand:
         assert asked("diff", OLD, NEW)["counts"]["added"] > 0
         assert asked("verify", NEW, "--all")["read_back"] == asked("show", NEW)["files"] - 2
         assert asked("download", "latest", str(tmp_path / "x"))["fetched"] > 12
+        assert asked("columns", "latest")["columns"][0]["table"] == "images/CLASS/SOURCE-HASH.*"
         [entry] = asked("editions")
         assert (entry["edition"], entry["version"]) == ("default", NEW)
         assert {probe["question"] for probe in entry["probes"]} == {"classes"}
@@ -219,6 +278,8 @@ class TestCommand:
             (["diff", OLD, NEW], f"{OLD} to {NEW}: added "),
             (["verify", NEW], f"{NEW} is whole"),
             (["download", NEW, str(tmp_path / "x")], "every file checked"),
+            (["download", NEW, str(tmp_path / "x")], " were there), every file checked"),
+            (["columns", OLD], "age of the patient"),
             (["editions"], "Class told from lungs blacked out, data/"),
             (["prune", "--keep", "1"], f"To delete: {OLD}.\nNothing was deleted. Add --yes to delete this."),
         ):

@@ -112,11 +112,24 @@ def test_the_files_of_a_first_snapshot_speak_of_no_other(card: str):
     assert "what changed since" not in first
 
 
+def test_it_says_who_is_in_it_and_how_to_cite_this_very_snapshot(card: str):
+    assert "| Sex | F 0, M 0, not stated 4 |" in card
+    assert "| Age | stated for 2 of 4; by class above |" in card
+    assert "stated by no upstream, so nobody can say who is missing" in card
+    assert f"  note    = {{content digest {'c' * 64}}}" in card
+    assert "**Privacy:**" in card
+    assert "](preview.jpg)" in card
+    generated = dataset_card(MANIFEST, NAMED | {"synthetic": True}).decode()
+    assert "STANDING" not in generated
+    assert "@misc" not in generated
+
+
 class TestUniform:
     FORM = Form(512, uniform=True)
     MADE = pd.DataFrame({"sha256": {each["sha256"]: each["sha256"][::-1] for each in ROWS}}).assign(**FORM.facts)
     MANIFEST = build_manifest(ledger(*ROWS), MADE)
-    CARD = dataset_card(MANIFEST, NAMED | {"files": FORM.description}).decode()
+    FACTS = NAMED | {"files": FORM.description, "settings": NAMED["settings"] | {"files": "uniform"}}
+    CARD = dataset_card(MANIFEST, FACTS).decode()
 
     def test_nothing_speaks_of_original_files(self, card: str):
         assert "original files" in card

@@ -51,6 +51,7 @@ def test_a_draft_holds_every_file_of_the_layout(store: Store):
         "audit.json",
         "changes.json",
         "croissant.json",
+        "data_dictionary.csv",
         "excluded.csv",
         "manifest.csv",
         "manifest.parquet",

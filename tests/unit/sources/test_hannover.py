@@ -119,3 +119,25 @@ def test_a_table_that_cannot_be_read_is_refused_with_what_helps(table: bytes | N
     files = inventory(*IMAGES)
     with pytest.raises(MetadataError, match=rf"{problem}.*take hannover out of CXR_SOURCES"):
         HannoverCollection(Settings(bucket="cxr")).records(files if table else files[1:], lambda _: table or b"")
+
+
+def test_the_course_of_the_disease_is_told_from_the_image_on() -> None:
+    header = "patient_id,image_id,admission_offset,icu_admission_offset,icu_release_offset,death_offset,modality,"
+    header += "projection,lymphocytes_offset,lymphocytes_val,neutrophils_offset,neutrophils_val"
+    rows = [
+        "042f06a9,a,-2,-2.0,2.0,9.0,CR,ap,0.0,1.1,-2.0,4.9",
+        "042f06a9,b,3,5.0,6.0,,CR,ap,0.0,-inf,0.0,4.9",
+        "042f06a9,c,-30,-20.0,-1.0,,CR,ap,,,,",
+        "85901531,d,0,-1.0,,,CR,ap,,,,",
+        "85901532,e,,,,,CR,ap,,,,",
+    ]
+    table = read_sheet("\n".join([header, *rows]).encode(), FORM, METADATA).rows
+    found = hannover_records(inventory(*(f"png/{name}.png" for name in "abcde")), table)
+    names = ("offset_days", "survival", "went_icu", "in_icu", "lymphocyte_count", "neutrophil_count", "clinical_text")
+    assert facts(found, *names) == [
+        [2, "N", "Y", "Y", 1.1, None, None],
+        [-3, None, "Y", "N", None, 4.9, '{"lymphocytes_val": "-inf"}'],
+        [30, None, "Y", "N", None, None, None],
+        [0, None, "Y", None, None, None, None],
+        [None, None, None, None, None, None, None],
+    ]

@@ -22,6 +22,7 @@ from cxr_snapshot.sources.sheets import (
     is_misplaced,
 )
 from cxr_snapshot.sources.words import licence_kind
+from cxr_snapshot.tables import CLINICAL_COLUMNS
 
 FIRST = "Patientid,offset,sex,age,finding,survival,view,date,location,filename,doi, url,"
 SECOND = (
@@ -58,6 +59,10 @@ def test_newest_form() -> None:
         "license": "CC BY",
         "url": "https://example.org/1",
         "doi": "10.1000/1",
+        **dict.fromkeys((*CLINICAL_COLUMNS, "clinical_text")),
+        "offset_days": 0,
+        "date": "2020",
+        "location": "Rome",
     }
 
 
