@@ -188,16 +188,16 @@ def store_for_pages() -> Store:
     return open_store(load_settings(), s3_client(CLIENT_CONFIG.merge(hasty)))
 
 
-def s3_client(config: Config | None = None) -> Any:
-    """Return a client from the connection ``cxr_s3``, or else from the environment as boto3 reads it."""
+def s3_client(config: Config | None = None, name: str = S3_CONNECTION) -> Any:
+    """Return a client from the connection ``name``, or else from the environment as boto3 reads it."""
     from cxr_snapshot.store.client import CLIENT_CONFIG, checked, connect
 
     config = config or CLIENT_CONFIG
-    if find_connection(S3_CONNECTION) is None:
+    if find_connection(name) is None:
         return connect(config)
     from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
-    return checked(S3Hook(aws_conn_id=S3_CONNECTION, config=config).get_conn)
+    return checked(S3Hook(aws_conn_id=name, config=config).get_conn)
 
 
 def store_variables() -> dict[str, str]:

@@ -14,6 +14,7 @@ from cxr_predictor.errors import DamagedModelError, PredictorError
 from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS
+from cxr_snapshot.publication.marks import MARK, parse_mark
 from cxr_snapshot.publication.versions import versions
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings, require_edition_name
 from cxr_snapshot.store.client import connect, open_store
@@ -130,7 +131,12 @@ def _opened(address: str, read: Callable[[str], bytes]) -> Published:
     if mark.decode(errors="replace").strip() != hashlib.sha256(body).hexdigest():
         raise DamagedModelError(f"{address}/{SUMS} is not what {SUCCESS} says. Do not use it; fetch it again.")
     lines = re.findall(r"^([0-9a-f]{64})  (.+)\n", body.decode(errors="replace"), re.MULTILINE)
-    return Published(address, {name: sha256 for sha256, name in lines}, read)
+    sums = {name: sha256 for sha256, name in lines}
+    try:
+        withdrawn = parse_mark(read(MARK), f"{address}/{MARK}")
+    except (MissingObjectError, FileNotFoundError):
+        return Published(address, sums, read)
+    return Published(address, withdrawn.now(sums), read)
 
 
 def _found(read: Callable[[str], bytes], address: str, name: str) -> bytes:

@@ -5,6 +5,7 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 
 from __future__ import annotations
 
+import getpass
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,11 +23,12 @@ from rich.text import Text
 from cxr_predictor import environment
 from cxr_snapshot import shown
 from cxr_snapshot.catalog import reading as catalog
-from cxr_snapshot.catalog import retention, side_by_side
+from cxr_snapshot.catalog import retention, side_by_side, withdrawal
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
 from cxr_snapshot.publication.dictionary import data_dictionary
+from cxr_snapshot.publication.marks import read_mark
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings
 from cxr_snapshot.sources import SOURCES
@@ -130,6 +132,7 @@ def verify(
         _print_json({"version": name, **found})
     else:
         _say(f"{name} is whole: {found['objects']} files, {decimal(found['bytes'])}; read {found['read_back']} back.")
+        _say_mark(store, name)
 
 
 @app.command()
@@ -154,6 +157,7 @@ def download(
     else:
         saved = f" ({decimal(done.saved)} were there)" if done.saved else ""
         _say(f"{folder} holds {name}; {done.fetched} files fetched{saved}, every file checked.")
+        _say_mark(store, name)
 
 
 @app.command()
@@ -178,6 +182,41 @@ def prune(
     _say(f"{'Deleted' if yes else 'To delete'}: {', '.join(plan.doomed) or 'none'}.")
     if not yes:
         typer.echo("Nothing was deleted. Add --yes to delete this.")
+
+
+@app.command()
+def withdraw(
+    *,
+    reason: Annotated[str, typer.Option(help="Why. It is published.")],
+    image: Annotated[
+        str | None, typer.Option(metavar="SHA256|FILE", help="An image, by hash or published name.")
+    ] = None,
+    patient: Annotated[str | None, typer.Option(metavar="ID", help="All of a patient, such as covid:311a.")] = None,
+    source_path: Annotated[
+        str | None, typer.Option(metavar="SOURCE:PATH", help="An upstream's file, such as covid:images/a.jpg.")
+    ] = None,
+    erase: Annotated[bool, typer.Option("--erase", help="Delete all bytes too, for good.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without it, only say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Take images back, in all editions: no later snapshot has them, and those that do are marked."""
+    kind, value = withdrawal.asked_for(image, patient, source_path)
+    store = _store(DEFAULT_EDITION)
+    time = datetime.now(UTC).isoformat(timespec="seconds")
+    plan = withdrawal.plan_withdrawal(store, kind, value, reason=reason, erase=erase, time=time, by=getpass.getuser())
+    done = withdrawal.withdraw(store, plan) if yes else {}
+    if as_json:
+        _print_json({"done": yes, **plan.summary(), **done})
+        return
+    found = [(name, version, files) for name, each in plan.snapshots.items() for version, files in each.items()]
+    _print_table(
+        ["edition", "version", "images"], [[name, version, ", ".join(files)] for name, version, files in found]
+    )
+    _say(f"{'Withdrawn' if yes else 'To withdraw'}, copies included: {', '.join(plan.records)}.")
+    if erase:
+        _say(f"{'Erased' if yes else 'To erase'}: {plan.blobs} of the upstreams' files, and all that was made of them.")
+    if not yes:
+        typer.echo("Nothing was done. Add --yes to do this.")
 
 
 @app.command()
@@ -206,6 +245,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _store(edition: str) -> Store:
     return catalog.find_edition(open_store(Settings.load()), edition)
+
+
+def _say_mark(store: Store, version: str) -> None:
+    """Say what was withdrawn of a snapshot, if anything was."""
+    mark, etag = read_mark(store, version)
+    if etag:
+        _say(f"WITHDRAWN: {mark.sentence}")
 
 
 def _say(text: str) -> None:

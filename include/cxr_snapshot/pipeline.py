@@ -16,12 +16,13 @@ from cxr_snapshot.audit import gates
 from cxr_snapshot.audit.history import comparable
 from cxr_snapshot.audit.overrides import Approval, by_setting, settle, tally
 from cxr_snapshot.catalog.retention import clear_old_runs
-from cxr_snapshot.errors import LostBlobError, SettingsError, VerificationError
+from cxr_snapshot.errors import GuardError, LostBlobError, SettingsError, VerificationError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.ingestion.ingest import ingest
 from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
 from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
+from cxr_snapshot.publication.marks import refuse_withdrawn
 from cxr_snapshot.publication.question import ask
 from cxr_snapshot.publication.release import release
 from cxr_snapshot.publication.verification import take_back, verify
@@ -44,6 +45,7 @@ from cxr_snapshot.settings import ANY_LICENCE, DEFAULT_EDITION, PREFER_UPSTREAM,
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.conditional import require_conditional_writes
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.withdrawals import erased_files, load_withdrawals, withdrawals_digest
 
 log = shown.logger(__name__)
 
@@ -126,6 +128,7 @@ class Pipeline:
             triggered_by=triggered_by,
             synthetic=_all_synthetic(found.values()),
             edition=edition,
+            withdrawn=withdrawals_digest(load_withdrawals(store)),
         )
         refuse_mixture(store, base, synthetic=plan["synthetic"])
         for name, before in ((base or {}).get("licences") or {}).items():
@@ -248,13 +251,17 @@ class Pipeline:
             other facts of ``snapshot.json``; ``None`` when there was nothing to publish.
 
         Raises:
-            GuardError: a check failed, and nobody accepted it.
+            GuardError: a check failed, and nobody accepted it; or something was withdrawn since the run was planned.
             MissingObjectError: the run was not audited.
             SettingsError: another run published generated data where this run's is real, or the other way round.
         """
         store = self._place(plan)
         base = read_base(store, plan["date"])
         refuse_mixture(store, base, synthetic=plan["synthetic"])
+        if withdrawals_digest(load_withdrawals(store)) != plan.get("withdrawn"):
+            raise GuardError(
+                "something was withdrawn since this run was planned, so it publishes nothing. Start a new run."
+            )
 
         def work() -> dict[str, Any] | None:
             report = settle(store, plan, approval)
@@ -271,12 +278,13 @@ class Pipeline:
             See :func:`cxr_snapshot.publication.verification.verify`.
 
         Raises:
-            VerificationError: something is missing or damaged. Unless ``latest.json`` names the snapshot already, it is
-                taken back.
+            VerificationError: something is missing or damaged, or was withdrawn meanwhile. Unless ``latest.json`` names
+                the snapshot already, it is taken back.
         """
         store = self.store.edition(edition)
         try:
             found = verify(store, version, all_images=self.settings.verify == "all")
+            refuse_withdrawn(store, version)
         except VerificationError as error:
             if read_pointer(store)[0] == version:
                 raise
@@ -302,7 +310,7 @@ class Pipeline:
         inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
         rules = {name: settings[name] for name in ("views", "licences", "controls", "ages") if name in settings}
         rules |= {"licences": ANY_LICENCE} if judges else {}
-        ledger = filter_records(records, inspections, **rules)
+        ledger = filter_records(records, inspections, **rules, withdrawals=load_withdrawals(store))
         del records, inspections  # as large as the ledger
         table = JUDGES if judges else NUMBERS
         numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched(), table=table))
@@ -319,9 +327,10 @@ class Pipeline:
         more = plan.get("judges", {})
         _check_alike("CXR_SOURCES", self.sources, plan["revisions"])
         _check_alike("CXR_JUDGES", self.judges, more)
+        erased = erased_files(load_withdrawals(self.store))
         if not judges:
-            return Delivered(self.store, self.sources, plan["revisions"])
-        return Delivered(self.store, {**self.sources, **self.judges}, {**plan["revisions"], **more})
+            return Delivered(self.store, self.sources, plan["revisions"], erased)
+        return Delivered(self.store, {**self.sources, **self.judges}, {**plan["revisions"], **more}, erased)
 
     def _mending(self, plan: Plan, work: Callable[[], Result]) -> Result:
         """Return ``work()``, tried again after the blobs that it found lost were fetched again."""

@@ -28,7 +28,8 @@ class Plan(TypedDict):
     who started the run, where one did; on record where that was used. ``synthetic``: whether the upstreams say that
     their data is generated; what is published then says so too. ``edition``: under whose name that is; a plan from
     before there were editions has none, and is of the default one. ``judges``: pinned id of each collection that only
-    judges, where there is any; no part of the fingerprint, since nothing of them is published.
+    judges, where there is any; no part of the fingerprint, since nothing of them is published. ``withdrawn``: hash of
+    what was taken back until then; only where there is anything.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Plan(TypedDict):
     triggered_by: str | None
     synthetic: bool
     edition: NotRequired[str]
+    withdrawn: NotRequired[str]
     judges: NotRequired[dict[str, str]]
 
 
@@ -58,9 +60,10 @@ def make_plan(
     triggered_by: str | None = None,
     synthetic: bool = False,
     edition: str = DEFAULT_EDITION,
+    withdrawn: str | None = None,
 ) -> Plan:
     """Return the plan of a run; equal ids share a folder, others never."""
-    return Plan(
+    plan = Plan(
         run=run_id,
         folder=run_folder(run_id),
         date=date,
@@ -68,12 +71,15 @@ def make_plan(
         revisions=dict(revisions),
         licences=dict(licences),
         settings=dict(settings),
-        fingerprint=fingerprint(revisions, settings),
+        fingerprint=fingerprint(revisions, settings, withdrawn),
         accept_shrink=accept_shrink,
         triggered_by=triggered_by,
         synthetic=synthetic,
         edition=edition,
     )
+    if withdrawn:
+        plan["withdrawn"] = withdrawn
+    return plan
 
 
 def run_folder(run_id: str) -> str:
@@ -87,9 +93,10 @@ def is_run_folder(name: str) -> bool:
     return re.fullmatch(rf"[A-Za-z0-9._-]{{1,{_READABLE}}}-[0-9a-f]{{12}}", name) is not None
 
 
-def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+def fingerprint(revisions: Mapping[str, str], settings: Mapping[str, Any], withdrawn: str | None = None) -> str:
     """Hash everything that decides what a snapshot holds."""
-    return json_sha256({"revisions": dict(revisions), "settings": dict(settings), "code": __version__})
+    what = {"revisions": dict(revisions), "settings": dict(settings), "code": __version__}
+    return json_sha256(what | ({"withdrawn": withdrawn} if withdrawn else {}))
 
 
 def day_of(created: str, as_of: str | None) -> str:

@@ -15,6 +15,7 @@ from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
 from cxr_snapshot.plan import RUNS, is_run_folder
 from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
+from cxr_snapshot.publication.marks import read_mark
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.shown import without_login
@@ -91,6 +92,7 @@ class Shown:
         facts: its ``snapshot.json``.
         latest: whether ``latest.json`` names it.
         warning: what to know before using it.
+        withdrawn: what was taken back of it; empty for most.
         charts: how the images are spread.
         excluded: by rule, the most frequent first.
         changes: its ``changes.json``.
@@ -105,6 +107,7 @@ class Shown:
     facts: dict[str, Any]
     latest: bool
     warning: str
+    withdrawn: str
     charts: tuple[Chart, ...]
     excluded: tuple[Excluded, ...]
     changes: dict[str, Any]
@@ -137,10 +140,12 @@ def load_snapshot(store: Store, version: str) -> Shown:
     facts = load_facts(store, version)
     listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}
     endpoint = without_login(str(store.client.meta.endpoint_url))
+    mark, marked = read_mark(store, version)
     return Shown(
         facts=facts,
         latest=read_pointer(store)[0] == version,
         warning=limits(manifest, synthetic=facts.get("synthetic", False)),
+        withdrawn=mark.sentence if marked else "",
         charts=draw_charts(manifest),
         excluded=_by_rule(excluded),
         changes=_json(store, f"{version}/changes.json"),

@@ -17,7 +17,13 @@ from support.paths import ROOT
 if TYPE_CHECKING:
     from airflow.dag_processing.dagbag import DagBag
 
-DAG_IDS = ("covid_cxr_snapshot", "covid_cxr_snapshot_adults", "covid_cxr_predictor", "example_snapshot_consumer")
+DAG_IDS = (
+    "covid_cxr_snapshot",
+    "covid_cxr_snapshot_adults",
+    "covid_cxr_predictor",
+    "covid_cxr_withdraw",
+    "example_snapshot_consumer",
+)
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
@@ -30,8 +36,9 @@ def test_everything_has_a_name_a_manual_and_a_limit(dag_bag: DagBag, dag_id: str
         assert timedelta(minutes=15) <= task.execution_timeout <= timedelta(hours=6)
 
 
-def test_every_parameter_is_explained(dag_bag: DagBag) -> None:
-    params = dag_bag.dags["covid_cxr_snapshot"].params
+@pytest.mark.parametrize("dag_id", ["covid_cxr_snapshot", "covid_cxr_withdraw"])
+def test_every_parameter_is_explained(dag_bag: DagBag, dag_id: str) -> None:
+    params = dag_bag.dags[dag_id].params
     for name in params:
         schema = params.get_param(name).schema
         assert schema["title"] and params.get_param(name).description, name
@@ -179,7 +186,7 @@ def test_every_choice_of_the_form_has_a_label_and_the_first_says_what_is_configu
     for name, field in form.items():
         if choices := field.schema.get("enum"):
             labels = field.schema["values_display"]
-            assert list(labels) == ["null", *choices[1:]] and len(set(labels.values())) == len(choices), name
+            assert list(labels) == ["null", *map(str, choices[1:])] and len(set(labels.values())) == len(choices), name
     assert form["ages"].schema["values_display"]["null"] == "As configured: adults"
     assert form["views"].schema["values_display"]["null"] == "As configured: frontal+lateral (environment)"
     assert form["controls"].schema["values_display"]["null"] == "As configured: kaggle (default)"

@@ -12,6 +12,7 @@ import pytest
 from cxr_snapshot.publication.cards import ATTRIBUTION_COLUMNS
 from cxr_snapshot.publication.changes import KINDS
 from cxr_snapshot.publication.draft import SCHEMA_VERSION, build_draft, finish
+from cxr_snapshot.publication.marks import MARK, Mark, write_mark
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import EXCLUDED_COLUMNS, MANIFEST_COLUMNS
 from support.ledgers import FACTS, REPORT, parted, small_ledger
@@ -54,6 +55,7 @@ def test_the_version_is_the_one_in_the_code():
 
 def test_the_keys_of_snapshot_json_are_described(store: Store):
     more: dict[str, Any] = {"synthetic": True, "edition": "adults", "equal_to": "2026-11-20", "unknown_ages": {}}
+    more |= {"withdrawn": {"COVID": 1}}
     more |= {"fingerprint": "f", "code_version": "1", "licences": {"covid": None, "pneumonia": "other"}}
     more["settings"] = FACTS["settings"] | {"files": "uniform"}
     draft = build_draft(
@@ -61,3 +63,10 @@ def test_the_keys_of_snapshot_json_are_described(store: Store):
     )
     snapshot = json.loads(finish(draft, "2026-11-23", "2026-11-23T03:00:00+00:00", "s3://b/", None)["snapshot.json"])
     assert sorted(first_cells("`snapshot.json`")) == sorted(snapshot)
+
+
+def test_the_keys_of_the_mark_are_described(store: Store):
+    write_mark(store, "2026-11-23", Mark(), None)
+    mark = store.get_json(f"2026-11-23/{MARK}")
+    assert mark is not None
+    assert sorted(first_cells("`WITHDRAWN.json`")) == sorted(mark)

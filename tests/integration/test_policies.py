@@ -20,6 +20,7 @@ from support.s3_proxy import S3Proxy, S3Request
 from support.stages import run_stages
 from support.stores import client_of, store_in
 from support.upstreams import ServedUpstream
+from support.withdrawers import take_back
 
 Need = tuple[str, str, str]  # action, key, prefix of a listing
 
@@ -68,7 +69,7 @@ def policy(name: str, prefix: str) -> dict[str, Any]:
 
 @pytest.fixture
 def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, list[S3Request]]:
-    """What a run, a reader and a person who prunes ask of the store."""
+    """What a run, a reader, a person who prunes and one who withdraws ask of the store."""
     with S3Proxy(store.client.meta.endpoint_url) as proxy:
         shown = store_in(client_of(proxy.url), store.bucket, store.prefix)
         found = {}
@@ -93,6 +94,10 @@ def asked(sample: ServedUpstream, store: Store, tmp_path: Path) -> dict[str, lis
         assert plan.objects["blobs"] or plan.objects["snapshots"]
         retention.prune(shown, plan)
         found["pruner"] = list(proxy.requests)
+        proxy.start_again()
+        patient = shown.get_table("2026-11-02/manifest.parquet")["patient_id"].dropna().iloc[0]
+        take_back(shown, "patient", patient, erase=True)
+        found["withdrawer"] = list(proxy.requests)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.plan import Plan
-from cxr_snapshot.selection.balance import candidate_counts, class_counts
+from cxr_snapshot.selection.balance import candidate_counts, class_counts, withdrawn_counts
 from cxr_snapshot.selection.duplicates import clusters_of
 from cxr_snapshot.selection.ledger import load_ledger
 from cxr_snapshot.selection.lookalikes import find_copies
@@ -28,6 +29,7 @@ EXAMPLES = 5  # records that the evidence of a failed check names
 
 _OUR_FAULT = "This is a fault of the pipeline. Report it with the run's balanced.parquet."
 _ROW = ["source", "metadata_line"]
+_LAST = "the last snapshot with these settings"
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def run_checks(
         check_patients(ledger),
         *check_splits(splits),
         *check_classes(candidates, class_counts(ledger), taken_by_class(ledger)),
-        *check_losses(candidates, earlier, settings.max_shrink),
+        *check_losses(candidates, earlier, settings.max_shrink, withdrawn_counts(ledger)),
         check_labels(ledger, settings.max_unknown),
     ]
     return checks, splits
@@ -209,7 +211,12 @@ def check_classes(
     ]
 
 
-def check_losses(candidates: Mapping[str, int], earlier: Sequence[Entry], max_shrink: float) -> list[Check]:
+def check_losses(
+    candidates: Mapping[str, int],
+    earlier: Sequence[Entry],
+    max_shrink: float,
+    withdrawn: Mapping[str, int] = MappingProxyType({}),
+) -> list[Check]:
     """Check that no class shrank suspiciously: not since the snapshot before, and not little by little.
 
     Both have the same limit. A larger one for the slow loss would let through by and by what is refused at once.
@@ -218,6 +225,8 @@ def check_losses(candidates: Mapping[str, int], earlier: Sequence[Entry], max_sh
         candidates: images of each class before balancing.
         earlier: snapshots with the same settings, the newest first, from :func:`cxr_snapshot.audit.history.comparable`.
         max_shrink: largest fraction that a class may lose.
+        withdrawn: images of each class that were withdrawn until now. Who withdrew them wanted the loss: those that an
+            earlier snapshot may still have had are not held against this one.
 
     Returns:
         ``shrink_<class>`` for each class; and ``slow_loss_<class>`` where the best of the last snapshots is another one
@@ -225,23 +234,25 @@ def check_losses(candidates: Mapping[str, int], earlier: Sequence[Entry], max_sh
     """
     checks = []
     for name, count in candidates.items() if earlier else ():
+        gone = withdrawn.get(name, 0)
         newest, top = earlier[0], best(name, earlier)
-        checks.append(
-            _loss(
-                f"shrink_{name}", name, count, newest, since="the last snapshot with these settings", limit=max_shrink
-            )
-        )
+        checks.append(_loss(f"shrink_{name}", name, count, newest, gone=gone, since=_LAST, limit=max_shrink))
         if top is not newest:
             since = f"the best of the last {REMEMBERED} with these settings"
-            checks.append(_loss(f"slow_loss_{name}", name, count, top, since=since, limit=max_shrink))
+            checks.append(_loss(f"slow_loss_{name}", name, count, top, gone=gone, since=since, limit=max_shrink))
     return checks
 
 
-def _loss(check: str, name: str, after: int, then: Entry, *, since: str, limit: float) -> Check:
-    """Return how much of a class was lost against an earlier snapshot, which ``since`` describes."""
-    before = int(then["candidates"].get(name, 0))
+def _loss(check: str, name: str, after: int, then: Entry, *, gone: int, since: str, limit: float) -> Check:
+    """Return how much of a class was lost against an earlier snapshot, which ``since`` describes.
+
+    Of what that one had, those do not count that were withdrawn later: ``gone`` were until now.
+    """
+    taken = max(gone - int(then.get("withdrawn", {}).get(name, 0)), 0)
+    before = max(int(then["candidates"].get(name, 0)) - taken, 0)
     lost = max(before - after, 0)
     fraction = round(lost / before, 4) if lost else 0.0
+    had = f"{before:,}" + (" without what was withdrawn since" if taken else "")
     change = f"{exact_percent(lost / before)} lost, the limit is {exact_percent(limit)}" if lost else "nothing lost"
     return Check(
         check,
@@ -251,7 +262,7 @@ def _loss(check: str, name: str, after: int, then: Entry, *, since: str, limit: 
         within(lost, before, limit),
         "Look at what upstream removed. If it is right, trigger one run with accept_shrink.",
         required=False,
-        finding=f"{name} has {after:,} candidates; {since}, {then['version']}, had {before:,}: {change}.",
+        finding=f"{name} has {after:,} candidates; {since}, {then['version']}, had {had}: {change}.",
         measured={"class": name, "before": before, "after": after, "since": then["version"], "fraction": fraction},
     )
 

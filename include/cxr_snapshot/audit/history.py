@@ -22,16 +22,17 @@ def remember(snapshot: Mapping[str, Any]) -> dict[str, Any]:
         snapshot: its ``snapshot.json``.
 
     Returns:
-        ``version``, ``candidates`` by class, the hash of its ``settings``, and the classes of which a loss was
-        ``accepted``.
+        ``version``, ``candidates`` by class, the hash of its ``settings``, the classes of which a loss was
+        ``accepted``, and how many images of each class had been ``withdrawn``, where any had.
     """
     measured = [override["measured"] for override in snapshot.get("overrides", [])]
-    return {
+    remembered = {
         "version": snapshot["version"],
         "candidates": snapshot["candidates"],
         "settings": json_sha256(snapshot["settings"]),
         "accepted": sorted({each["class"] for each in measured if "class" in each}),
     }
+    return remembered | ({"withdrawn": snapshot["withdrawn"]} if "withdrawn" in snapshot else {})
 
 
 def comparable(

@@ -6,17 +6,20 @@ import errno
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from cxr_snapshot.catalog.reading import resolve
 from cxr_snapshot.errors import DownloadError, MissingObjectError, SnapshotError, VerificationError
-from cxr_snapshot.publication.checksums import SUCCESS, SUMS, parse_sums, read_sums
+from cxr_snapshot.publication.checksums import SUCCESS, SUMS, parse_sums, read_sums, sums_bytes
+from cxr_snapshot.publication.marks import ERASING, MARK, Mark, read_mark
 from cxr_snapshot.publication.versions import is_version, version_key
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+
+NEW_SUMS = f"{SUMS}.withdrawn"  # in the local copy of a snapshot of which something was erased
 
 _FACTS = "snapshot.json"
 _PART = re.compile(r"\.[0-9a-f]{32}\.part")
@@ -41,7 +44,10 @@ def download(
 
     A killed call is continued: files that are there with the right SHA-256 are not fetched again. A folder that holds
     an earlier snapshot becomes this one: what is in both stays, and of the earlier one's files the others are deleted.
-    ``_SUCCESS`` is written last, as in the store.
+    ``_SUCCESS`` is written last, as in the store. Of one of which something was withdrawn, the mark is copied too. What
+    was erased is not fetched, and is deleted where an earlier call has fetched it; ``SHA256SUMS.withdrawn`` then lists
+    what is left.
+
 
     Args:
         store: where it is.
@@ -51,7 +57,7 @@ def download(
         advance: called after each file with the bytes so far and in all.
 
     Raises:
-        DownloadError: the folder holds something else, or cannot be written to.
+        DownloadError: the folder holds something else, or cannot be written to; or bytes are being erased just now.
         MissingObjectError: there is no such snapshot, or a file of it is missing.
         VerificationError: a file is damaged in the store.
     """
@@ -59,6 +65,13 @@ def download(
     listed = store.get(f"{name}/{SUMS}")
     sums = read_sums(store, name)
     _prepare(folder, listed, store.uri(f"{name}/"))
+    mark, etag = read_mark(store, name)
+    if mark.state == ERASING:
+        raise DownloadError(
+            f"{store.uri(name)} is being made anew without images that were withdrawn. Try again later; if that was "
+            "broken off, whoever withdrew them has to do so again, which ends it."
+        )
+    sums = mark.now(sums)
     sizes = {path.removeprefix(f"{name}/"): item.size for path, item in store.list(f"{name}/").items()}
     if missing := sorted(sums.keys() - sizes.keys()):
         raise MissingObjectError(
@@ -70,8 +83,21 @@ def download(
         saved += 0 if was_fetched else sizes[path]
         done += sizes[path]
         advance(done, sum(sizes[path] for path in sums))
+    if etag:
+        _take_over(store, name, mark, sums, folder)
     (folder / SUCCESS).write_bytes(store.get(f"{name}/{SUCCESS}"))
     return Downloaded(fetched, saved)
+
+
+def _take_over(store: Store, version: str, mark: Mark, sums: Mapping[str, str], folder: Path) -> None:
+    """Copy the mark, and let the folder be what it says."""
+    with _local_errors(folder / MARK):
+        (folder / MARK).write_bytes(store.get(f"{version}/{MARK}"))
+        if mark.removed or mark.sums:
+            (folder / NEW_SUMS).write_bytes(sums_bytes(sums))
+        for path in mark.removed:
+            _refuse_outside(store, version, path)
+            (folder / path).unlink(missing_ok=True)
 
 
 def _prepare(folder: Path, sums: bytes, uri: str) -> None:
@@ -93,7 +119,7 @@ def _make_room(folder: Path, wanted: Collection[str], uri: str) -> None:
     """
     marker = folder / SUMS
     there = parse_sums(marker.read_bytes()) if marker.is_file() else {}
-    held = {*there, SUMS, SUCCESS}
+    held = {*there, SUMS, SUCCESS, MARK, NEW_SUMS}
     files = [
         path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir() or path.is_symlink()
     ]
@@ -120,8 +146,7 @@ def _is_earlier(folder: Path, uri: str) -> bool:
 
 def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> bool:
     """Fetch one file unless it is there, and say whether that was needed."""
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        raise VerificationError(f"{store.uri(version)}/{SUMS} names {path}, which is outside of the snapshot.")
+    _refuse_outside(store, version, path)
     file = folder / path
     # Of a fixed length: what adds to a long name makes one that no file system takes.
     part = file.with_name(f".{hashlib.sha256(path.encode()).hexdigest()[:32]}.part")
@@ -136,6 +161,11 @@ def _fetch(store: Store, version: str, path: str, sha256: str, folder: Path) -> 
             raise VerificationError(f"{store.uri(version)}/{path} is damaged: its SHA-256 is not the one in {SUMS}.")
         part.replace(file)
     return True
+
+
+def _refuse_outside(store: Store, version: str, path: str) -> None:
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        raise VerificationError(f"{store.uri(version)}/{SUMS} names {path}, which is outside of the snapshot.")
 
 
 @contextmanager

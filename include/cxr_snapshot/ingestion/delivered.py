@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from cxr_snapshot.ingestion.mending import fetch_again
 from cxr_snapshot.sources.base import Revision, Source
 from cxr_snapshot.store.blobs import find_lost, get_blob
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.withdrawals import WITHDRAWN
 
 
 class Delivered:
@@ -21,10 +22,17 @@ class Delivered:
         store: holds them.
         sources: by name.
         revisions: pinned id by source.
+        erased: SHA-256 of files that were withdrawn with all their bytes. Nobody may ask for these.
     """
 
-    def __init__(self, store: Store, sources: Mapping[str, Source], revisions: Mapping[str, str]) -> None:
-        self.store, self.sources, self.revisions = store, sources, revisions
+    def __init__(
+        self,
+        store: Store,
+        sources: Mapping[str, Source],
+        revisions: Mapping[str, str],
+        erased: Collection[str] = frozenset(),
+    ) -> None:
+        self.store, self.sources, self.revisions, self.erased = store, sources, revisions, erased
 
     def searched(self) -> tuple[str, ...]:
         """Return the names of the sources in which cropped copies are looked for."""
@@ -38,7 +46,7 @@ class Delivered:
         }
 
     def inventory(self, source: str) -> pd.DataFrame:
-        """Return the files of one source, columns of ``INVENTORY_SCHEMA``.
+        """Return the files of one source, columns of ``INVENTORY_SCHEMA``; those that were erased are ``ignored``.
 
         Raises:
             MissingObjectError: its revision was not ingested, or what was written then is damaged.
@@ -49,13 +57,18 @@ class Delivered:
             raise MissingObjectError(
                 f"{source} {revision.id} has no sound inventory. Clear the task ingest and run again."
             )
-        return inventory
+        erased = inventory["sha256"].isin(list(self.erased))
+        return inventory.assign(ignored=inventory["ignored"].mask(erased, WITHDRAWN))
 
     def images(self) -> pd.DataFrame:
-        """Return the files of all sources, no tables of metadata: ``source`` and columns of ``INVENTORY_SCHEMA``."""
+        """Return the files of all sources, no tables of metadata: ``source`` and columns of ``INVENTORY_SCHEMA``.
+
+        Those that were erased have no ``sha256``, since there is no blob.
+        """
         tables = []
         for name, source in self.sources.items():
             files = self.inventory(name).assign(source=name)
+            files["sha256"] = files["sha256"].mask(files["ignored"].eq(WITHDRAWN).fillna(value=False))
             tables.append(files[files["path"].ne(source.metadata_path or "")])
         return pd.concat(tables, ignore_index=True)
 
@@ -82,6 +95,7 @@ class Delivered:
         """
         for name, source in self.sources.items():
             revision, inventory = Revision(name, self.revisions[name]), self.inventory(name)
-            lost = find_lost(self.store, inventory["sha256"].dropna().unique())
+            kept = inventory.loc[inventory["ignored"].isna(), "sha256"]
+            lost = find_lost(self.store, kept.dropna().unique())
             remedy = new_bytes_remedy(self.store, revision)
             fetch_again(self.store, source, revision, inventory, lost, remedy=remedy)

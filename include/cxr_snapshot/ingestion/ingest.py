@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from cxr_snapshot.store.blobs import list_blobs
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
+from cxr_snapshot.store.withdrawals import erased_files, load_withdrawals
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform, empty_frame
 
 log = shown.logger(__name__)
@@ -42,7 +44,8 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
 
     Files whose upstream hash was seen in an earlier revision are neither fetched nor stored again, unless the store's
     listing says that it lost them. The inventory is written after the blobs: a killed call leaves blobs, and the next
-    one finds them. Where the upstream fails, what came is noted, so that the next call need not fetch it again.
+    one finds them. Where the upstream fails, what came is noted, so that the next call need not fetch it again. Files
+    that were erased are in the inventory, and not stored again.
 
     Returns:
         Small facts for the XCom: ``source``, ``revision``, address of the ``inventory``, number of ``files`` and their
@@ -52,15 +55,16 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
         SourceError: the upstream failed.
         StorageError: the store failed.
     """
+    erased = erased_files(load_withdrawals(store))
     inventory, fetched, uploaded = load_inventory(store, revision), 0, 0
     if inventory is None:
         known = _load_known(store, source.name)
-        inventory, fetched, uploaded = _ingest(store, source, revision, known)
+        inventory, fetched, uploaded = _ingest(store, source, revision, known, erased)
         _save_known(store, source.name, known, inventory)
     # Also where it is there: those who prune see by its age that a run counts on its files. So these are looked for
     # only afterwards.
     put_sealed_table(store, inventory_name(revision), inventory, INVENTORY_SCHEMA)
-    lost = missing_blobs(store, inventory)
+    lost = missing_blobs(store, inventory) - erased
     fetch_again(store, source, revision, inventory, lost, remedy=new_bytes_remedy(store, revision))
     where = store.uri(inventory_name(revision))
     found = f"{len(inventory):,} files, {fetched:,} of them fetched now, {uploaded:,} of these new"
@@ -76,11 +80,13 @@ def ingest(store: Store, source: Source, revision: Revision) -> dict[str, Any]:
     }
 
 
-def _ingest(store: Store, source: Source, revision: Revision, known: pd.DataFrame) -> tuple[pd.DataFrame, int, int]:
+def _ingest(
+    store: Store, source: Source, revision: Revision, known: pd.DataFrame, erased: Collection[str]
+) -> tuple[pd.DataFrame, int, int]:
     """Return the inventory, how many files were fetched, and how many blobs were new to the store."""
     sha256_of = dict(zip(known["upstream_hash"], known["sha256"], strict=True))
     listing = source.files(revision, sha256_of)
-    uploader = _Uploader(store)
+    uploader = _Uploader(store, erased)
     rows: list[dict[str, object]] = []
     fetched = 0
     progress = Progress(f"{source.name}: files ingested", listing.total)
@@ -115,18 +121,18 @@ def _held(file: UpstreamFile, _: object) -> int:
 class _Uploader:
     """Stores bodies that the store does not have; asks for a listing only once there is a body to store."""
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    def __init__(self, store: Store, erased: Collection[str]) -> None:
+        self.store, self.erased = store, erased
         self.present: dict[str, int] | None = None  # sizes by SHA-256
         self.new = 0
         self.lock = threading.Lock()
 
     def upload(self, file: UpstreamFile) -> str | None:
-        """Store the file's body if it is new and return its SHA-256; ``None`` for a file without body."""
+        """Store the file's body if it is new and was not erased; return its SHA-256, ``None`` for one without body."""
         if file.body is None:
             return None
         sha256 = hashlib.sha256(file.body).hexdigest()
-        if self._is_new(sha256, file.size):
+        if sha256 not in self.erased and self._is_new(sha256, file.size):
             self.store.put(blob_name(sha256), file.body, sha256=sha256)
         return sha256
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from cxr_snapshot.audit.words import counted
-from cxr_snapshot.selection.rules import ADULT
+from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.sources import about
 
 _WIDTH = 120  # characters in a line

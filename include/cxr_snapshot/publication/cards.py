@@ -13,7 +13,8 @@ from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.publication.advice import has_adult_controls, known_limits, privacy, representation, uses
 from cxr_snapshot.publication.dictionary import DICTIONARY, MANIFEST, NEVER, described_files
-from cxr_snapshot.selection.rules import ADULT, NOT_ADULT
+from cxr_snapshot.selection.patients import ADULT
+from cxr_snapshot.selection.rules import NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.settings import ADULTS_ONLY
 from cxr_snapshot.shown import markdown

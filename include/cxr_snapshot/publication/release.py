@@ -20,7 +20,7 @@ from cxr_snapshot.publication.draft import build_draft
 from cxr_snapshot.publication.protocol import publish
 from cxr_snapshot.publication.readings import divide, note_read
 from cxr_snapshot.publication.versions import LATEST, find_equal, is_behind, is_older, remember_seen
-from cxr_snapshot.selection.balance import candidate_counts, class_counts
+from cxr_snapshot.selection.balance import candidate_counts, class_counts, withdrawn_counts
 from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.settings import ADULTS_ONLY, DEFAULT_EDITION
@@ -87,6 +87,7 @@ def release(
     }
     facts |= {"edition": store.edition_name} if store.edition_name != DEFAULT_EDITION else {}
     facts |= {"equal_to": twin} if twin else {}
+    facts |= {"withdrawn": withdrawn} if (withdrawn := withdrawn_counts(ledger)) else {}
     facts |= {"synthetic": True} if plan["synthetic"] else {}
     facts |= {"unknown_ages": unknown_ages(manifest)} if plan["settings"].get("ages") == ADULTS_ONLY else {}
     del ledger  # as large as the tables that were made of it

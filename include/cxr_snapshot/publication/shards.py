@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -18,6 +18,7 @@ from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.publication.checksums import SUMS, read_sums
+from cxr_snapshot.publication.marks import current_sums
 from cxr_snapshot.publication.parts import Copy
 from cxr_snapshot.selection.splits import TARGET
 from cxr_snapshot.store.objects import Store
@@ -26,6 +27,7 @@ from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, to_arrow
 log = shown.logger(__name__)
 
 SHARD_ROWS = 1000  # with the smallest pictures 35 to 50 MB, so that one shard fits in memory; with larger ones fewer
+_CODECS = {"ZSTD": "zstd", "UNCOMPRESSED": "none"}  # what Parquet calls the compressions that are used here
 _GROUP_ROWS = 100  # what a reader that streams has to fetch at least
 
 _PICTURES = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])
@@ -68,7 +70,7 @@ def write_shards(
         What to copy into the snapshot.
     """
     present = store.list(f"{folder}/data/")
-    sums = read_sums(store, earlier, "data/") if earlier else {}
+    sums = current_sums(store, earlier, read_sums(store, earlier, "data/")) if earlier else {}
     copies = []
     progress = Progress("pictures put into shards", len(manifest))
     most = max(SHARD_ROWS * SMALL.side**2 // others.form.side**2, 1)
@@ -139,10 +141,43 @@ def _read_shard(store: Store, name: str, sha256: str) -> pa.Table:
     if hashlib.sha256(body).hexdigest() != sha256:
         log.warning("%s is not what %s says; its pictures are made again", store.uri(name), SUMS)
         return _PICTURES.empty_table()
+    return pictures_in(body)
+
+
+def pictures_in(body: bytes) -> pa.Table:
+    """Return the pictures of a shard, columns of ``_PICTURES``: ``sha256`` of the upstream's file and ``picture``."""
     file = pq.ParquetFile(pa.BufferReader(body))
-    source = "source_sha256" if "source_sha256" in file.schema_arrow.names else "sha256"  # of an earlier release
+    source = _source_column(file)
     found = file.read(columns=[source, "image.bytes"])
     return pa.table([found[source], pc.struct_field(found["image"], "bytes")], schema=_PICTURES)
+
+
+def shard_without(body: bytes, sha256s: Collection[str]) -> bytes | None:
+    """Return a shard without the images of some upstreams' files, ``None`` where it holds none of them.
+
+    Args:
+        body: the shard.
+        sha256s: of the upstreams' files.
+    """
+    file = pq.ParquetFile(pa.BufferReader(body))
+    source, gone = _source_column(file), pa.array(sorted(sha256s), type=pa.string())
+    if not pc.any(pc.is_in(file.read(columns=[source])[source], value_set=gone)).as_py():
+        return None
+    parts = [file.metadata.row_group(0).column(number) for number in range(file.metadata.num_columns)]
+    names = [part.path_in_schema for part in parts]
+    table = file.read()
+    kept = table.filter(pc.invert(pc.is_in(table[source], value_set=gone)))
+    sink = io.BytesIO()
+    plain = [name for name in names if not name.startswith("image.") and name != "label"]
+    compression = {part.path_in_schema: _CODECS[part.compression] for part in parts}
+    options = {"compression": compression, "use_dictionary": plain, "write_statistics": plain}
+    pq.write_table(kept, sink, row_group_size=_GROUP_ROWS, **options)
+    return sink.getvalue()
+
+
+def _source_column(file: pq.ParquetFile) -> str:
+    """Return the column with the SHA-256 of the upstream's file."""
+    return "source_sha256" if "source_sha256" in file.schema_arrow.names else "sha256"  # of an earlier release
 
 
 def shard_bytes(rows: pd.DataFrame, pictures: pa.BinaryArray, *, compressed: bool = True) -> bytes:

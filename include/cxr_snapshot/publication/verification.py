@@ -8,10 +8,14 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
+from cxr_snapshot import shown
 from cxr_snapshot.errors import StorageError, VerificationError
 from cxr_snapshot.publication.checksums import REPAIR, SUCCESS, SUMS, read_sums, read_table
+from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+
+log = shown.logger(__name__)
 
 IMAGES = "images/"
 SAMPLE = 32  # images whose bytes are read back, where there are so many
@@ -23,7 +27,8 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
 
     Checked are every name and every size; that each row of the manifest has an image of its own, with the SHA-256 that
     it states, and each image a row; the bytes of every file that is no image; and the bytes of a sample of images (of
-    each snapshot another one; see :func:`draw_sample`) or of all.
+    each snapshot another one; see :func:`draw_sample`) or of all. Of a snapshot that bears a mark, what was erased must
+    be gone, and what was made anew without it must be what the mark says; while that goes on, either state is right.
 
     Args:
         store: where it is.
@@ -31,7 +36,8 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
         all_images: read back every image.
 
     Returns:
-        How many ``objects`` and ``bytes`` there are, and how many objects were ``read_back``.
+        How many ``objects`` and ``bytes`` there are, how many objects were ``read_back``, and how many images were
+        ``withdrawn``, if any.
 
     Raises:
         VerificationError: something is missing, left over, or not what was promised.
@@ -41,9 +47,15 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
     for name in (SUMS, SUCCESS):
         if name not in present:
             raise VerificationError(f"{store.uri(folder)}{name} is missing, so this is no snapshot. Run the DAG again.")
-    sums = read_sums(store, version)
-    wanted = sums.keys() | {SUMS, SUCCESS}
-    for problem, names in (("missing", wanted - present.keys()), (f"not in {SUMS}", present.keys() - wanted)):
+    sums, (mark, etag) = read_sums(store, version), read_mark(store, version)
+    wanted = sums.keys() | {SUMS, SUCCESS} | ({MARK} if etag else set())
+    gone = mark.removed.keys() - present.keys()
+    problems = {
+        "missing": wanted - present.keys() - mark.removed.keys(),
+        f"not in {SUMS}": present.keys() - wanted,
+        f"there that {MARK} calls erased": (mark.removed.keys() & present.keys()) - mark.before.keys(),
+    }
+    for problem, names in problems.items():
         if names:
             raise VerificationError(
                 f"{store.uri(folder)}: {len(names)} files {problem}, such as {min(names)}. {REPAIR}"
@@ -53,18 +65,25 @@ def verify(store: Store, version: str, *, all_images: bool = False) -> dict[str,
     images = {name for name in sums if name.startswith(IMAGES)}
     if wrong := _mismatch(manifest, images, sums) or _same_but_for_case(sums):
         raise VerificationError(f"{store.uri(folder)}: {wrong}. {REPAIR}")
+    images -= gone
     for name, size in zip(manifest["file"], manifest["bytes"], strict=True):
-        if (found := present[name].size) != size:
+        if name in images and (found := present[name].size) != size:
             raise VerificationError(f"{store.uri(folder)}{name} has {found} bytes, not {size} bytes. {REPAIR}")
-    to_read = sorted((sums.keys() - images) | (images if all_images else draw_sample(version, images)))
+    others = {name for name in sums.keys() - gone if not name.startswith(IMAGES)}
+    to_read = sorted(others | (images if all_images else draw_sample(version, images)))
     for name, sha256 in bounded_map(lambda name: store.sha256(folder + name), to_read):
-        if sha256 != sums[name]:
-            raise VerificationError(f"{store.uri(folder)}{name} is not what {SUMS} says. {REPAIR}")
-    return {
+        if sha256 not in mark.allowed(name, sums[name]):
+            source = MARK if name in mark.sums else SUMS
+            raise VerificationError(f"{store.uri(folder)}{name} is not what {source} says. {REPAIR}")
+    result = {
         "objects": len(present),
         "bytes": sum(item.size for item in present.values()),
         "read_back": len(to_read),
     }
+    if etag:
+        log.warning("%s: %s", store.uri(folder), mark.sentence)
+        result["withdrawn"] = len(mark.images)
+    return result
 
 
 def draw_sample(version: str, images: Iterable[str]) -> set[str]:

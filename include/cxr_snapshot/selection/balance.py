@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from cxr_snapshot.selection.rules import with_reasons
+from cxr_snapshot.store.withdrawals import WITHDRAWN
 from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 
@@ -21,6 +22,13 @@ def class_counts(ledger: pd.DataFrame) -> dict[str, int]:
 def candidate_counts(ledger: pd.DataFrame) -> dict[str, int]:
     """Count the images of each class before balancing, from a ledger after it."""
     return class_counts(ledger.assign(rule=ledger["rule"].mask(ledger["rule"].eq("not_drawn"))))
+
+
+def withdrawn_counts(ledger: pd.DataFrame) -> dict[str, int]:
+    """Count the images of each class that were withdrawn, where there are any."""
+    rows = ledger[ledger["rule"].eq(WITHDRAWN) & ledger["in_upstream"].eq(other=True)]
+    counts = rows["class"].value_counts()
+    return {name: int(counts[name]) for name in CLASSES if name in counts}
 
 
 def balance(

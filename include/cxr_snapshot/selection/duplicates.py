@@ -17,6 +17,7 @@ from cxr_snapshot.selection.copies import Picture, decide
 from cxr_snapshot.selection.linking import connected_rows
 from cxr_snapshot.selection.rules import NOT_ADULT, with_reasons
 from cxr_snapshot.sources.words import CLASS_OF_FINDING
+from cxr_snapshot.store.withdrawals import WITHDRAWN
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 
 MAX_CLUSTER = 20  # different pictures; more are a blank or a template, not one film
@@ -68,6 +69,7 @@ def resolve_duplicates(
     Every decoded picture takes part, also those excluded before, but only records that are still in change:
 
     - A cluster of more than ``MAX_CLUSTER`` different pictures: all leave as ``too_many_lookalikes``.
+    - A cluster with a picture that was withdrawn: all leave as ``withdrawn``.
     - A cluster that does not agree on class or subtype (any other finding counts as another class), or that holds a
       picture with contradictory rows: all leave as ``duplicate_across_classes``.
     - A cluster with a picture that is out because it shows a child: all leave as ``not_adult``.
@@ -111,6 +113,9 @@ def _judge(cluster: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[_
     if different > MAX_CLUSTER:
         for index in inside.index:
             yield _Verdict(index, "too_many_lookalikes", f"one of {different} different pictures that look alike")
+    elif len(withdrawn := cluster[cluster["rule"].eq(WITHDRAWN)]):
+        for index, row in inside.iterrows():
+            yield _Verdict(index, WITHDRAWN, _relation(row, withdrawn.iloc[0], pictures))
     elif _contradictory(cluster):
         first = [(index, partner) for index, partner in cluster.head(MAX_NAMED + 1).iterrows()]
         more = [f"{len(cluster) - 1 - MAX_NAMED} more"] if len(cluster) - 1 > MAX_NAMED else []

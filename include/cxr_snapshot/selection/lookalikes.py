@@ -51,7 +51,7 @@ def find_copies(
     """
     pictures = _pictures(ledger, searched)
     # The rules are part of the name: what was found by others says nothing.
-    name = f"_work/lookalikes/{RECIPE}/{table}-{RULES}.parquet"
+    name = _name(table)
     known = find_sealed_table(store, name)
     linked, new = _earlier(pictures, pd.DataFrame(columns=_SCHEMA.names) if known is None else known)
     if not new.any() and known is not None:
@@ -72,6 +72,12 @@ def find_copies(
     return numbers
 
 
+def known_copies(store: Store) -> dict[str, int]:
+    """Return what earlier runs of an edition found, as :func:`find_copies` does; nothing is compared."""
+    table = find_sealed_table(store, _name(NUMBERS))
+    return {} if table is None else dict(zip(table["pixel_sha256"], table["number"], strict=True))
+
+
 def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) -> dict[str, Picture]:
     """Return what is known of the pictures that are copies of others, by ``pixel_sha256``.
 
@@ -84,6 +90,10 @@ def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) 
     descriptions = Descriptions(store, _blobs(pictures))
     found = descriptions.of(several, keep=False)
     return {name: Picture(pictures["phash"][name], found[name]) for name in several}
+
+
+def _name(table: str) -> str:
+    return f"_work/lookalikes/{RECIPE}/{table}-{RULES}.parquet"  # what was found by other rules says nothing
 
 
 def _pictures(ledger: pd.DataFrame, searched: Collection[str]) -> pd.DataFrame:

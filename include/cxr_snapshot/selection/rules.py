@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from cxr_snapshot.selection.hints import similar_files, similar_rows
+from cxr_snapshot.selection.patients import children_in, diseases_of
 from cxr_snapshot.settings import (
     ADULTS_ONLY,
     ANY_AGE,
@@ -16,8 +17,8 @@ from cxr_snapshot.settings import (
     NO_NODERIVATIVES,
     PREFER_UPSTREAM,
 )
-from cxr_snapshot.sources import about
 from cxr_snapshot.sources.words import CLASS_OF_FINDING, NOT_LABELLED, licence_kind
+from cxr_snapshot.store.withdrawals import WITHDRAWN, Withdrawal, erased_files, told_of
 from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA, conform
 
 # Who says that such records are to be left out; docs/rules.md explains these words.
@@ -27,15 +28,9 @@ _HISTORY = "history"
 _LAYOUT = "layout"
 _PROJECT = "project"
 
-
 _MOST_RULES, _SHOWN = 5, 100  # that a remedy lists, and characters of an example there
 _LITTER = ("mac_metadata", "nested_copy", "blank_row", "duplicate_row")
 
-# A patient who has one of these by any record is in no class of a higher number.
-_DISEASES = {"covid": 0, "viral": 1, "bacterial": 1, "pneumonia": 1, "other": 2}
-_RANKS = {"COVID": 0, "PNEUMONIA": 1, "NORMAL": 3}
-
-ADULT = 18  # years
 NOT_ADULT = "not_adult"
 
 
@@ -66,6 +61,12 @@ def _has_problem(name: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 RULES = (
+    Rule(
+        WITHDRAWN,
+        "Taken back by a patient or a publisher, as are its copies.",
+        lambda facts: facts["withdrawn"].notna(),
+        ("withdrawn",),
+    ),
     Rule("mac_metadata", "A file that macOS adds to zips; it is no image.", origin=_LAYOUT),
     Rule(
         "nested_copy",
@@ -252,7 +253,14 @@ REASONS = {rule.name: rule.reason for rule in RULES}
 
 
 def filter_records(
-    ledger: pd.DataFrame, inspections: pd.DataFrame, *, views: str, licences: str, controls: str, ages: str = ANY_AGE
+    ledger: pd.DataFrame,
+    inspections: pd.DataFrame,
+    *,
+    views: str,
+    licences: str,
+    controls: str,
+    ages: str = ANY_AGE,
+    withdrawals: Sequence[Withdrawal] = (),
 ) -> pd.DataFrame:
     """Apply the rules to every record that is still in.
 
@@ -264,6 +272,7 @@ def filter_records(
         controls: setting of that name; ``prefer-upstream`` gives classes to images of the COVID collection that show
             another pneumonia or nothing.
         ages: setting of that name.
+        withdrawals: what was taken back. Of a file that was erased no picture is known any more.
 
     Returns:
         The ledger with the same rows, what the inspections found, and each excluded record's rule, reason and evidence.
@@ -271,8 +280,14 @@ def filter_records(
     Raises:
         KeyError: a blob was not inspected.
     """
-    facts = _facts(ledger, inspections, views, licences, controls)
-    facts["child"] = _children(facts) if ages == ADULTS_ONLY else None
+    erased = erased_files(withdrawals)
+    uninspected = set(ledger["sha256"].dropna()) - set(inspections["sha256"]) - erased
+    if uninspected:
+        raise KeyError(f"{len(uninspected)} blobs were not inspected, such as {min(uninspected)}; run inspect again")
+    facts = _facts(ledger, inspections[~inspections["sha256"].isin(erased)], views, licences, controls)
+    facts["withdrawn"] = told_of(withdrawals, facts, facts["sha256"])
+    facts["rule"] = facts["rule"].mask(facts["withdrawn"].notna())  # goes before what the source said
+    facts["child"] = children_in(facts) if ages == ADULTS_ONLY else None
     for rule in RULES:
         if rule.breaks is None:
             continue
@@ -331,14 +346,11 @@ def warnings_of(ledger: pd.DataFrame) -> list[str]:
 
 def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str, licences: str, controls: str) -> pd.DataFrame:
     """Add the helper columns that the rules look at."""
-    uninspected = set(ledger["sha256"].dropna()) - set(inspections["sha256"])
-    if uninspected:
-        raise KeyError(f"{len(uninspected)} blobs were not inspected, such as {min(uninspected)}; run inspect again")
     found = [name for name in inspections.columns if name != "sha256"]
     facts = ledger.drop(columns=found, errors="ignore").merge(inspections, on="sha256", how="left")
     if controls == PREFER_UPSTREAM:
         facts["class"] = facts["class"].fillna(facts["finding_kind"].map(CLASS_OF_FINDING))
-    facts["diseases"] = _diseases(facts)
+    facts["diseases"] = diseases_of(facts)
     has_table = facts["source"].isin(facts.loc[facts["metadata_line"].notna(), "source"])
     return facts.assign(
         has_table=has_table,
@@ -347,38 +359,6 @@ def _facts(ledger: pd.DataFrame, inspections: pd.DataFrame, views: str, licences
         similar_files=similar_files(facts[has_table]),
         similar_rows=similar_rows(facts[has_table]),
     )
-
-
-def _diseases(facts: pd.DataFrame) -> pd.Series:
-    """Name what a record's patient has by another record that bars this one from its class; null for most.
-
-    COVID-19 goes before pneumonia, and each disease, also one that makes no class, before none. What is said counts
-    wherever it is said: also of a CT, of a file that is not there, of a picture that is out.
-    """
-    said = facts[["patient_id", "finding", "metadata_line"]].assign(rank=facts["finding_kind"].map(_DISEASES))
-    worst = said.dropna(subset=["patient_id", "rank"]).sort_values(["rank", "metadata_line"])
-    worst = worst.drop_duplicates("patient_id").set_index("patient_id")
-    told = worst["finding"] + (" in line " + worst["metadata_line"].astype("string")).fillna("")
-    barred = facts["patient_id"].map(worst["rank"]).lt(facts["class"].map(_RANKS))
-    return facts["patient_id"].map(told).where(barred)
-
-
-def _children(facts: pd.DataFrame) -> pd.Series:
-    """Say by what a record's patient is known to be no adult; null for all others.
-
-    Where a record states no age, the lowest one counts that any other record states of the patient.
-    """
-    minors = facts.loc[facts["age"].lt(ADULT), ["patient_id", "age", "metadata_line"]]
-    youngest = minors.dropna(subset=["patient_id"]).sort_values(["age", "metadata_line"]).drop_duplicates("patient_id")
-    told = _years(youngest["age"]) + (" in line " + youngest["metadata_line"].astype("string")).fillna("")
-    elsewhere = facts["patient_id"].map(dict(zip(youngest["patient_id"], told, strict=True))).astype("string")
-    known = _years(facts["age"]).where(facts["age"].lt(ADULT)).mask(facts["age"].isna(), elsewhere)
-    of_children = {name: f"as all of {name}" for name in facts["source"].unique() if about(name).of_children}
-    return known.fillna(facts["source"].map(of_children))
-
-
-def _years(ages: pd.Series) -> pd.Series:
-    return ages.map("{:g} years".format, na_action="ignore").astype("string")
 
 
 def _licence_allowed(licenses: pd.Series, licences: str) -> pd.Series:

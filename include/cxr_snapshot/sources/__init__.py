@@ -94,6 +94,11 @@ def _built(names: Iterable[str], settings: Settings) -> dict[str, Source]:
     return {name: resolve_name(SOURCES[name])(settings) for name in names}
 
 
+def republished() -> dict[str, tuple[str, ...]]:
+    """Return, by collection, the others whose files it has too; see :class:`.base.Source`."""
+    return {name: resolve_name(SOURCES[name]).republishes for name in SOURCES}
+
+
 def about(name: str, *, synthetic: bool = False) -> About:
     """Return what people must know of a source; next to nothing of one that an older or newer version knew.
 

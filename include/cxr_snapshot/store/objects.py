@@ -127,6 +127,17 @@ class Store:
         body, answer = self._read(name, lambda body: body.read())
         return Fetched(body, answer["ETag"], answer.get("Metadata", {}))
 
+    def find(self, name: str) -> Fetched | None:
+        """Return what :meth:`fetch` does, ``None`` where there is no such object.
+
+        Raises:
+            StorageError: the store refused or did not answer.
+        """
+        try:
+            return self.fetch(name)
+        except MissingObjectError:
+            return None
+
     def sha256(self, name: str) -> str:
         """Return the SHA-256 of an object's bytes in hex, in little memory; errors as :meth:`get`."""
         return self._read(name, _sha256_of)[0]

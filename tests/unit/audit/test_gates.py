@@ -189,3 +189,16 @@ def test_a_person_may_overrule_guards_but_no_fault_of_the_pipeline() -> None:
     ):
         with pytest.raises(GuardError, match="classes_equal"):
             require(unequal, **refused)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "passed"),
+    [({}, {"COVID": 15}, True), ({"COVID": 10}, {"COVID": 15}, False), ({"COVID": 15}, {"COVID": 15}, False)],
+)
+def test_what_was_withdrawn_since_is_no_loss_and_what_was_before_is(
+    then: dict[str, int], now: dict[str, int], passed: bool
+) -> None:
+    before = [entry | {"withdrawn": then} for entry in earlier(100)]
+    (check,) = [each for each in check_losses(EQUAL | {"COVID": 85}, before, 0.1, now) if each.name == "shrink_COVID"]
+    assert check.passed is passed
+    assert ("without what was withdrawn since" in check.finding) is (then != now)

@@ -139,7 +139,8 @@ class TestDownload:
             proxy.start_again()
             assert download(weak, NEW, begun).fetched == 2
             fetched = [r.key.rsplit("/", 1)[1] for r in proxy.requests if r.method == "GET" and r.key]
-            assert sorted(set(fetched)) == ["README.md", "SHA256SUMS", "_SUCCESS", "manifest.csv"]
+            looked_for = {"SHA256SUMS", "_SUCCESS", "WITHDRAWN.json"}
+            assert set(fetched) == {"README.md", "manifest.csv"} | looked_for
         subprocess.run(["diff", "-r", "whole", "begun"], cwd=tmp_path, check=True)
 
     def test_leaves_other_folders_alone(self, published, tmp_path):
@@ -163,7 +164,7 @@ class TestDownload:
             proxy.start_again()
             assert download(weak, NEW, tmp_path / "grown") == (len(new) - len(same), sum(sizes.values()))
             fetched = {r.key.split(f"{NEW}/", 1)[1] for r in proxy.requests if r.method == "GET" and r.key}
-        assert fetched == new.keys() - same | {"SHA256SUMS", "_SUCCESS"}
+        assert fetched == new.keys() - same | {"SHA256SUMS", "_SUCCESS", "WITHDRAWN.json"}
         download(published, NEW, tmp_path / "whole")
         subprocess.run(["diff", "-r", "whole", "grown"], cwd=tmp_path, check=True)
 

@@ -18,7 +18,7 @@ from cxr_snapshot.inspection.pictures import Pictures, picture_name
 from cxr_snapshot.publication import shards
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.parts import Copy
-from cxr_snapshot.publication.shards import SHARD_ROWS, shard_bytes, write_shards
+from cxr_snapshot.publication.shards import SHARD_ROWS, pictures_in, shard_bytes, shard_without, write_shards
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
@@ -155,3 +155,20 @@ def publish_shards(store: Store, rows: pd.DataFrame) -> tuple[Copy, ...]:
 
 def read(store: Store, name: str) -> list[dict[str, Any]]:
     return pq.read_table(io.BytesIO(store.get(name))).to_pylist()
+
+
+def test_a_shard_without_an_image_has_all_else_as_it_was():
+    rows = manifest("train", "train", "train")
+    body = shard_bytes(rows, pa.array([b"1", b"2", b"3"]))
+    gone, *left = rows["source_sha256"]
+    assert shard_without(body, {"0" * 64}) is None
+    without = shard_without(body, {gone, "0" * 64})
+    assert without is not None
+    kept = rows[rows["source_sha256"].isin(left)]
+    assert without == shard_bytes(kept, pa.array([b"2", b"3"])), "as if it had never been there"
+    assert shard_without(without, {gone}) is None
+    empty = shard_without(without, set(left))
+    assert empty is not None
+    assert pq.read_schema(io.BytesIO(empty)) == pq.read_schema(io.BytesIO(body))
+    assert pictures_in(empty).num_rows == 0
+    assert shard_without(empty, {gone}) is None

@@ -19,6 +19,7 @@ from cxr_snapshot.selection.rules import (
     taken_by_class,
     warnings_of,
 )
+from cxr_snapshot.store.withdrawals import Withdrawal
 from cxr_snapshot.tables import INSPECTION_SCHEMA, LEDGER_SCHEMA, conform
 from support.ledgers import with_kinds
 
@@ -375,3 +376,21 @@ def test_an_age_that_another_row_states_counts_where_the_row_states_none() -> No
         None,
         None,
     ]
+
+
+@pytest.mark.parametrize("erase", [False, True])
+def test_what_was_withdrawn_is_left_out_before_all_else(erase: bool) -> None:
+    note = Withdrawal("patient", "covid:1", "Asked for.", erase, "2026-11-24T09:00:00+00:00", "ann", ("a",), ("p",), 3)
+    rows = ledger(
+        COVID | {"patient_id": "covid:1", "rule": "contradictory_rows"},
+        COVID | ROW_ONLY | {"path": "images/b.jpg", "metadata_line": 3, "patient_id": "covid:1"},
+        COVID | {"path": "images/c.jpg", "metadata_line": 4, "patient_id": "covid:2", "sha256": "c"},
+        COVID | {"path": "images/d.jpg", "metadata_line": 5, "patient_id": "covid:4", "sha256": "d"},
+    )
+    known = [("a", "p"), ("c", "p"), ("d", "q")][erase:]
+    found = conform(pd.DataFrame(known, columns=["sha256", "pixel_sha256"]), INSPECTION_SCHEMA)
+    result = filter_records(rows, found, **DEFAULTS, withdrawals=[note])
+    assert result["rule"].isna().tolist() == [False, False, False, True]
+    assert set(result["rule"].dropna()) == {"withdrawn"}
+    assert set(result["evidence"].dropna()) == {"withdrawn: withdrawal 3 of 2026-11-24: Asked for."}
+    assert pd.isna(result["pixel_sha256"].iloc[0]) is erase, "of what is erased nobody looks at a picture"

@@ -1,0 +1,71 @@
+"""Takes withdrawn images out of what the pipeline keeps for itself under ``_work``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from cxr_snapshot.errors import StorageUnavailableError
+from cxr_snapshot.plan import RUNS
+from cxr_snapshot.store.encoding import parquet_bytes
+from cxr_snapshot.store.errors import PreconditionFailedError
+from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.seals import find_sealed, put_sealed
+from cxr_snapshot.tables import to_frame
+
+_WRITES = 20  # tries to write a table; each lost one means that a run wrote it meanwhile
+
+
+def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str], pixels: Collection[str]) -> None:
+    """Delete all that shows some of the upstreams' files; again and again with the same result.
+
+    Blobs; pictures made of them; small pictures that the audit and the search for copies keep; and of all runs the
+    shards and the audit's page.
+
+    Args:
+        store: where they are.
+        places: the store as each edition sees it.
+        sha256s: of the upstreams' files.
+        pixels: ``pixel_sha256`` of these.
+
+    Raises:
+        StorageError: the store refused or did not answer.
+    """
+    store.delete(blob_name(sha256) for sha256 in sorted(sha256s))
+    store.delete(name for name in store.list("_work/normalised/") if _stem(name) in sha256s)
+    store.delete(name for name in store.list(RUNS) if "/data/" in name or name.endswith("/audit.html"))
+    for name in store.list("_work/looks/"):
+        _drop(store, name, "sha256", sha256s)
+    for place in places:
+        for name in place.list("_work/lookalikes/"):
+            if name.endswith("/descriptions.parquet"):
+                _drop(place, name, "pixel_sha256", pixels)
+
+
+def _drop(store: Store, name: str, column: str, values: Collection[str]) -> None:
+    """Take the rows with some values out of a sealed table; one that is damaged is deleted, since it is made again."""
+    wanted = pa.array(sorted(values), type=pa.string())
+    for _ in range(_WRITES):
+        body, etag = find_sealed(store, name)
+        if body is None:
+            store.delete([name])
+            return
+        table = pq.read_table(pa.BufferReader(body))
+        hit = pc.is_in(table[column], value_set=wanted)
+        if not pc.any(hit).as_py():
+            return
+        kept = table.filter(pc.invert(hit))
+        try:
+            put_sealed(store, name, parquet_bytes(to_frame(kept), kept.schema.remove_metadata()), only_if_etag=etag)
+        except PreconditionFailedError:
+            continue
+        return
+    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_WRITES} times in a row. Withdraw again.")
+
+
+def _stem(name: str) -> str:
+    """Return the SHA-256 in the name of a picture."""
+    return name.rsplit("/", 1)[1].split(".", 1)[0]
