@@ -1,4 +1,5 @@
-"""How fast images are inspected: against the bare decoding of the same images by Pillow, and with two processes.
+"""How fast images are inspected: against the bare decoding of the same images by Pillow, and with two processes; and
+what all that is ever made of an image costs.
 
 Uses generated pictures of the size of real radiographs and, where they are there, those in ``../shared/real-data``.
 """
@@ -20,7 +21,9 @@ from unittest import mock
 import numpy as np
 from PIL import Image
 
+from cxr_snapshot.audit.looks import describe_picture
 from cxr_snapshot.inspection import decoding as inspection
+from cxr_snapshot.inspection.forms import SMALL
 from upstream_simulator.phantom import draw
 
 REAL = Path(__file__).parents[3] / "shared/real-data"
@@ -33,15 +36,22 @@ held: list[bytes] = []  # by a worker, so that nothing is sent in the time that 
 
 def generated() -> list[bytes]:
     """Return 40 gray JPEG files of 1.5 to 3 million pixels."""
-    files = []
-    for number in range(40):
-        rng = np.random.default_rng(number)
-        picture = Image.fromarray(draw("normal", rng))
-        scale = 1500 / picture.width
-        file = io.BytesIO()
-        picture.resize((1500, round(scale * picture.height)), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
-        files.append(file.getvalue())
-    return files
+    pictures = [Image.fromarray(draw("normal", np.random.default_rng(number))) for number in range(40)]
+    return [jpeg(each, (1500, round(1500 / each.width * each.height)), quality=90) for each in pictures]
+
+
+def square() -> list[bytes]:
+    """Return nine gray JPEG files of 1,350 x 1,350 pixels."""
+    kinds = ("covid", "normal", "pneumonia") * 3
+    pictures = [Image.fromarray(draw(kind, np.random.default_rng(number))) for number, kind in enumerate(kinds)]
+    return [jpeg(each, (1350, 1350), quality=75) for each in pictures]
+
+
+def jpeg(picture: Image.Image, size: tuple[int, int], *, quality: int) -> bytes:
+    """Return a picture of another size as a file."""
+    file = io.BytesIO()
+    picture.resize(size, Image.Resampling.BICUBIC).save(file, "JPEG", quality=quality)
+    return file.getvalue()
 
 
 def kaggle() -> list[bytes]:
@@ -136,6 +146,40 @@ def parts(files: Sequence[bytes]) -> list[str]:
     return [f"{seconds / decoding:z.2f}" for seconds in (*found, whole - sum(found))]
 
 
+def made(files: Sequence[bytes]) -> list[str]:
+    """Return the milliseconds of the processor for each sound image, of all that is made of it, and the sums.
+
+    The sums are for each second of bare decoding: for an image of which inspection makes all in one pass, which it does
+    not, for one that the audit or the shards decode again, and for one that nothing but inspection looks at.
+    """
+    sound = [body for body in files if "problem" not in inspection.inspect_image(body)]
+    images = [image_of(body) for body in sound]
+    pictures = [SMALL.make(image) for image in images]
+    seconds = best(
+        (time.process_time, lambda: decode_all(sound)),
+        (time.process_time, lambda: inspect_all(sound)),
+        (time.process_time, lambda: decode_again(sound)),
+        (time.process_time, lambda: [SMALL.make(image) for image in images]),
+        (time.process_time, lambda: [describe_picture(*each) for each in zip(images, pictures, strict=True)]),
+    )
+    bare, inspecting, again, picture, look = seconds
+    sums = inspecting + picture + look, inspecting + again + picture + look, inspecting
+    each = [f"{1000 * part / len(sound):.2f}" for part in seconds]
+    return [str(len(sound)), *each, *(f"{total / bare:.2f}" for total in sums)]
+
+
+def image_of(body: bytes) -> Image.Image:
+    """Return the pixels that all stages see."""
+    with inspection.decoded(body) as image:
+        return image
+
+
+def decode_again(files: Sequence[bytes]) -> None:
+    """Decode the files as all stages do. None is held, as a new place for each image would cost half as much again."""
+    for body in files:
+        image_of(body)
+
+
 def table(head: Sequence[str], row: Callable[[Sequence[bytes]], list[str]], sets: dict[str, list[bytes]]) -> None:
     """Print one row for each set of images."""
     print("| images |", " | ".join(head), "|")
@@ -153,6 +197,8 @@ def main() -> None:
     speeds = ["decode, 1/CPU s", "inspect, 1/CPU s", "ratio", "1 process, 1/s", "2 processes, 1/s", "ratio"]
     table(["number", *speeds], speed, sets)
     table([*PARTS.values(), "rest"], parts, sets)
+    steps = ["number", "bare decode, ms", "inspect, ms", "decode again, ms", "picture, ms", "looks, ms"]
+    table([*steps, "in one pass, ratio", "drawn, ratio", "others, ratio"], made, {"1,350 x 1,350": square()} | sets)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ FILE_SIDE = 512  # pixels of a uniform file
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BLOCK = 0xFFFF  # bytes, the most that deflate stores in one piece
+_GAP = 2.0  # times a padded picture's size: what is larger is first averaged in whole boxes, down to no less than this
 _ALIKE = {  # in both forms
     "mode": "8-bit gray",
     "format": "PNG",
@@ -50,14 +51,18 @@ class Form:
     @property
     def recipe(self) -> str:
         """Name of the form in the store: a change of how pictures are made must give a new one."""
-        return f"{self.side}.u1" if self.uniform else f"{self.side}.3"
+        return f"{self.side}.u1" if self.uniform else f"{self.side}.4"
 
     @property
     def description(self) -> dict[str, Any]:
         """What ``snapshot.json`` says of it."""
         size = {"recipe": self.recipe, "width": self.side, "height": self.side}
         if not self.uniform:
-            return size | _ALIKE | {"aspect_ratio": "kept; black borders fill the square"}
+            padded = {
+                "resampling": "means of whole boxes of pixels, down to no less than twice the size; then Lanczos",
+                "aspect_ratio": "kept; black borders fill the square",
+            }
+            return size | _ALIKE | padded
         squeezed = {"aspect_ratio": "not kept; the whole film is squeezed into the square"}
         return size | _ALIKE | squeezed | {"compression": "none; no metadata", "bytes": self.facts["bytes"]}
 
@@ -76,7 +81,11 @@ class Form:
         size = (self.side, self.side)
         if self.uniform:
             return _stored_png(to_gray(image).resize(size, Image.Resampling.LANCZOS))
-        square = ImageOps.pad(to_gray(image), size, method=Image.Resampling.LANCZOS, color=0)
+        longer = max(image.size)
+        inside = (round(image.width / longer * self.side), round(image.height / longer * self.side))
+        # Lanczos alone takes over three times as long for a film of 1,350 x 1,350 pixels.
+        small = to_gray(image).resize(inside, Image.Resampling.LANCZOS, reducing_gap=_GAP)
+        square = ImageOps.pad(small, size, color=0)
         png = io.BytesIO()
         # In a filtered radiograph zlib finds nothing but runs: a quarter of the time, and 1 % smaller files.
         square.save(png, "PNG", compress_type=zlib.Z_RLE)

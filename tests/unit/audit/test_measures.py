@@ -16,7 +16,7 @@ from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure
 from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
 from cxr_snapshot.audit.external import check_elsewhere, who_judges
 from cxr_snapshot.audit.gates import check_pictures
-from cxr_snapshot.audit.looks import load_looks, text_score
+from cxr_snapshot.audit.looks import LOOK_SCHEMA, load_looks, text_score
 from cxr_snapshot.audit.plots import plot_ages, plot_probes, plot_trend
 from cxr_snapshot.audit.probes import run_probes
 from cxr_snapshot.audit.report import (
@@ -30,6 +30,7 @@ from cxr_snapshot.audit.report import (
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import CLASSES, CLINICAL_COLUMNS
 from support.ledgers import ledger, picture, row, small_ledger
 from support.planted import look_of
@@ -152,6 +153,24 @@ def test_looks_are_made_once_and_kept(store: Store) -> None:
     everything = load_looks(store, Pictures(store), sha256s)
     assert list(everything["sha256"]) == sorted(sha256s)
     assert everything[everything["sha256"].isin(sha256s[:3])].reset_index(drop=True).equals(first)
+
+
+def test_looks_of_an_earlier_recipe_are_not_used(store: Store) -> None:
+    sha256s = list(small_ledger(store)["sha256"])
+    now = load_looks(store, Pictures(store), sha256s)
+    for name in store.list("_work/looks/3/"):
+        earlier = now[now["sha256"].str.startswith(name[-9])].assign(text_score=99)
+        put_sealed_table(store, name.replace("/3/", "/2/"), earlier, LOOK_SCHEMA)
+        store.delete([name])
+    assert len(store.list("_work/looks/2/")) > 0
+    assert load_looks(store, Pictures(store), sha256s).equals(now)
+
+
+def test_letters_are_found_in_a_large_film_too() -> None:
+    large = Image.fromarray(lettered("PORTABLE 12")).resize((2000, 2000), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    large.save(file, "PNG")
+    assert 6 <= look_of(file.getvalue())["text_score"] <= 11
 
 
 def test_drift_compares_with_the_previous_audit() -> None:

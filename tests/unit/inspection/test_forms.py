@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cxr_snapshot.inspection.forms import SMALL, Form, form_of_files, form_of_pictures
 from cxr_snapshot.inspection.pixels import make_plain
@@ -68,6 +68,28 @@ def test_its_bytes_are_the_same_on_every_machine() -> None:
         "136174c73a23709588abaf482c237f7c5847c169351b8f6aff706918f035ccb7"
     )
     assert LARGE.facts["bytes"] == 262_744
+
+
+def film(width: int, height: int) -> Image.Image:
+    """Return a film with noise and a white edge, the same everywhere."""
+    pixels = np.random.default_rng(0).integers(60, 120, (height, width), np.uint8)
+    pixels[:, width // 3 :] += 100
+    return Image.fromarray(pixels)
+
+
+def test_the_pixels_of_a_padded_picture_change_only_with_its_recipe() -> None:
+    pixels = Image.open(io.BytesIO(SMALL.make(film(1350, 1001)))).tobytes()
+    assert SMALL.recipe == "224.4"
+    assert hashlib.sha256(pixels).hexdigest() == "6be223ab3e1d9e6b673916b03c5f27f423d33950d4ccf4827bcb2c091c46438a"
+
+
+@pytest.mark.parametrize(
+    ("size", "most"), [((880, 700), 0), ((150, 64), 0), ((1350, 1350), 8), ((1345, 997), 8), ((500, 5000), 8)]
+)
+def test_averaging_whole_boxes_first_hardly_moves_a_padded_picture(size: tuple[int, int], most: int) -> None:
+    made = np.asarray(Image.open(io.BytesIO(SMALL.make(film(*size)))), int)
+    lanczos = np.asarray(ImageOps.pad(film(*size), (224, 224), method=Image.Resampling.LANCZOS, color=0), int)
+    assert np.abs(made - lanczos).max() <= most
 
 
 @pytest.mark.parametrize("form", [SMALL, Form(512), LARGE, Form(224, uniform=True)])

@@ -108,6 +108,14 @@ def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: S
     assert list(store.list("_work/normalised/")) == [picture_name(sha256s[0])]
 
 
+def test_what_was_kept_by_an_earlier_recipe_is_not_used(store: Store):
+    sha256 = put_blob(store, picture(1))
+    earlier = picture_name(sha256).replace(f"/{SMALL.recipe}/", "/224.3/")
+    assert earlier != picture_name(sha256)
+    put_sealed(store, earlier, b"of an earlier recipe")
+    assert list(Pictures(store).load([sha256])) == [made_from(picture(1))]
+
+
 def test_a_picture_without_its_blob_is_an_error(store: Store):
     with pytest.raises(MissingObjectError, match=r"_work/blobs/sha256/ab/abcd"):
         list(Pictures(store).load(["abcd"]))

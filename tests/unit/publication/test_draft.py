@@ -4,12 +4,17 @@ import hashlib
 import json
 from dataclasses import replace
 
+import pytest
+
 from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.inspection.forms import SMALL
+from cxr_snapshot.inspection.pictures import picture_name
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.draft import build_draft, finish
 from cxr_snapshot.publication.parts import Draft
 from cxr_snapshot.store.objects import Store
-from support.ledgers import FACTS, REPORT, parted, small_ledger
+from cxr_snapshot.store.seals import put_sealed
+from support.ledgers import FACTS, REPORT, parted, picture, small_ledger
 
 WHEN = "2026-11-23T03:00:00+00:00"
 
@@ -134,3 +139,20 @@ def test_changes_are_told_against_the_tables_of_the_previous_snapshot(store: Sto
     assert changes["previous"] == "2026-11-23"
     assert [entry["reason"] for entry in changes["added"]] == ["was excluded as not_drawn"]
     assert finished(second)["CHANGES.md"].decode().startswith("# Changes in 2026-11-23\n\nCompared with 2026-11-23.")
+
+
+@pytest.mark.parametrize(("recipe", "used"), [(SMALL.recipe, True), ("224.3", False)])
+def test_pictures_come_out_of_earlier_shards_only_if_they_were_made_alike(store: Store, recipe: str, used: bool):
+    names = [picture_name(sha256) for sha256 in parted(small_ledger(store))[0]["sha256"]]
+    for name in names:
+        put_sealed(store, name, picture(99))  # of none of the images
+    first = draft(store)
+    publish_by_hand(store, first)
+    store.delete(names)
+    previous = json.loads(finished(first)["snapshot.json"])
+    previous["pictures"]["recipe"] = recipe
+    assert (shards_of(draft(store, previous)) == shards_of(first)) is used
+
+
+def shards_of(made: Draft) -> list[str]:
+    return [copy.sha256 for copy in made.copies if copy.target.startswith("data/")]
