@@ -64,7 +64,7 @@ starts.
 the snapshot works on them. A collection that an edition uses does not judge it.
 
 **Settings** are environment variables `CXR_*` or the Airflow variable `cxr_snapshot` (a JSON object). **Credentials**
-are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. The README lists them all.
+are the connections `cxr_s3`, `cxr_github` and `cxr_kaggle`, or the environment. `docs/settings.md` lists them all.
 """
 
 from __future__ import annotations

@@ -295,9 +295,9 @@ class TestDownload:
 
 
 class TestWhatIsPromised:
-    def test_the_readme_lists_every_setting_with_its_default(self):
+    def test_the_page_lists_every_setting_with_its_default(self):
         rows = re.findall(
-            r"^\| `(\w+)` \| `([A-Z_]+)` \| (.*?) \| .+ \|$", (ROOT / "README.md").read_text(), re.MULTILINE
+            r"^\| `(\w+)` \| `([A-Z_]+)` \| (.*?) \| .+ \|$", (ROOT / "docs/settings.md").read_text(), re.MULTILINE
         )
         listed = {name: default.strip("`") for name, _, default in rows}
         wanted = {}
@@ -306,8 +306,8 @@ class TestWhatIsPromised:
             wanted[item.name] = str(item.default) if has_value else listed.get(item.name)
         assert listed == wanted
 
-    def test_the_readme_names_each_settings_variable(self):
-        rows = re.findall(r"^\| `(\w+)` \| `([A-Z_]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    def test_the_page_names_each_settings_variable(self):
+        rows = re.findall(r"^\| `(\w+)` \| `([A-Z_]+)` \|", (ROOT / "docs/settings.md").read_text(), re.MULTILINE)
         by_name = {
             "views": "frontal+lateral",
             "github_repo": "a/b",
@@ -316,6 +316,8 @@ class TestWhatIsPromised:
             "controls": "prefer-upstream",
             "subtypes": "balanced",
             "ages": "adults",
+            "files": "uniform",
+            "picture_size": "512",
             "approval": "on",
             "conditional_writes": "unavailable",
             "verify": "all",
