@@ -55,6 +55,7 @@ def make_draft(store: Store, text: str, images: int = 6) -> Draft:
         "counts": zero,
         "candidates": zero,
         "excluded": {},
+        "splits": {"train": zero},
         "audit": AUDIT,
         "overrides": [],
     }
