@@ -82,6 +82,7 @@ def test_nights_that_publish_or_find_nothing_new_and_runs_by_hand(
     assert asset_events()[earlier:] == [(DAG, published | {"page": page}), (DAG, changed | {"page": f"{page}.1"})]
 
 
+@pytest.mark.long
 def test_a_run_with_settings_of_its_own_publishes_under_a_name_of_its_own(
     run_dag: RunDag, sample: ServedUpstream, store: Store
 ) -> None:

@@ -66,6 +66,7 @@ def test_the_default_is_the_same_byte_for_byte_whatever_other_editions_do(
     assert catalog.versions(store.edition("try")) == ["2026-11-21", "2026-11-21.1", "2026-11-22", "2026-11-22.1"]
 
 
+@pytest.mark.long
 def test_another_edition_fetches_and_decodes_nothing_again(
     sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
@@ -108,6 +109,7 @@ def test_plans_from_before_there_were_editions_are_of_the_default_one(
     assert snapshot is not None and snapshot["uri"] == store.uri("2026-11-23/")
 
 
+@pytest.mark.long
 def test_generated_data_meets_real_data_in_no_edition(
     small_sample: Path, sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
@@ -118,6 +120,7 @@ def test_generated_data_meets_real_data_in_no_edition(
                 night(generated, store, tmp_path, "2026-11-23", edition=name)
 
 
+@pytest.mark.long
 def test_content_that_comes_back_is_published_again_only_as_the_newest(
     sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:

@@ -137,6 +137,7 @@ def test_without_a_judge_page_and_card_say_what_brings_one(night: Night) -> None
     assert outcome.snapshot["audit"]["external"]["level"] == "unmeasured"
 
 
+@pytest.mark.long
 def test_an_audit_that_is_made_again_finds_the_same(night: Night) -> None:
     store, plan, before = night.judged[0], night.judged[1].plan, report_of(night)
     assert plan is not None

@@ -144,6 +144,7 @@ def test_a_damaged_file_is_made_again_and_never_published(
     assert changes["counts"]["added"] + changes["counts"]["replaced"] == len(after) - len(both)
 
 
+@pytest.mark.long
 def test_a_lost_blob_and_its_file_are_brought_back(published: Store, upstream: ServedUpstream, tmp_path: Path) -> None:
     store = copied_bucket(published)
     manifest = read_csv(store, f"{VERSION}/manifest.csv")
@@ -171,6 +172,7 @@ def killed(*_: object, **__: object) -> None:
     raise KeyboardInterrupt
 
 
+@pytest.mark.long
 def test_a_file_that_rots_unseen_is_made_again_once_it_is_read(
     published: Store, upstream: ServedUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,6 +204,7 @@ def test_pruning_leaves_what_is_published(published: Store) -> None:
     assert not [name for name in doomed if any(source in name for source in sources)]
 
 
+@pytest.mark.long
 def test_nothing_is_new_a_second_time(published: Store, upstream: ServedUpstream, tmp_path: Path) -> None:
     upstream.move_to_step(STEP)
     store = copied_bucket(published)
@@ -209,6 +212,7 @@ def test_nothing_is_new_a_second_time(published: Store, upstream: ServedUpstream
     assert run_stages(upstream.pipeline(store, tmp_path, **SETTINGS), "forced", force=True).snapshot is None
 
 
+@pytest.mark.long
 def test_the_default_says_nothing_of_a_form_and_a_switch_loses_no_image(
     first_state: Store, small_sample: Path, tmp_path: Path
 ) -> None:

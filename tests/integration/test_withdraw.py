@@ -56,7 +56,7 @@ def upstream(sample: ServedUpstream) -> ServedUpstream:
     return sample
 
 
-@pytest.mark.parametrize("erase", [False, True])
+@pytest.mark.parametrize("erase", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_no_later_build_of_any_edition_takes_it_in(
     last_state: Store, upstream: ServedUpstream, store: Store, tmp_path: Path, erase: bool
 ) -> None:
@@ -140,6 +140,7 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
         verify(store, "2026-11-21", all_images=True)
 
 
+@pytest.mark.long
 def test_pictures_of_it_in_an_audit_go_too(upstream: ServedUpstream, store: Store, tmp_path: Path) -> None:
     night(upstream, store, tmp_path, 0, max_per_class=None)
     audit = store.get_json(f"{DAY}/audit.json")
@@ -157,6 +158,7 @@ def test_pictures_of_it_in_an_audit_go_too(upstream: ServedUpstream, store: Stor
             assert (file["sha256"], file["contentSize"]) == (hashlib.sha256(body).hexdigest(), f"{len(body)} B")
 
 
+@pytest.mark.long
 def test_copies_go_with_it(upstream: ServedUpstream, store: Store, tmp_path: Path) -> None:
     night(upstream, store, tmp_path, 0, max_per_class=None)
     excluded = read_csv(store, f"{DAY}/excluded.csv")
@@ -172,6 +174,7 @@ def test_copies_go_with_it(upstream: ServedUpstream, store: Store, tmp_path: Pat
     assert later.snapshot is None, "neither was drawn, so nothing that is published changes"
 
 
+@pytest.mark.long
 def test_what_is_withdrawn_trips_no_guard_but_what_else_is_lost_does(
     upstream: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
@@ -186,6 +189,7 @@ def test_what_is_withdrawn_trips_no_guard_but_what_else_is_lost_does(
         night(upstream, store, tmp_path, 2, max_per_class=None)
 
 
+@pytest.mark.long
 def test_a_run_that_was_at_work_publishes_nothing_of_it(
     last_state: Store, upstream: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
@@ -247,7 +251,7 @@ def writes_of(store: Store, patient: str, erase: bool) -> list[int]:
 
 
 @pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
-@pytest.mark.parametrize("erase", [False, True])
+@pytest.mark.parametrize("erase", [True, pytest.param(False, marks=pytest.mark.long)])
 def test_killed_withdrawals(last_state: Store, store: Store, every: int, erase: bool) -> None:
     """Killed after a request that changed something: a kill after one that only read leaves what was before."""
     rows = published(last_state, DAY)
