@@ -29,23 +29,22 @@ from cxr_snapshot.settings import (
 # Settings that decide which images are in, and that a run may set for itself.
 SET_BY_FORM = ("views", "licences", "controls", "subtypes", "ages", "max_per_class", "files", "picture_size")
 
-_LABELS = {
-    "views": ("Frontal images only", "Frontal and lateral images"),
-    "licences": ("Any licence", "None that forbids derivatives", "Only named licences that allow derivatives"),
-    "controls": ("From Kaggle alone", "The COVID collection's own first"),
-    "subtypes": ("Bacterial and viral as they come", "Equally many bacterial and viral"),
-    "ages": ("Images of anybody", "Nobody known to be younger than 18 years"),
-    "files": ("The upstreams' files as they are", "All made anew in one form"),
-    "picture_size": tuple(f"{size} x {size} pixels" for size in PICTURE_SIZES),
-}
-_CHOICES: dict[str, tuple[object, ...]] = {
-    "views": VIEW_CHOICES,
-    "licences": LICENCE_CHOICES,
-    "controls": CONTROL_CHOICES,
-    "subtypes": SUBTYPE_CHOICES,
-    "ages": AGE_CHOICES,
-    "files": FILE_CHOICES,
-    "picture_size": PICTURE_SIZES,
+# Of a setting with choices: each of its values, and its label.
+_CHOICES: dict[str, dict[object, str]] = {
+    name: dict(zip(values, labels, strict=True))
+    for name, values, labels in (
+        ("views", VIEW_CHOICES, ("Frontal images only", "Frontal and lateral images")),
+        (
+            "licences",
+            LICENCE_CHOICES,
+            ("Any licence", "None that forbids derivatives", "Only named licences that allow derivatives"),
+        ),
+        ("controls", CONTROL_CHOICES, ("From Kaggle alone", "The COVID collection's own first")),
+        ("subtypes", SUBTYPE_CHOICES, ("Bacterial and viral as they come", "Equally many bacterial and viral")),
+        ("ages", AGE_CHOICES, ("Images of anybody", "Nobody known to be younger than 18 years")),
+        ("files", FILE_CHOICES, ("The upstreams' files as they are", "All made anew in one form")),
+        ("picture_size", PICTURE_SIZES, tuple(f"{size} x {size} pixels" for size in PICTURE_SIZES)),
+    )
 }
 
 
@@ -126,12 +125,12 @@ def overrides(filled: Mapping[str, Any]) -> dict[str, Any]:
 
 def _choice(edition: Edition, name: str, title: str, what: str, kind: str = "string") -> Param:
     """Return a field with a setting's values, each with a label, and the configured one first, which is no value."""
-    values, configured = _CHOICES[name], {"null": f"As configured: {_configured(edition, name)}"}
+    labels = {None: f"As configured: {_configured(edition, name)}"} | _CHOICES[name]
     return Param(
         default=None,
         type=["null", kind],
-        enum=[None, *values],
-        values_display=configured | dict(zip(map(str, values), _LABELS[name], strict=True)),
+        enum=list(labels),
+        values_display={"null" if value is None else str(value): label for value, label in labels.items()},
         title=title,
         description=what,
     )

@@ -15,9 +15,9 @@ import pandas as pd
 
 from cxr_predictor.metrics import Draws, Figure, Floats, Judged, auc, confusion, share
 from cxr_predictor.snapshots import Snapshot
+from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.tables import CLASSES
 
-ADULT = 18  # years
 _COVID, _NORMAL = CLASSES.index("COVID"), CLASSES.index("NORMAL")
 _KNOWN_BY = ("upstream_sha256", "pixel_sha256", "patient_id")
 

@@ -19,7 +19,7 @@ from cxr_snapshot.publication.versions import versions
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings, require_edition_name
 from cxr_snapshot.store.client import connect, open_store
 from cxr_snapshot.store.encoding import parse_json
-from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.objects import MODELS, Store
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def snapshots_of(store: Store, edition: str) -> Store:
 
 def models_of(store: Store, edition: str) -> Store:
     """Return the part of a store that holds the models of an edition, each named as its snapshot."""
-    folder = store.key(f"models/{require_edition_name(edition)}")
+    folder = store.key(f"{MODELS}{require_edition_name(edition)}")
     return Store(store.client, store.bucket, folder, conditional_writes=store.conditional_writes)
 
 

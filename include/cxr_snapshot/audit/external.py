@@ -25,10 +25,11 @@ from cxr_snapshot.audit.probes import (
     score_of,
     split_folds,
 )
-from cxr_snapshot.audit.words import PICTURES, per_hundred, percent
+from cxr_snapshot.audit.words import PICTURES, interval, per_hundred, percent
+from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.tables import CLASSES
 
-ADULT = (18, 120)  # years
+_ADULT = (ADULT, 120)  # years
 # It fails where an interval lies wholly beyond one of these, and passes where all lie wholly on the good side. No use
 # bears that one of five healthy adults is called ill, or that half of the ill are missed; an AUC below 0.7 is poor by
 # convention (Hosmer & Lemeshow 2000).
@@ -53,7 +54,7 @@ def who_judges(sample: pd.DataFrame, picked: pd.DataFrame) -> pd.DataFrame:
         ``picked`` with ``outside``, whether the model knows no image of its collection, and ``judges``.
     """
     outside = ~picked["source"].isin(sample["source"])
-    adult = picked["age"].astype(float).between(*ADULT) | picked["class"].eq(_ILL)
+    adult = picked["age"].astype(float).between(*_ADULT) | picked["class"].eq(_ILL)
     judges = ~picked["linked"] & (adult | ~outside)
     return picked.assign(outside=outside, judges=judges & bool((judges & outside).any()))
 
@@ -211,10 +212,10 @@ def _sentences(level: str, found: Mapping[str, Any]) -> list[str]:
         found[name] for name in ("called_covid", "found_covid", "auc_inside", "auc_outside")
     )
     sentences = [f"Of 100 healthy adults, a model trained on this calls {_of_hundred(called, 'adults')}."]
-    own = f"COVID is told from NORMAL with an AUC of {_between(inside)} on other patients of the same collections"
+    own = f"COVID is told from NORMAL with an AUC of {interval(inside)} on other patients of the same collections"
     if ill and outside:
         sentences.append(f"Of 100 patients with COVID-19, it calls {_of_hundred(ill, 'patients')}.")
-        sentences.append(f"{own}, and of {_between(outside)} on those from elsewhere; guessing gives 0.5.")
+        sentences.append(f"{own}, and of {interval(outside)} on those from elsewhere; guessing gives 0.5.")
     else:
         sentences.append(f"{own}; elsewhere, it takes {FEWEST_GROUPS} patients with COVID-19 to measure that.")
     if (here := found["accuracy_inside"]) and (there := found["accuracy_outside"]):
@@ -231,10 +232,6 @@ def _of_hundred(share: Figure, who: str) -> str:
         f"{per_hundred(share['value'])} COVID (95 % interval: {per_hundred(share['low'])} to "
         f"{per_hundred(share['high'])}; {share['images']:,} images of {share['patients']:,} {who} from elsewhere)"
     )
-
-
-def _between(figure: Figure) -> str:
-    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
 def _unmeasured(*, synthetic: bool) -> list[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 # What a level means for the reader.
 LEVELS = {
     "strong": "A model can score high by this alone.",
@@ -33,6 +36,11 @@ def counted(count: int, what: str) -> str:
 def percent(fraction: float) -> str:
     """Return such as ``86 %``."""
     return f"{fraction:.0%}".replace("%", " %")
+
+
+def interval(figure: Mapping[str, Any]) -> str:
+    """Return such as ``0.35 (0.22 to 0.48)``, of a figure with ``value``, ``low`` and ``high``."""
+    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"
 
 
 def per_hundred(fraction: float) -> str:

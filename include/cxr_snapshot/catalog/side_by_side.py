@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, PICTURES, per_hundred, percent
+from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, PICTURES, interval, per_hundred, percent
 from cxr_snapshot.publication.versions import read_audit, read_pointer, read_snapshot
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES
@@ -102,7 +102,7 @@ def _elsewhere(external: Mapping[str, Any] | None) -> dict[str, str]:
     areas = {"AUC on its own collections": "auc_inside", "AUC elsewhere": "auc_outside"}
     return {
         **{title: _share(found.get(name)) for title, name in shares.items()},
-        **{title: _area(found.get(name)) for title, name in areas.items()},
+        **{title: interval(found[name]) if found.get(name) else UNKNOWN for title, name in areas.items()},
     }
 
 
@@ -111,7 +111,3 @@ def _share(figure: Mapping[str, Any] | None) -> str:
         return UNKNOWN
     value, low, high = (per_hundred(figure[name]) for name in ("value", "low", "high"))
     return f"{value} ({low} to {high}), {figure['patients']:,} patients"
-
-
-def _area(figure: Mapping[str, Any] | None) -> str:
-    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})" if figure else UNKNOWN

@@ -29,7 +29,7 @@ from cxr_snapshot.selection.manifest import upstream_files
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.sources import republished
 from cxr_snapshot.store.blobs import list_blobs
-from cxr_snapshot.store.objects import EDITIONS, Store
+from cxr_snapshot.store.objects import EDITIONS, MODELS, Store
 from cxr_snapshot.store.seals import find_sealed_table
 from cxr_snapshot.store.withdrawals import (
     IMAGE,
@@ -213,7 +213,7 @@ def _places(store: Store) -> list[Store]:
 
 def _delete_model(store: Store, edition: str, version: str) -> None:
     """Delete the model of a snapshot: it was made of the images, and shows some of them."""
-    model = f"models/{edition}/{version}/"
+    model = f"{MODELS}{edition}/{version}/"
     store.delete([f"{model}{SUCCESS}"])  # from here on, nobody takes it for whole
     store.delete(store.list(model))
 

@@ -1,4 +1,4 @@
-"""Publishes a snapshot like a commit: all of it or nothing, never changed afterwards.
+"""Publishes a snapshot like a commit: all of it or nothing, and no publisher changes it afterwards.
 
 The order makes it safe. A *claim* under ``_work/claims`` reserves the version's name for exactly one content. Large
 files are copied and small ones written under that name; all that is new and a part of the rest is read back and

@@ -61,8 +61,8 @@ def responsible(snapshot: Mapping[str, Any], warning: str, *, adults: bool) -> d
         "dataSocialImpact": "A model that learnt where an image is from, and is taken for one that knows a disease, "
         "harms patients. audit.html measures how far that goes.",
         "personalSensitiveInformation": ["None: all of it is made up."] if synthetic else _SENSITIVE,
-        "dataReleaseMaintenancePlan": "A version never changes. Another one is published when an upstream has "
-        "something new; CHANGES.md says what.",
+        "dataReleaseMaintenancePlan": "A version changes only where something in it is taken back. Another one is "
+        "published when an upstream has something new; CHANGES.md says what.",
     }
     return {
         f"rai:{name}": _plain(text) if isinstance(text, str) else [_plain(each) for each in text]

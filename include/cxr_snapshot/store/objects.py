@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 EDITIONS = "editions/"
+MODELS = "models/"  # of the snapshots of an edition, in a folder of its name; the same for all editions
 
 _WORK = "_work/"
 # What each edition has of its own under ``_work/``: notes on its versions, and what is made anew from the images of one
