@@ -15,7 +15,9 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.store.objects import Store
+from support.checkouts import sampled_checkout
 from support.paths import ROOT
+from support.sharing import made_once
 from support.stages import run_stages
 from support.stores import new_store
 from support.upstreams import served_sample
@@ -93,3 +95,9 @@ def folder(published: Published, tool: RunTool, tmp_path_factory: pytest.TempPat
     target = tmp_path_factory.mktemp("download") / "covid-cxr-2026-11-22"
     tool("aws", "s3", "sync", "--no-progress", f"{published.uri}/", target)
     return target
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout after `make run` and `make download`, of the default edition and one of uniform files."""
+    return made_once(tmp_path_factory, "sampled-checkout", sampled_checkout)

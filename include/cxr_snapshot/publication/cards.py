@@ -13,6 +13,7 @@ from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.publication.advice import has_adult_controls, known_limits, privacy, representation, uses
 from cxr_snapshot.publication.dictionary import DICTIONARY, MANIFEST, NEVER, described_files
+from cxr_snapshot.publication.loading import how_to_load
 from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.selection.rules import NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
@@ -91,9 +92,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## Columns",
         _columns(manifest),
         "## How to load it",
-        _loading(
-            manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"], uniform=uniform is not None
-        ),
+        how_to_load(facts["uri"], "-".join(filter(None, _name(facts))), splits, _webp(manifest)),
         "## Licences",
         *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
@@ -314,43 +313,8 @@ def _uniform(form: Mapping[str, Any]) -> str:
     return textwrap.fill(text, _WIDTH)
 
 
-def _loading(manifest: pd.DataFrame, splits: list[str], name: str, uri: str, *, uniform: bool) -> str:
-    files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
-    webp = int(manifest["format"].eq("WEBP").sum())
-    what, variable = ("files of `images/`", "files") if uniform else ("original files", "originals")
-    note = f"\n\nKeras passes over {counted(webp, 'original file')} in WebP without a word." if webp else ""
-    return f"""\
-Copy it and check every byte:
-
-```sh
-aws s3 sync {uri} covid-cxr-{name}     # a store of your own also needs --endpoint-url
-(cd covid-cxr-{name} && sha256sum -c --quiet SHA256SUMS)
-```
-
-```python
-folder = "covid-cxr-{name}"
-
-# Hugging Face datasets: with the recommended splits, or the {what}
-from datasets import load_dataset
-dataset = load_dataset("parquet", data_files={{{files}
-}})
-{variable} = load_dataset("imagefolder", data_dir=f"{{folder}}/images", split="train")
-
-# pandas: the manifest, also straight from S3; column `file` is the path within the folder
-import pandas as pd
-manifest = pd.read_parquet(f"{{folder}}/manifest.parquet")
-
-# torchvision
-from torchvision.datasets import ImageFolder
-images = ImageFolder(f"{{folder}}/images")
-
-# Keras
-import keras
-images = keras.utils.image_dataset_from_directory(f"{{folder}}/images", color_mode="grayscale")
-```
-
-torchvision and Keras read `images/` whole; use the column `split` of the manifest to divide it, not a random number, or
-images of one patient end up on both sides.{note}"""
+def _webp(manifest: pd.DataFrame) -> int:
+    return int(manifest["format"].eq("WEBP").sum())
 
 
 def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None], *, uniform: bool) -> str:
