@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -116,24 +115,6 @@ def folder(request: pytest.FixtureRequest, checkout: Path) -> Path:
     return downloaded(checkout, request.param)
 
 
-@pytest.fixture(scope="module")
-def with_torchvision() -> str:
-    """A Python that has torchvision; where there is none, CI fails and others are told what they miss."""
-    for python in (sys.executable, str(TOOLS / "python"), "/usr/bin/python3"):
-        if (
-            shutil.which(python)
-            and not subprocess.run(
-                [python, "-c", "import pandas, torchvision"], check=False, capture_output=True
-            ).returncode
-        ):
-            return python
-    missing = "No Python here has torchvision, so it is NOT tried. Install it (Debian: apt-get install "
-    missing += "python3-torchvision python3-pandas) and run the tests again."
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    pytest.skip(missing)
-
-
 def card_blocks(folder: Path) -> dict[str, Block]:
     """Return the blocks of a generated snapshot's card, which has no citations, by their titles."""
     return dict(zip(TITLES, blocks((folder / "README.md").read_text(encoding="utf-8")), strict=True))
@@ -168,7 +149,7 @@ def test_a_block_of_the_card_loads_what_it_says(
     title: str, folder: Path, environ: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ):
     block = card_blocks(folder)[title]
-    python = request.getfixturevalue("with_torchvision") if title == "torchvision" else str(TOOLS / "python")
+    python = request.getfixturevalue("torchvision") if title == "torchvision" else str(TOOLS / "python")
     expression, expected = EXPECTED[title]
     found = value(block, expression, python, folder, environ, tmp_path)
     assert found == expected(pd.read_csv(folder / "manifest.csv"))

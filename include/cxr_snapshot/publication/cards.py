@@ -12,7 +12,7 @@ from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.publication.advice import has_adult_controls, known_limits, privacy, representation, uses
-from cxr_snapshot.publication.dictionary import DICTIONARY, MANIFEST, NEVER, described_files
+from cxr_snapshot.publication.contents import columns, files, images_and_patients, images_by_class, sources_named
 from cxr_snapshot.publication.loading import how_to_load
 from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.selection.rules import NOT_ADULT
@@ -76,21 +76,22 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic, uniform=uniform is not None),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
         "![Some images of each class, with counts and warning](preview.jpg)",
+        _links(synthetic=synthetic),
         *uses(synthetic=synthetic, adults=has_adult_controls(manifest)),
         *([] if synthetic else [known_limits(facts["revisions"]), privacy(manifest)]),
         "## What is in it",
-        f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
-        "equally many of each class.",
-        _class_table(facts, splits),
+        images_and_patients(manifest, facts["settings"]["views"], synthetic=synthetic),
+        images_by_class(manifest, facts, splits),
+        sources_named(facts["revisions"], synthetic=synthetic),
         _ages(manifest, facts),
         *([] if synthetic else ["## Who is in it, and who is not", representation(manifest)]),
         "## What the audit found",
         _audit(facts["audit"], facts["overrides"], "uniform files" if uniform else "original files"),
         "## Files",
-        _contents(facts),
+        files(facts),
         *(["## The files under `images/`", _uniform(uniform)] if uniform else []),
         "## Columns",
-        _columns(manifest),
+        columns(manifest),
         "## How to load it",
         how_to_load(facts["uri"], "-".join(filter(None, _name(facts))), splits, _webp(manifest)),
         "## Licences",
@@ -99,6 +100,11 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         _making(facts),
     ]
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def _links(*, synthetic: bool) -> str:
+    titles = ("What is in it", "How to load it", "Columns", "Licences", *([] if synthetic else ["Please cite"]))
+    return " · ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles)
 
 
 def pretty_name(*, synthetic: bool) -> str:
@@ -206,18 +212,6 @@ def _shown(sources: Iterable[str]) -> str:
     return ", or ".join(about(name).shows for name in sources)
 
 
-def _class_table(facts: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
-    rows = [
-        ["class", "images", *splits, "candidates before balancing"],
-        ["---"] * (3 + len(splits)),
-        *(
-            [f"`{name}`", facts["counts"][name], *(split[name] for split in splits.values()), facts["candidates"][name]]
-            for name in CLASSES
-        ),
-    ]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
-
-
 def unknown_ages(manifest: pd.DataFrame) -> dict[str, int]:
     """Count the images of each class whose patient's age is not known."""
     unknown = manifest["class"][manifest["age"].isna()].value_counts()
@@ -272,31 +266,6 @@ def _elsewhere(external: Mapping[str, Any] | None) -> str:
 
 def _told(accuracy: float | None) -> str:
     return "not measured" if accuracy is None else percent(accuracy)
-
-
-def _contents(facts: Mapping[str, Any]) -> str:
-    changes = f"what changed since {facts['previous']}" if facts["previous"] else "that this is the first snapshot"
-    files = described_files(facts["settings"], changes).items()
-    rows = "\n".join(f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {what} |" for names, what in files)
-    return f"""\
-| file | what it is |
-|---|---|
-{rows}
-
-The column `split` is a recommendation: no patient and no near-duplicate spans two splits, and an image stays in its
-split in later snapshots. Only when two patients turn out to be one, images may move; `changes.json` lists them. In the
-pictures of `data/` the aspect ratio is {facts["pictures"]["aspect_ratio"]}."""
-
-
-def _columns(manifest: pd.DataFrame) -> str:
-    """Say of each column how many cells are empty, where any are."""
-    empty = {column.name: int(manifest[column.name].isna().sum()) for column in MANIFEST if column.null != NEVER}
-    counts = ", ".join(f"`{name}` {count}" for name, count in empty.items() if count)
-    text = (
-        f"[`{DICTIONARY}`]({DICTIONARY}) says of each file, and of each of the {len(MANIFEST)} columns of the "
-        "manifest, what it means: type, unit, values, where it comes from, and what an empty cell says."
-    )
-    return textwrap.fill(f"{text} Empty cells: {counts or 'none'}, of {len(manifest)}.", _WIDTH, break_on_hyphens=False)
 
 
 def _uniform(form: Mapping[str, Any]) -> str:
