@@ -24,7 +24,7 @@ def images_and_patients(manifest: pd.DataFrame, views: str, *, synthetic: bool) 
 
 def images_by_class(manifest: pd.DataFrame, facts: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
     """Return a table of the images of each class: in which splits they are, and from which sources."""
-    sources = manifest.groupby("class")["source"].value_counts().sort_index()
+    sources = {name: manifest.loc[manifest["class"].eq(name), "source"].value_counts().sort_index() for name in CLASSES}
     rows = [
         ["class", "images", *splits, "from", "candidates before balancing"],
         ["---"] * (4 + len(splits)),
@@ -33,7 +33,7 @@ def images_by_class(manifest: pd.DataFrame, facts: Mapping[str, Any], splits: Ma
                 f"`{name}`",
                 facts["counts"][name],
                 *(split[name] for split in splits.values()),
-                ", ".join(f"`{source}` {count}" for source, count in sources.get(name, {}).items()),
+                ", ".join(f"`{source}` {count}" for source, count in sources[name].items()),
                 facts["candidates"][name],
             ]
             for name in CLASSES
