@@ -26,14 +26,14 @@ def images_by_class(manifest: pd.DataFrame, facts: Mapping[str, Any], splits: Ma
     """Return a table of the images of each class: in which splits they are, and from which sources."""
     sources = {name: manifest.loc[manifest["class"].eq(name), "source"].value_counts().sort_index() for name in CLASSES}
     rows = [
-        ["class", "images", *splits, "from", "candidates before balancing"],
+        ["class", "images", "from", *splits, "candidates before balancing"],
         ["---"] * (4 + len(splits)),
         *(
             [
                 f"`{name}`",
                 facts["counts"][name],
-                *(split[name] for split in splits.values()),
                 ", ".join(f"`{source}` {count}" for source, count in sources[name].items()),
+                *(split[name] for split in splits.values()),
                 facts["candidates"][name],
             ]
             for name in CLASSES

@@ -92,7 +92,7 @@ def test_the_card_says_at_its_top_what_was_overridden_and_by_whom(card: str):
 
 
 def test_counts_ages_and_licences_are_those_of_the_manifest(card: str):
-    assert "| `COVID` | 2 | 1 | 1 | `covid` 2 | 2 |" in card
+    assert "| `COVID` | 2 | `covid` 2 | 1 | 1 | 2 |" in card
     assert "`COVID` 31 to 70 years, median 50.5, known for 2 images; `NORMAL` not stated" in card
     assert "| (none stated) | 1 |" in card
     assert "The licence of 1 image forbids derivatives, and for 1 image none is named" in card

@@ -36,11 +36,11 @@ def test_images_and_patients_are_counted(unnamed: int, said: str):
 
 def test_each_class_says_where_it_is_from():
     table = images_by_class(ROWS, FACTS, {"train": {"COVID": 2, "NORMAL": 2, "PNEUMONIA": 0}}).splitlines()
-    assert table[0] == "| class | images | train | from | candidates before balancing |"
+    assert table[0] == "| class | images | from | train | candidates before balancing |"
     assert table[2:] == [
-        "| `COVID` | 2 | 2 | `covid` 2 | 2 |",
-        "| `NORMAL` | 2 | 2 | `covid` 1, `pneumonia` 1 | 3 |",
-        "| `PNEUMONIA` | 2 | 0 |  | 2 |",
+        "| `COVID` | 2 | `covid` 2 | 2 | 2 |",
+        "| `NORMAL` | 2 | `covid` 1, `pneumonia` 1 | 2 | 3 |",
+        "| `PNEUMONIA` | 2 |  | 0 | 2 |",
     ]
     named = sources_named(["covid", "pneumonia"], synthetic=False)
     assert named.startswith("`covid`: COVID-19 Image Data Collection, https://github.com/ieee8023/")
