@@ -88,7 +88,7 @@ def test_an_edition_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: py
 
 
 def test_marks_stand_beside_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = answers("a")["list"][0] | {"withdrawn": {"images": 2, "state": "erased"}}
+    entry = answers("a")["list"][0] | {"withdrawn": "erased"}
     monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda *_, **__: [entry, entry | {"latest": False}])
     output, _ = run(capsys, "list")
     assert "a (latest, generated, withdrawn)" in output

@@ -50,8 +50,8 @@ def read_index(store: Store) -> list[Entry] | None:
 
     Returns:
         An entry for each snapshot, the default edition first, and each edition's oldest first. ``edition``, ``path``,
-        ``latest``, ``synthetic``; ``headline`` of the audit; ``withdrawn``, the number of images that were taken back
-        and the ``state`` of the mark, or ``None``; number of ``files`` and their ``bytes``; ``preview_sha256``; and of
+        ``latest``, ``synthetic``; ``headline`` of the audit; ``withdrawn``, the state of the mark, or ``None``, and
+        ``withdrawn_images``, their number; number of ``files`` and their ``bytes``; ``preview_sha256``; and of
         ``snapshot.json`` what ``_OF_SNAPSHOT`` names.
     """
     return _parse(find_sealed(store.edition(DEFAULT_EDITION), INDEX)[0])
@@ -151,7 +151,8 @@ def _entry(place: Store, version: str) -> Entry | None:
         "path": place.uri(f"{version}/").removeprefix(place.edition(DEFAULT_EDITION).uri("")),
         "synthetic": facts.get("synthetic", False),
         "headline": facts.get("audit", {}).get("headline"),
-        "withdrawn": None if mark == UNMARKED else {"images": len(mark.images), "state": mark.state},
+        "withdrawn": None if mark == UNMARKED else mark.state,
+        "withdrawn_images": len(mark.images),
         "files": len(files),
         "bytes": sum(item.size for item in files.values()),
         "preview_sha256": mark.now(sums).get(PREVIEW),

@@ -26,6 +26,7 @@ def entry(version: str, edition: str = "default", **more: Any) -> dict[str, Any]
         "latest": False,
         "synthetic": False,
         "withdrawn": None,
+        "withdrawn_images": 0,
         "headline": "It teaches where an image is from.",
         "files": 90,
         "bytes": 2_901_901,
@@ -47,7 +48,7 @@ class Tags(HTMLParser):
 
 
 def test_links_lead_to_the_files_beside_the_page() -> None:
-    page = Tags(render_index([entry("2026-11-23"), entry("2026-11-23", "adults", withdrawn={"images": 2})], {}))
+    page = Tags(render_index([entry("2026-11-23"), entry("2026-11-23", "adults", withdrawn="erased")], {}))
     links = [attributes["href"] for tag, attributes in page.found if tag == "a"]
     names = ["README.md", "audit.html", "manifest.csv", "snapshot.json"]
     assert links == [
