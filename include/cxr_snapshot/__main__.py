@@ -63,12 +63,11 @@ def list_(
     if as_json:
         _print_json(found)
         return
-    names = ("edition", "created")
     rows = [
-        [_marked(item), *(item[name] for name in names), _listed(item["counts"]), _listed(item["revisions"])]
+        [_marked(item), item["edition"], item["created"], _listed(item["counts"]), _listed(item["revisions"])]
         for item in found
     ]
-    _print_table(["version", *names, "images", "revisions"], rows)
+    _print_table(["version", "edition", "created", "images", "revisions"], rows)
 
 
 @app.command()
