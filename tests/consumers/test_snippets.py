@@ -1,13 +1,12 @@
-"""Every block of code of card and README runs as it stands after `make run` and `make download`, or is on a list.
+"""Every block of code of the card, and README's Python, runs as it stands after `make run` and `make download`.
 
-The list says why a block does not run here, and which tests cover what it says.
+README's other blocks are on a list in tests/docs/test_readme.py.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -29,8 +28,7 @@ from .conftest import TOOLS
 pytestmark = pytest.mark.long
 
 TITLES = [snippet.title for snippet in snippets("s3://bucket/prefix/2026-11-22/", "2026-11-22", ["train"])]
-README = {block.first: block for block in blocks((ROOT / "README.md").read_text(encoding="utf-8"))}
-EXPECTED: dict[str, tuple[str, Callable[[pd.DataFrame], Any]]]
+README = blocks((ROOT / "README.md").read_text(encoding="utf-8"))
 
 # Runs a file as it stands, then prints the value of an expression of its names.
 RUN = "import json, runpy, sys; names = runpy.run_path(sys.argv[1], run_name='__main__'); "
@@ -48,7 +46,7 @@ def splits(manifest: pd.DataFrame) -> dict[str, int]:
 ROWS = "{name: part.num_rows for name, part in dataset.items()}"
 
 # What a block of the card has loaded: an expression of its names, and its value by the manifest.
-EXPECTED = {
+EXPECTED: dict[str, tuple[str, Callable[[pd.DataFrame], Any]]] = {
     "pandas": ("[len(manifest), len(train)]", lambda rows: [len(rows), splits(rows)["train"]]),
     "DuckDB": ("[list(row) for row in counts.fetchall()]", counts),
     "Hugging Face datasets": (
@@ -71,28 +69,6 @@ EXPECTED = {
         f"[len(manifest), [list(row) for row in counts.fetchall()], {ROWS}]",
         lambda rows: [len(rows), counts(rows), splits(rows)],
     ),
-}
-
-# README's blocks that are no code that this runs: why, and which tests cover what they say.
-NOT_RUN = {
-    "make run": ("the fixture `checkout` does it, but for the environments", ["tests/stack/test_locks.py"]),
-    "Installing into .local; the first time takes a minute or two ...": (
-        "an output",
-        ["tests/stack/test_local_stack.py"],
-    ),
-    "Store:    local, bucket cxr-snapshots, kept in .local/s3": ("an output", ["tests/stack/test_local_stack.py"]),
-    "latest.json                  names the latest snapshot: version, uri, manifest_sha256": (
-        "a list of files",
-        ["tests/docs/test_schema.py"],
-    ),
-    "export CXR_BUCKET=my-bucket AWS_ENDPOINT_URL_S3=https://s3.example.org": (
-        "names another store, and real upstreams",
-        ["tests/stack/test_local_stack.py", "tests/stack/test_real_stores.py"],
-    ),
-    "python -m cxr_snapshot list                       # also: show, diff A B, columns, verify, download; "
-    "--json for programs": ("ID and WHY stand for words of one's own", ["tests/unit/test_command_line.py"]),
-    "make predictor": ("takes an environment and minutes of its own", ["tests/predictor/test_predictor.py"]),
-    "flowchart LR": ("a picture", ["tests/dags/test_covid_cxr_snapshot.py"]),
 }
 
 
@@ -163,21 +139,7 @@ def test_keras_decodes_uniform_files(checkout: Path, environ: dict[str, str], tm
 
 
 def test_what_readme_shows_in_python_runs_in_the_checkout(checkout: Path, environ: dict[str, str], tmp_path: Path):
-    (block,) = (block for block in README.values() if block.language == "python")
+    (block,) = (block for block in README if block.language == "python")
     found = value(block, f"[str(folder), len(manifest), {ROWS}]", str(TOOLS / "python"), checkout, environ, tmp_path)
     rows = pd.read_csv(downloaded(checkout) / "manifest.csv")
     assert found == [str(downloaded(checkout).relative_to(checkout)), len(rows), splits(rows)]
-
-
-def test_every_other_block_of_readme_is_listed_with_a_reason_and_its_tests():
-    assert {first for first, block in README.items() if block.language != "python"} == set(NOT_RUN)
-    for reason, tests in NOT_RUN.values():
-        assert reason
-        assert all((ROOT / test).exists() for test in tests)
-
-
-def test_every_make_command_of_readme_is_one_of_the_makefile():
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    named = re.findall(r"(?:^|`| {4})make ([a-z-]+)", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(named) > 10
-    assert set(named) <= targets
