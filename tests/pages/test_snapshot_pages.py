@@ -20,6 +20,7 @@ from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, update_index
+from cxr_snapshot.publication.loading import snippets
 from cxr_snapshot.publication.marks import Mark, write_mark
 from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
@@ -314,6 +315,9 @@ class TestPages:
             assert f"{view} {count}" in text
         assert facts["content_digest"] in text
         assert f"aws s3 sync {facts['uri']}" in text
+        for way in snippets(facts["uri"], NEW, facts["splits"]):
+            assert " ".join(f"{way.title} ( pip install {way.packages} )".split()) in text
+            assert " ".join(way.code.split()) in text
 
     def test_snapshot_lists_changes_and_leads_to_the_comparison(self, pages, published):
         page = Elements(pages.get(f"/snapshots/{NEW}"))
