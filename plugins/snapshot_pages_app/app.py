@@ -243,5 +243,5 @@ def failed(request: Request, error: SnapshotError) -> Response:
     elif isinstance(error, StorageUnavailableError):
         status, title = 503, "The store does not answer"
     elif isinstance(error, MissingObjectError):
-        status, title = 404, "There is no such snapshot"
+        status, title = 404, "There is no such snapshot or image"
     return render(request, "error.html", status=status, title=title, remedy=remedy)

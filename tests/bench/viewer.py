@@ -19,15 +19,15 @@ sys.path[:0] = [str(ROOT / "include"), str(ROOT / "plugins"), str(ROOT / "tests"
 from cxr_snapshot.store.objects import Store  # noqa: E402
 from snapshot_pages_app.gallery import KEPT, load_excluded, load_gallery  # noqa: E402
 from snapshot_pages_app.one_image import load_image, load_picture  # noqa: E402
-from support.bench import peak_mb  # noqa: E402
+from support.bench import in_fresh_process, peak_mb  # noqa: E402
 from support.many_images import RARE, put_many  # noqa: E402
 from support.real_stores import chosen  # noqa: E402
 from support.requests_made import requests_to  # noqa: E402
-from support.stores import client_of, new_store  # noqa: E402
+from support.stores import client_of, new_store, store_in  # noqa: E402
 
 VERSION = "2026-11-23"
-SIZES = {10_000: 40_000, 100_000: 400}  # bytes of a picture, by number of images: as real ones have, and few
-OTHERS = 20  # versions that have the same images
+# Number of images, bytes of a picture (as real ones have; and few, for the disk's sake), other versions that are equal.
+SIZES = ((10_000, 40_000, 1), (100_000, 400, 20))
 ANY = {"class": "", "split": "", "source": "", "view": ""}
 
 
@@ -56,35 +56,35 @@ def pictures(store: Store, shown: Any) -> None:
         load_picture(store, VERSION, card.name)
 
 
+def steps(address: str, bucket: str) -> None:
+    """Print a row for each step, and what memory they took."""
+    store = store_in(client_of(address), bucket, "covid-cxr")
+    print("| step | requests | MB in ranges | seconds |\n|---|---|---|---|")
+    first = measure(store, "first page", lambda: load_gallery(store, VERSION, ANY, 1))
+    measure(store, "its 36 pictures", lambda: pictures(store, first))
+    measure(store, "the same again", lambda: pictures(store, first))
+    train = {**ANY, "class": "NORMAL", "split": "train"}
+    fifth = measure(store, "page 5 of a class and split", lambda: load_gallery(store, VERSION, train, 5))
+    measure(store, "its 36 pictures", lambda: pictures(store, fifth))
+    rare = measure(store, "a view of one in a thousand", lambda: load_gallery(store, VERSION, {**ANY, "view": RARE}, 1))
+    measure(store, f"its {len(rare.cards)} pictures", lambda: pictures(store, rare))
+    measure(store, "one image", lambda: load_image(store, VERSION, first.cards[0].name))
+    wanted = {"rule": "near_duplicate_image", "source": "", "path": ""}
+    measure(store, "left out, by rule", lambda: load_excluded(store, VERSION, wanted, 5))
+    print(f"\nKept in memory: {KEPT.size / 1e6:.0f} MB; the process at most {peak_mb():.0f} MB", flush=True)
+
+
 def main() -> None:
     """Print a table for each size."""
     with tempfile.TemporaryDirectory() as folder, chosen().run(Path(folder)) as address:
-        for count, size in SIZES.items():
+        for count, size, others in SIZES:
             store = new_store(client_of(address))
-            put_many(store, VERSION, count, left_out=count, picture=incompressible(size))
-            for number in range(OTHERS):
+            put_many(store, VERSION, count, count, incompressible(size))
+            for number in range(others):
                 for name in store.list(f"{VERSION}/"):
                     store.copy(name, name.replace(VERSION, f"2026-10-{number + 1:02}"))
-            print(f"\n{count:,} images, pictures of {size:,} bytes\n")
-            print("| step | requests | MB in ranges | seconds |\n|---|---|---|---|")
-            first = measure(store, "first page", lambda store=store: load_gallery(store, VERSION, ANY, 1))
-            measure(store, "its 36 pictures", lambda store=store, first=first: pictures(store, first))
-            measure(store, "the same again", lambda store=store, first=first: pictures(store, first))
-            one = {**ANY, "class": "NORMAL", "split": "train"}
-            chosen_page = measure(store, "page 5 of a choice", lambda store=store: load_gallery(store, VERSION, one, 5))
-            measure(store, "its 36 pictures", lambda store=store, page=chosen_page: pictures(store, page))
-            rare = {**ANY, "view": RARE}
-            scattered = measure(store, "a rare view", lambda store=store: load_gallery(store, VERSION, rare, 1))
-            measure(
-                store,
-                f"its {len(scattered.cards)} pictures",
-                lambda store=store, page=scattered: pictures(store, page),
-            )
-            name = first.cards[0].name
-            measure(store, "one image", lambda store=store, name=name: load_image(store, VERSION, name))
-            wanted = {"rule": "near_duplicate_image", "source": "", "path": ""}
-            measure(store, "left out, by rule", lambda store=store: load_excluded(store, VERSION, wanted, 5))
-            print(f"\nKept in memory: {KEPT.size / 1e6:.0f} MB; the process at most {peak_mb():.0f} MB")
+            print(f"\n{count:,} images, pictures of {size:,} bytes, {others + 1} versions\n", flush=True)
+            in_fresh_process(steps, address, store.bucket)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.requests_made import requests_to
@@ -240,25 +241,35 @@ class TestOneImage:
         assert "phash" in page.text and "few different bits mean pictures that look alike; 64 hex digits" in page.text
         assert f"Empty: {manifest.iloc[0].isna().sum()} columns" in page.text
 
-    def test_its_group_is_shown_and_of_whom(self, pages, published, manifest):
-        groups = manifest.groupby("group")["file"].size()
-        assert groups.max() > 1, "the sample has no group of two"
-        group = manifest[manifest["group"].eq(groups.idxmax())]
-        row = group.iloc[0]
-        page = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(row['file'])}"))
-        assert set(files_on(page)) - {f"images/{name_of(row['file'])}"} >= set(group["file"][1:])
-        assert f"{len(group) - 1} other image" in page.text
-        same = group["patient_id"].eq(row["patient_id"]).sum() - 1
-        assert page.text.count("same patient") == same
+    def test_its_group_is_shown_and_of_whom(self, pages, published, manifest, monkeypatch):
+        store, changed = copied_bucket(published), manifest.copy()
+        changed.loc[:4, "group"] = "one group"
+        changed.loc[[0, 3], "patient_id"] = "covid:one patient"
+        store.put_table(f"{NEW}/manifest.parquet", changed, MANIFEST_SCHEMA)
+        pages.use(store)
+        page = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(manifest['file'][3])}"))
+        assert files_on(page)[1:] == list(manifest["file"][[0, 1, 2, 4]])
+        assert "4 other images of this snapshot are of the same group" in page.text
+        assert page.text.count(" same patient ") == 1
+        few(monkeypatch, NEIGHBOURS=2)
+        page = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(manifest['file'][3])}"))
+        assert files_on(page)[1:] == list(manifest["file"][:2])
+        assert "here are the first 2." in page.text
+        alone = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(manifest['file'][7])}"))
+        assert "No other image of this snapshot is of the same patient or looks like this one." in alone.text
 
-    def test_what_was_left_out_as_its_copy_is_named(self, pages, manifest, excluded):
-        places = dict(zip(manifest["source"] + ":" + manifest["path"], manifest["file"], strict=True))
-        copies = excluded[excluded["rule"].eq("duplicate_image")].to_dict("records")
-        found = [(copy, places[place]) for copy in copies for place in places if f" {place} (" in copy["evidence"]]
-        assert found, "no copy of a published image in this sample"
-        copy, file = found[0]
-        page = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(file)}"))
-        assert f"{copy['source']}: {copy['path']} ( duplicate_image )" in page.text
+    def test_what_was_left_out_as_its_copy_is_named(self, pages, published, manifest, excluded):
+        store, row = copied_bucket(published), manifest.iloc[0]
+        copy = {"source": "covid", "path": "images/a copy.jpg", "rule": "duplicate_image"}
+        copy["evidence"] = f"same pixels as {row['source']}:{row['path']} ({row['class']})"
+        store.put(f"{NEW}/excluded.csv", csv_bytes(pd.concat([excluded, pd.DataFrame([copy])])))
+        pages.use(store)
+        page = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(row['file'])}"))
+        assert "covid: images/a copy.jpg ( duplicate_image )" in page.text
+        assert copy["evidence"] in page.text
+        assert {"href": f"{HERE}/excluded?path=images/a%20copy.jpg"} in page.named("a")
+        other = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(manifest['file'][1])}"))
+        assert "Nothing was left out as a copy of it." in other.text
 
     def test_is_found_in_other_snapshots_whatever_its_name_there(self, pages, published, manifest):
         older = published.get_table(f"{OLD}/manifest.parquet")

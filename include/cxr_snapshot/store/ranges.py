@@ -9,6 +9,7 @@ import io
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import pyarrow as pa
@@ -41,7 +42,8 @@ class Kept:
 
         Args:
             key: names the bytes that it is made of, and what is made.
-            make: may raise; then nothing is kept.
+            make: may raise; then nothing is kept. It asks for no other thing that is kept here, or it could wait for
+                itself.
             size: bytes that it takes.
         """
         if (found := self._find(key)) is not None:
@@ -60,6 +62,8 @@ class Kept:
             return self._things.get(key)
 
     def _keep(self, key: Hashable, made: Any, size: int) -> None:
+        if size > self.most:
+            return
         with self._lock:
             self._things[key] = made, size
             self.size += size
@@ -81,10 +85,10 @@ class RangedTable:
     def __init__(self, store: Store, name: str, item: StoredObject, kept: Kept) -> None:
         self.store, self.name, self.item, self._kept = store, name, item, kept
 
-    @property
+    @cached_property
     def footer(self) -> pq.FileMetaData:
         """What it says of its row groups and columns."""
-        return self.keep("footer", self._read_footer, lambda footer: _FOOTER * footer.serialized_size)
+        return self._keep("footer", self._read_footer, lambda footer: _FOOTER * footer.serialized_size)
 
     @property
     def columns(self) -> list[str]:
@@ -121,7 +125,11 @@ class RangedTable:
         )
 
     def keep(self, what: Hashable, make: Callable[[], Made], size: Callable[[Made], int]) -> Made:
-        """Return what ``make`` makes of this object, from memory where it was made before."""
+        """Return what ``make`` makes of this object, from memory where it was made before; see :meth:`Kept.get`."""
+        _ = self.footer  # which ``make`` needs, and must not ask for
+        return self._keep(what, make, size)
+
+    def _keep(self, what: Hashable, make: Callable[[], Made], size: Callable[[Made], int]) -> Made:
         return self._kept.get((self.store.uri(self.name), self.item.etag, what), make, size)
 
     def _read_footer(self) -> pq.FileMetaData:
