@@ -184,7 +184,7 @@ def store_for_pages() -> Store:
 
     connection = find_connection(S3_CONNECTION)
     named = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
-    return open_store(load_settings(), _client_for_pages(connection and connection.get_uri(), named))
+    return open_store(load_settings(), _client_for_pages(connection.get_uri() if connection else None, named))
 
 
 @lru_cache(maxsize=1)

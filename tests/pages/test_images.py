@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 from collections import Counter
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pandas as pd
 import pytest
 from PIL import Image
 
 from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.shown import line
 from cxr_snapshot.store.encoding import csv_bytes
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
+from support.hostile import PIECES
 from support.requests_made import requests_to
 from support.snapshot_pages import NEW, OLD, PREFIX, Elements
 from support.stores import copied_bucket, read_csv
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from support.pages import Pages
 
 HERE = f"{PREFIX}/snapshots/{NEW}"
+HOSTILE = (
+    "".join(piece for piece in PIECES if piece.isprintable() and len(piece) < 30)[:500] + "' onclick='x\x1b]52;c\x07"
+)
 
 
 @pytest.fixture
@@ -189,7 +194,6 @@ class TestPictures:
             *(
                 "COVID/none.jpg",
                 "none",
-                "..",
                 "../../latest.json",
                 "..%2f..%2flatest.json",
                 "%00",
@@ -237,7 +241,8 @@ class TestOneImage:
         assert page.named("img")[0]["src"] == f"{HERE}/originals/{name_of(row['file'])}"
         assert page.named("img")[1]["src"] == f"{HERE}/thumbnails/{name_of(row['file'])}.png"
         for column in manifest.columns[manifest.iloc[0].notna()]:
-            assert f"{column} {row[column]} " in page.text
+            value = row[column]
+            assert f"{column} {f'{value:g}' if isinstance(value, float) else value} " in page.text
         assert "phash" in page.text and "few different bits mean pictures that look alike; 64 hex digits" in page.text
         assert f"Empty: {manifest.iloc[0].isna().sum()} columns" in page.text
 
@@ -267,7 +272,7 @@ class TestOneImage:
         page = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(row['file'])}"))
         assert "covid: images/a copy.jpg ( duplicate_image )" in page.text
         assert copy["evidence"] in page.text
-        assert {"href": f"{HERE}/excluded?path=images/a%20copy.jpg"} in page.named("a")
+        assert {"href": f"{HERE}/excluded?path=images%2Fa+copy.jpg"} in page.named("a")
         other = Elements(pages.get(f"/snapshots/{NEW}/images/{name_of(manifest['file'][1])}"))
         assert "Nothing was left out as a copy of it." in other.text
 
@@ -409,6 +414,50 @@ class TestWithdrawn:
                     assert pages.client.get(address).status_code == 200
 
 
+class TestHostileContent:
+    @pytest.fixture
+    def hostile(self, pages: Pages, published: Store, manifest: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
+        """The manifest of a copy of the snapshots in which every text that is free to choose is hostile."""
+        store, changed = copied_bucket(published), manifest.copy()
+        for column in ("view", "split", "source", "path", "finding", "url", "license", "patient_id", "file", "group"):
+            changed[column] = changed[column].fillna("") + HOSTILE
+        store.put_table(f"{NEW}/manifest.parquet", changed, MANIFEST_SCHEMA)
+        evidence = f"same pixels as {changed['source'][0]}:{changed['path'][0]} (COVID)"
+        store.put(f"{NEW}/excluded.csv", csv_bytes((excluded + HOSTILE).assign(evidence=evidence)))
+        pages.use(store)
+        return changed
+
+    def test_is_shown_and_does_nothing(self, pages, hostile):
+        chosen = {"view": hostile["view"][0], "split": HOSTILE, "class": HOSTILE}
+        one = quote(name_of(hostile["file"][0]))
+        for path, query in (
+            ("images", {}),
+            ("images", {"view": hostile["view"][0]}),
+            ("images", chosen),
+            (f"images/{one}", {}),
+            ("excluded", {}),
+            ("excluded", {"rule": HOSTILE, "path": HOSTILE, "source": HOSTILE}),
+            ("find", {"source": HOSTILE, "path": HOSTILE}),
+        ):
+            answer = pages.client.get(f"{HERE}/{path}", params=query, follow_redirects=True)
+            assert answer.status_code == 200, path
+            page = Elements(answer.text)
+            assert line(HOSTILE) in "".join(page.words) + "".join(str(tag.get("value")) for tag in page.named("input"))
+            assert not page.named("script")
+            for tag, attributes in page.tags:
+                assert not [name for name in attributes if name.startswith("on")]
+                for name in ("href", "src", "action"):
+                    assert str(attributes.get(name, "#")).startswith((f"{PREFIX}/", "#")), tag
+
+    def test_links_lead_to_what_they_name(self, pages, hostile):
+        page = Elements(pages.get(f"/snapshots/{NEW}/images"))
+        links = [str(link["href"]) for link in page.named("a") if "/images/" in str(link["href"])]
+        assert len(links) == len(hostile)
+        for link, file in zip(links, hostile["file"], strict=True):
+            assert line(file.rpartition("/")[2]) in Elements(pages.client.get(link).text).text
+        assert files_on(page) == [quote(file) for file in hostile["file"]]
+
+
 class TestRequests:
     """What the pages ask of the store; ``tests/unit/catalog/test_images.py`` has a snapshot of real size."""
 
@@ -419,6 +468,17 @@ class TestRequests:
             pages.client.get(address)
         assert [request.method for request in sent] == ["GET", "GET"]
         assert all("list-type=2" in request.url for request in sent)
+
+    def test_the_client_is_made_once_as_long_as_its_keys_stay(self, migrated, published, monkeypatch):
+        from airflow_runtime import store_for_pages
+
+        keys = {"AWS_ENDPOINT_URL_S3": published.client.meta.endpoint_url, "AWS_DEFAULT_REGION": "us-east-1"}
+        for name, value in {**keys, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "CXR_BUCKET": "c"}.items():
+            monkeypatch.setenv(name, value)
+        client = store_for_pages().client
+        assert store_for_pages().client is client
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another")
+        assert store_for_pages().client is not client
 
     def test_a_gallery_takes_few(self, anonymous, published):
         store = copied_bucket(published)
