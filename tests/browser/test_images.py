@@ -21,7 +21,7 @@ from support.snapshot_pages import NEW, OLD, PREFIX
 from support.stages import run_stages
 from support.stores import copied_bucket, new_store, read_csv
 from support.upstreams import served_sample
-from support.waiting import eventually
+from support.waiting import PATIENCE, eventually
 from support.withdrawers import take_back
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.long
 SCREENSHOTS = ROOT / ".local/screenshots"
 PER_PAGE = 36
 
-expect.set_options(timeout=60_000)  # TEMPORARY
+expect.set_options(timeout=PATIENCE * 1000)  # milliseconds
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,6 @@ def site(migrated: None, published: Store) -> Iterator[Site]:
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     with new_context(browser) as context:
-        context.set_default_timeout(60_000)  # TEMPORARY
         yield context.new_page()
 
 
