@@ -473,7 +473,12 @@ class TestRequests:
         from airflow_runtime import store_for_pages
 
         keys = {"AWS_ENDPOINT_URL_S3": published.client.meta.endpoint_url, "AWS_DEFAULT_REGION": "us-east-1"}
-        for name, value in {**keys, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "CXR_BUCKET": "c"}.items():
+        for name, value in {
+            **keys,
+            "AWS_ACCESS_KEY_ID": "a",
+            "AWS_SECRET_ACCESS_KEY": "b",
+            "CXR_BUCKET": "a-bucket",
+        }.items():
             monkeypatch.setenv(name, value)
         client = store_for_pages().client
         assert store_for_pages().client is client
