@@ -27,7 +27,7 @@ from snapshot_pages_app.charts import Chart, draw_charts
 
 PER_PAGE = 15  # snapshots on a page of the list; each takes two requests, however many images it has
 EXAMPLES = 3  # shown of each rule
-_NEEDED = {"created": str, "counts": dict, "revisions": dict}  # of ``snapshot.json``, in the list
+_NEEDED = {"created": str, "counts": dict, "revisions": dict, "settings": dict}  # of ``snapshot.json``, in the list
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,12 @@
-"""Turns values into pages. Everything is escaped by the template engine unless a template says otherwise; none does."""
+"""Turns values into pages. Everything is escaped by the template engine but ``theme.js``, the one script of ours."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,12 +14,19 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from cxr_snapshot.audit.overrides import sentence
-from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.audit.words import SYNTHETIC, counted
 from cxr_snapshot.publication.changes import KINDS, describe, first
+from cxr_snapshot.settings import Settings
 from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
+
+
+HERE = Path(__file__).parent
+THEME = (HERE / "theme.js").read_text(encoding="utf-8")
+THEME_HASH = f"'sha256-{b64encode(sha256(THEME.encode()).digest()).decode()}'"  # as a policy names what may run
 
 
 def render(
@@ -66,8 +76,14 @@ def shown(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def unlike_default(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a snapshot's settings that are not the project's defaults."""
+    defaults = {item.name: item.default for item in fields(Settings)}
+    return {name: value for name, value in settings.items() if value != defaults.get(name)}
+
+
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    loader=FileSystemLoader(HERE / "templates"),
     autoescape=True,
     finalize=html,
     undefined=StrictUndefined,
@@ -75,6 +91,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
+    "counted": counted,
     "describe": describe,
     "first_snapshot": first,
     "number": "{:,}".format,
@@ -83,6 +100,7 @@ _ENVIRONMENT.filters |= {
     "sentence": sentence,
     "shown": shown,
     "size": size,
+    "unlike_default": unlike_default,
     "when": when,
 }
-_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC, "THEME": Markup(THEME)}
