@@ -24,14 +24,14 @@ from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
 from snapshot_pages_app.freshness import last_good_run
 from snapshot_pages_app.reading import download_address, list_snapshots, load_draft, load_snapshot
-from snapshot_pages_app.rendering import THEME_HASH, render
+from snapshot_pages_app.rendering import SCRIPT_HASH, render
 
 HERE = Path(__file__).parent
 
 # Nothing runs but the few lines that follow Airflow's light or dark mode, known by their hash; nothing is loaded from
 # elsewhere; Airflow, on the same host, shows the pages in a frame.
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; script-src {THEME_HASH}; style-src 'self'; img-src 'self'; "
+    "Content-Security-Policy": f"default-src 'none'; script-src {SCRIPT_HASH}; style-src 'self'; img-src 'self'; "
     "form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
@@ -101,11 +101,11 @@ def dag_tab(request: Request, store: Annotated[Store, Depends(open_store)], dag:
     edition, root = edition_of(dag), request.scope["root_path"]
     if edition is None:
         title = "This DAG publishes no snapshots"
-        remedy = f"The DAG {DAG_ID} does, and so do those of other editions, {DAG_ID}_..."
+        remedy = f"Airflow shows this tab on every DAG. {DAG_ID} publishes them, and a DAG for each other edition."
         return render(request, "error.html", status=404, title=title, remedy=remedy)
     if edition not in store.editions():
-        title, remedy = "There is no snapshot yet", f"The first run of {dag} that succeeds makes it. Press Trigger above."
-        return render(request, "error.html", status=404, title=title, remedy=remedy)
+        remedy = f"The first run of {dag} that succeeds makes it. Switch the DAG on if it is paused, and press Trigger."
+        return render(request, "error.html", status=404, title="There is no snapshot yet", remedy=remedy)
     return RedirectResponse(f"{root}/" if edition == DEFAULT_EDITION else f"{root}/editions/{edition}/", 303)
 
 

@@ -1,4 +1,4 @@
-"""Turns values into pages. Everything is escaped by the template engine but ``theme.js``, the one script of ours."""
+"""Turns values into pages. Everything is escaped by the template engine unless a template says otherwise; none does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.words import SYNTHETIC, counted
@@ -22,11 +21,6 @@ from cxr_snapshot.publication.changes import KINDS, describe, first
 from cxr_snapshot.settings import Settings
 from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
-
-
-HERE = Path(__file__).parent
-THEME = (HERE / "theme.js").read_text(encoding="utf-8")
-THEME_HASH = f"'sha256-{b64encode(sha256(THEME.encode()).digest()).decode()}'"  # as a policy names what may run
 
 
 def render(
@@ -59,8 +53,10 @@ def when(text: str) -> str:
     return f"{time:%Y-%m-%d %H:%M} {time:%Z}".strip()
 
 
-def revision(pin: str) -> str:
-    """Return a revision as people name it: a short commit, or a version."""
+def revision(pin: str | None) -> str:
+    """Return a revision as people name it: a short commit, or a version; ``none`` of a source that was not asked."""
+    if pin is None:
+        return "none"
     return f"version {pin}" if pin.isdigit() and len(pin) < 40 else f"commit {pin[:10]}"
 
 
@@ -83,7 +79,7 @@ def unlike_default(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(HERE / "templates"),
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     finalize=html,
     undefined=StrictUndefined,
@@ -103,4 +99,8 @@ _ENVIRONMENT.filters |= {
     "unlike_default": unlike_default,
     "when": when,
 }
-_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC, "THEME": Markup(THEME)}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}
+
+# The one script of the pages, by its hash, as a policy names what may run.
+_SCRIPT = _ENVIRONMENT.get_template("theme.js").render().encode()
+SCRIPT_HASH = f"'sha256-{b64encode(sha256(_SCRIPT).digest()).decode()}'"

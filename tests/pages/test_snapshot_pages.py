@@ -123,7 +123,9 @@ def airflow_runs(migrated: None) -> Iterator[Callable[..., None]]:
         run = {"dag_id": NIGHTS, "run_id": f"night {day}"}
         started = datetime(2026, 11, day, 3, tzinfo=UTC)
         with create_session() as session:
-            session.execute(insert(DagRun).values(**run, run_type="scheduled", state=state, start_date=started, run_after=started))
+            session.execute(
+                insert(DagRun).values(**run, run_type="scheduled", state=state, start_date=started, run_after=started)
+            )
             session.execute(
                 insert(TaskInstance).values(**run, task_id="verify", state=verify, pool="default_pool", map_index=-1)
             )
@@ -459,6 +461,16 @@ class TestPages:
         page = Elements(pages.get("/compare"))
         assert "Added, NORMAL: 1,200 and 1,192 more" in page.text
         assert len([image for image in page.named("img") if "a-" in str(image["src"])]) == 8
+
+    def test_comparison_of_snapshots_of_other_collections(self, pages, published):
+        store = copied_bucket(published)
+        pages.use(store)
+        facts = read_json(store, f"{NEW}/snapshot.json")
+        pins = {"covid": facts["revisions"]["covid"], "nih": "4"}
+        store.put_json(f"{NEW}/snapshot.json", facts | {"revisions": pins})
+        text = Elements(pages.get("/compare")).text
+        assert "Source pneumonia version 1 none other" in text
+        assert "Source nih none version 4 other" in text
 
     def test_comparison_with_itself_asks_for_another(self, pages):
         assert "Choose two different snapshots" in pages.get(f"/compare?from={NEW}&to={NEW}")
