@@ -11,8 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from html.parser import HTMLParser
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -28,88 +27,20 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
-from support.older_names import schema_version_1
 from support.paths import ROOT
-from support.stages import run_stages
-from support.stores import copied_bucket, new_store
-from support.upstreams import FEW, served_sample
+from support.snapshot_pages import NEW, OLD, PREFIX, Elements
+from support.stores import copied_bucket
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from mypy_boto3_s3 import S3Client
+    pass
 
-    from support.pages import Pages
-
-PREFIX = "/covid-cxr-snapshots"
-OLD, NEW = "2026-11-22", "2026-11-23"
 NIGHTS = "covid_cxr_snapshot_nights"
 DRAFT = run_folder("second").removeprefix(RUNS)
 HOSTILE = (
     "".join(piece for piece in PIECES if piece.isprintable() and len(piece) < 100)
     + "' onclick='x\x1b]52;c;eA==\x07\u202e"
 )
-
-
-@pytest.fixture(scope="module")
-def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        with schema_version_1():
-            run_stages(upstream.pipeline(store, folder / "scratch"), "first", f"{OLD}T03:00:00+00:00")
-        upstream.move_to_step(2)
-        more = upstream.pipeline(store, folder / "scratch", max_per_class=FEW + 1)
-        run_stages(more, "second", f"{NEW}T03:00:00+00:00")
-    store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
-    return store
-
-
-@pytest.fixture(scope="module")
-def mounted(migrated: None) -> FastAPI:
-    """A server with the plugin's app."""
-    from support.pages import mounted_plugins  # imports Airflow's web server, which not every worker needs
-
-    return mounted_plugins()
-
-
-@pytest.fixture
-def anonymous(mounted: FastAPI) -> Iterator[Pages]:
-    from snapshot_pages_app import app as pages  # in Airflow's import path once Airflow is loaded
-    from support.pages import Pages
-
-    yield Pages(mounted, pages, PREFIX)
-    pages.app.dependency_overrides.clear()
-
-
-@pytest.fixture
-def pages(anonymous: Pages, published: Store) -> Pages:
-    anonymous.sign_in("VIEWER")
-    anonymous.use(published)
-    return anonymous
-
-
-class Elements(HTMLParser):
-    """Collects the start tags of a page with their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def named(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.tags if tag == name]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 @pytest.fixture
