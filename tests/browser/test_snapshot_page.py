@@ -267,6 +267,10 @@ def test_comparison_opens_from_the_snapshot(
             count = sum(entry["class"] == name for entry in found[kind])
             pictures = page.get_by_role("list", name=f"{kind.capitalize()}, {name}: {count}", exact=True)
             expect(pictures.get_by_role("img")).to_have_count(min(count, 8))
+            for image in pictures.get_by_role("img").all():
+                image.scroll_into_view_if_needed()  # it is loaded when it is looked at
+                expect(image).to_have_js_property("complete", value=True)
+                assert image.evaluate("image => image.naturalWidth") > 0
             expect(pictures.get_by_text(f"and {count - 8} more")).to_have_count(int(count > 8))
     page.get_by_text("Added:").click()
     expect(page.get_by_role("group", name="added images")).to_contain_text("images/COVID/")
