@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
+from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
@@ -16,21 +17,24 @@ from airflow_runtime import store_for_pages
 from cxr_snapshot.audit import LOST, PAGE
 from cxr_snapshot.catalog.reading import find_edition, resolve
 from cxr_snapshot.catalog.side_by_side import newest_of_all, rows_of
-from cxr_snapshot.editions import DAG_ID, dag_id
+from cxr_snapshot.editions import DAG_ID, dag_id, edition_of
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
+from snapshot_pages_app.freshness import last_good_run
 from snapshot_pages_app.gallery import load_excluded, load_gallery
 from snapshot_pages_app.one_image import find_image, load_image, load_original, load_picture
 from snapshot_pages_app.reading import download_address, list_snapshots, load_draft, load_snapshot
-from snapshot_pages_app.rendering import base_of, render
+from snapshot_pages_app.rendering import SCRIPT_HASH, base_of, render
 
 HERE = Path(__file__).parent
 
-# Nothing runs and nothing is loaded from elsewhere; Airflow, on the same host, shows the pages in a frame.
+# Nothing runs but the few lines that follow Airflow's light or dark mode, known by their hash; nothing is loaded from
+# elsewhere; Airflow, on the same host, shows the pages in a frame.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "Content-Security-Policy": f"default-src 'none'; script-src {SCRIPT_HASH}; style-src 'self'; img-src 'self'; "
+    "form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -85,12 +89,29 @@ def style() -> FileResponse:
 
 
 @router.get("/", response_class=HTMLResponse)
-def snapshots(request: Request, store: StoreDep, page: Annotated[int, Query(ge=1, le=10_000)] = 1) -> Response:
+def snapshots(
+    request: Request, store: StoreDep, session: SessionDep, page: Annotated[int, Query(ge=1, le=10_000)] = 1
+) -> Response:
     """List all snapshots, the newest first."""
-    listing, editions = list_snapshots(store, page), store.editions()
+    dag, editions = dag_id(store.edition_name), store.editions()
+    run = last_good_run(session, dag)
     return render(
-        request, "list.html", listing=listing, store=store, editions=editions, dag_id=dag_id(store.edition_name)
+        request, "list.html", listing=list_snapshots(store, page), store=store, editions=editions, dag_id=dag, run=run
     )
+
+
+@app.get("/dags/{dag}")
+def dag_tab(request: Request, store: Annotated[Store, Depends(open_store)], dag: str) -> Response:
+    """Lead to the list of what a DAG publishes: Airflow shows the tab on every DAG, and can be told of no other way."""
+    edition, root = edition_of(dag), request.scope["root_path"]
+    if edition is None:
+        title = "This DAG publishes no snapshots"
+        remedy = f"Airflow shows this tab on every DAG. {DAG_ID} publishes them, and a DAG for each other edition."
+        return render(request, "error.html", status=404, title=title, remedy=remedy)
+    if edition not in store.editions():
+        remedy = f"The first run of {dag} that succeeds makes it. Switch the DAG on if it is paused, and press Trigger."
+        return render(request, "error.html", status=404, title="There is no snapshot yet", remedy=remedy)
+    return RedirectResponse(f"{root}/" if edition == DEFAULT_EDITION else f"{root}/editions/{edition}/", 303)
 
 
 @app.get("/editions", response_class=HTMLResponse)

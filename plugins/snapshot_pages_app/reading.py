@@ -29,7 +29,7 @@ from snapshot_pages_app.charts import Chart, draw_charts
 
 PER_PAGE = 15  # snapshots on a page of the list; one that index.json does not name takes three requests
 EXAMPLES = 3  # shown of each rule
-_NEEDED = {"created": str, "counts": dict, "revisions": dict}  # of ``snapshot.json``, in the list
+_NEEDED = {"created": str, "counts": dict, "revisions": dict, "settings": dict}  # of ``snapshot.json``, in the list
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,6 +19,7 @@ from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.words import SYNTHETIC, counted
 from cxr_snapshot.catalog.images import NOT_STATED
 from cxr_snapshot.publication.changes import KINDS, describe, first
+from cxr_snapshot.settings import Settings
 from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
 from snapshot_pages_app.gallery import partners
@@ -57,8 +61,10 @@ def when(text: str) -> str:
     return f"{time:%Y-%m-%d %H:%M} {time:%Z}".strip()
 
 
-def revision(pin: str) -> str:
-    """Return a revision as people name it: a short commit, or a version."""
+def revision(pin: str | None) -> str:
+    """Return a revision as people name it: a short commit, or a version; ``none`` of a source that was not asked."""
+    if pin is None:
+        return "none"
     return f"version {pin}" if pin.isdigit() and len(pin) < 40 else f"commit {pin[:10]}"
 
 
@@ -72,6 +78,12 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {number}" for name, number in value.items())
     return "none" if value is None else str(value)
+
+
+def unlike_default(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a snapshot's settings that are not the project's defaults."""
+    defaults = {item.name: item.default for item in fields(Settings)}
+    return {name: value for name, value in settings.items() if value != defaults.get(name)}
 
 
 _ENVIRONMENT = Environment(
@@ -93,6 +105,11 @@ _ENVIRONMENT.filters |= {
     "sentence": sentence,
     "shown": shown,
     "size": size,
+    "unlike_default": unlike_default,
     "when": when,
 }
 _ENVIRONMENT.globals |= {"CLASSES": CLASSES, "NOT_STATED": NOT_STATED, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}
+
+# The one script of the pages, by its hash, as a policy names what may run.
+_SCRIPT = _ENVIRONMENT.get_template("theme.js").render().encode()
+SCRIPT_HASH = f"'sha256-{b64encode(sha256(_SCRIPT).digest()).decode()}'"
