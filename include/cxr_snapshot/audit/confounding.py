@@ -160,7 +160,7 @@ def _entropy(counts: Counts) -> float:
 
 
 def _expected_information(by_value: Counts, by_class: Counts) -> float:
-    """Return the mutual information that values dealt out by chance have on average (Vinh et al. 2010, equation 24a)."""
+    """Return the mutual information that values dealt out by chance have on average (Vinh et al. 2010, eq. 24a)."""
     total, expected = int(by_value.sum()), 0.0
     log_factorial = gammaln(np.arange(total + 1) + 1.0)
     for size, times in zip(*np.unique(by_value, return_counts=True), strict=True):
