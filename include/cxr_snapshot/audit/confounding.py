@@ -119,7 +119,7 @@ def most_frequent_first(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[s
 def _measure(name: str, values: pd.Series, classes: pd.Series) -> dict[str, Any]:
     codes, names = pd.factorize(values)
     table = np.zeros((len(names), len(CLASSES)), dtype=np.int64)
-    np.add.at(table, (codes, pd.Index(CLASSES).get_indexer(classes)), 1)
+    np.add.at(table, (codes, pd.Index(CLASSES).get_indexer(pd.Index(classes))), 1)
     nmi, adjusted = mutual_information(table[:, table.any(axis=0)])
     level = "strong" if adjusted >= STRONG else "some" if adjusted >= SOME else "none"
     tells = {"strong": "tells much", "some": "tells something", "none": "tells next to nothing"}[level]
@@ -151,7 +151,8 @@ def mutual_information(table: Counts) -> tuple[float, float]:
     most = (_entropy(by_value) + _entropy(by_class)) / 2
     by_chance = _expected_information(by_value, by_class)
     nothing_left = most - by_chance < _ROUNDING  # no two images of one value, or of one class
-    return max(0.0, found / most), 1.0 if nothing_left else (found - by_chance) / (most - by_chance)
+    adjusted = 1.0 if nothing_left else (found - by_chance) / (most - by_chance)
+    return max(0.0, float(found / most)), float(adjusted)
 
 
 def _entropy(counts: Counts) -> float:

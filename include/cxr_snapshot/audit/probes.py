@@ -7,7 +7,8 @@ doi:10.1016/j.inffus.2021.04.008; DeGrave et al. 2021, doi:10.1038/s42256-021-00
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -241,9 +242,11 @@ def judge_across(seen: Floats, labels: Strings, folds: Folds, *, trees: bool) ->
     return given
 
 
-def one_thread() -> AbstractContextManager[Any]:
+@contextmanager
+def one_thread() -> Iterator[None]:
     """Let libraries do all sums in one thread; in another order they would give other bits."""
-    return _libraries().limit(limits=1)
+    with _libraries().limit(limits=1):
+        yield
 
 
 @cache  # to look for them takes ten milliseconds
