@@ -104,10 +104,9 @@ def ui(upstream: str, port: int | None) -> int:
             print(f"Password:  {keys['admin_password']}")
             if processes:
                 address = os.environ["AWS_ENDPOINT_URL_S3"]
-                variables = " ".join(f"{name}={value}" for name, value in environment.local_keys(keys).items())
-                uri = _store().uri("")
-                print(f"\nWhile this runs, the store answers at {address}:\n    {variables} \\")
-                print(f"    {summary.sync_command(uri, 'snapshots', address)} --exclude '*_work/*'")
+                print(f"\nWhile this runs, the store answers at {address}. In another shell:\n")
+                print(f"    export {environment.assignments(environment.reader(address, keys))}")
+                print(f"    {summary.sync_command(_store().uri(''), 'snapshots', None)} --exclude '*_work/*'")
             print("\nCtrl-C stops everything.", flush=True)
             wait_for_the_first([*processes, *parts])
 

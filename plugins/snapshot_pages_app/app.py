@@ -9,7 +9,7 @@ from typing import Annotated
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from airflow_runtime import store_for_pages
@@ -21,8 +21,10 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
+from snapshot_pages_app.gallery import load_excluded, load_gallery
+from snapshot_pages_app.one_image import find_image, load_image, load_original, load_picture
 from snapshot_pages_app.reading import download_address, list_snapshots, load_draft, load_snapshot
-from snapshot_pages_app.rendering import render
+from snapshot_pages_app.rendering import base_of, render
 
 HERE = Path(__file__).parent
 
@@ -39,6 +41,7 @@ AUDIT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
+PICTURE_HEADERS = {"Cache-Control": "private, max-age=600"}
 LINK_SECONDS = 300  # validity of a download link; it is made when it is followed
 
 app = FastAPI(
@@ -61,6 +64,8 @@ def open_edition(request: Request, store: Annotated[Store, Depends(open_store)])
 
 
 StoreDep = Annotated[Store, Depends(open_edition)]
+PageDep = Annotated[int, Query(ge=1, le=100_000)]
+TextDep = Annotated[str, Query(max_length=1024)]  # the longest path of an upstream
 router = APIRouter()
 
 
@@ -132,6 +137,64 @@ def file(store: StoreDep, version: str, name: str) -> Response:
     return RedirectResponse(download_address(store, version, name, seconds=LINK_SECONDS), status_code=303)
 
 
+@router.get("/snapshots/{version}/images", response_class=HTMLResponse)
+def images(
+    request: Request,
+    store: StoreDep,
+    version: str,
+    *,
+    kind: Annotated[str, Query(alias="class", max_length=1024)] = "",
+    split: TextDep = "",
+    source: TextDep = "",
+    view: TextDep = "",
+    page: PageDep = 1,
+) -> Response:
+    """Show the images of a snapshot, by what is asked for."""
+    wanted = {"class": kind, "split": split, "source": source, "view": view}
+    return render(request, "gallery.html", gallery=load_gallery(store, version, wanted, page), store=store)
+
+
+@router.get("/snapshots/{version}/images/{name:path}", response_class=HTMLResponse)
+def image(request: Request, store: StoreDep, version: str, name: str) -> Response:
+    """Show one image, with all that is said of it."""
+    return render(request, "one_image.html", image=load_image(store, version, name), store=store)
+
+
+@router.get("/snapshots/{version}/thumbnails/{name:path}.png")
+def thumbnail(store: StoreDep, version: str, name: str) -> Response:
+    """Return the small picture of an image."""
+    return Response(load_picture(store, version, name), media_type="image/png", headers=PICTURE_HEADERS)
+
+
+@router.get("/snapshots/{version}/originals/{name:path}")
+def original(store: StoreDep, version: str, name: str) -> Response:
+    """Return the file of an image as it was published."""
+    kind, size, pieces = load_original(store, version, name)
+    return StreamingResponse(pieces, media_type=kind, headers={"Content-Length": str(size), **PICTURE_HEADERS})
+
+
+@router.get("/snapshots/{version}/excluded", response_class=HTMLResponse)
+def excluded(
+    request: Request,
+    store: StoreDep,
+    version: str,
+    *,
+    rule: TextDep = "",
+    source: TextDep = "",
+    path: TextDep = "",
+    page: PageDep = 1,
+) -> Response:
+    """Show what a snapshot leaves out, by what is asked for."""
+    wanted = {"rule": rule, "source": source, "path": path}
+    return render(request, "excluded.html", excluded=load_excluded(store, version, wanted, page), store=store)
+
+
+@router.get("/snapshots/{version}/find")
+def find(request: Request, store: StoreDep, version: str, source: TextDep, path: TextDep) -> Response:
+    """Lead to the image that is at a path of a collection; where it is not in, to what is said of it."""
+    return RedirectResponse(f"{base_of(request)}/snapshots/{find_image(store, version, source, path)}", status_code=303)
+
+
 @app.get("/drafts/{run}/audit.html", response_class=HTMLResponse)
 def draft_audit(store: Annotated[Store, Depends(open_store)], run: str) -> Response:
     """Return the audit's page of what a run would publish, for the person who is asked whether it may."""
@@ -180,5 +243,5 @@ def failed(request: Request, error: SnapshotError) -> Response:
     elif isinstance(error, StorageUnavailableError):
         status, title = 503, "The store does not answer"
     elif isinstance(error, MissingObjectError):
-        status, title = 404, "There is no such snapshot"
+        status, title = 404, "There is no such snapshot or image"
     return render(request, "error.html", status=status, title=title, remedy=remedy)

@@ -15,7 +15,9 @@ from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
 from cxr_snapshot.plan import RUNS, is_run_folder
 from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
-from cxr_snapshot.publication.marks import read_mark
+from cxr_snapshot.publication.index import read_index
+from cxr_snapshot.publication.loading import Snippet, snippets
+from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.shown import without_login
@@ -25,7 +27,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import get_sealed
 from snapshot_pages_app.charts import Chart, draw_charts
 
-PER_PAGE = 15  # snapshots on a page of the list; each takes two requests, however many images it has
+PER_PAGE = 15  # snapshots on a page of the list; one that index.json does not name takes three requests
 EXAMPLES = 3  # shown of each rule
 _NEEDED = {"created": str, "counts": dict, "revisions": dict}  # of ``snapshot.json``, in the list
 
@@ -37,14 +39,17 @@ class Row:
     Attributes:
         version: its name.
         latest: whether ``latest.json`` names it.
-        facts: its ``snapshot.json``; ``None`` for one that is not complete, or is damaged.
+        facts: its ``snapshot.json``, or what ``index.json`` says of it; ``None`` for one that is not complete, or is
+            damaged.
         damaged: whether it is complete, and ``snapshot.json`` is not what it should be.
+        withdrawn: whether something of it was taken back.
     """
 
     version: str
     latest: bool
     facts: dict[str, Any] | None
     damaged: bool = False
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class Shown:
         bytes: size of everything.
         endpoint: address of the store as Airflow's web server sees it.
         own_store: whether that is a store other than Amazon's.
+        ways: how to load it; the first copies it.
     """
 
     facts: dict[str, Any]
@@ -117,14 +123,20 @@ class Shown:
     bytes: int
     endpoint: str
     own_store: bool
+    ways: tuple[Snippet, ...]
 
 
 def list_snapshots(store: Store, page: int) -> Listing:
-    """Return page ``page``, counted from 1, of the list, with snapshots that are not complete."""
+    """Return page ``page``, counted from 1, of the list, with snapshots that are not complete.
+
+    Which there are, the store's listing says, and what they are, ``index.json``.
+    """
     found = sorted(filter(is_version, store.folders()), key=version_key, reverse=True)
     latest, _ = read_pointer(store)
+    indexed = {item["version"]: item for item in read_index(store) or () if item["edition"] == store.edition_name}
     here = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-    rows = tuple(row for _, row in bounded_map(lambda version: _row(store, version, version == latest), here))
+    known = {name: Row(name, name == latest, item, withdrawn=bool(item["withdrawn"])) for name, item in indexed.items()}
+    rows = tuple(row for _, row in bounded_map(lambda name: known.get(name) or _row(store, name, name == latest), here))
     return Listing(rows, len(found), page)
 
 
@@ -141,6 +153,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
     listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}
     endpoint = without_login(str(store.client.meta.endpoint_url))
     mark, marked = read_mark(store, version)
+    named = "-".join(filter(None, (facts.get("edition"), version)))
     return Shown(
         facts=facts,
         latest=read_pointer(store)[0] == version,
@@ -155,6 +168,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
         bytes=sum(item.size for item in listed.values()),
         endpoint=endpoint,
         own_store=not re.search(r"\.amazonaws\.com(\.cn)?$", endpoint),
+        ways=tuple(snippets(facts["uri"], named, facts["splits"])),
     )
 
 
@@ -214,7 +228,8 @@ def _row(store: Store, version: str, latest: bool) -> Row:
     except (DamagedObjectError, MissingObjectError):
         facts = {}
     sound = all(isinstance(facts.get(name), kind) for name, kind in _NEEDED.items())
-    return Row(version, latest, facts if sound else None, damaged=not sound)
+    withdrawn = store.exists(f"{version}/{MARK}")
+    return Row(version, latest, facts if sound else None, damaged=not sound, withdrawn=withdrawn)
 
 
 def _json(store: Store, name: str) -> dict[str, Any]:

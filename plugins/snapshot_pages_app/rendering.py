@@ -13,10 +13,12 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cxr_snapshot.audit.overrides import sentence
-from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.audit.words import SYNTHETIC, counted
+from cxr_snapshot.catalog.images import NOT_STATED
 from cxr_snapshot.publication.changes import KINDS, describe, first
 from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
+from snapshot_pages_app.gallery import partners
 
 
 def render(
@@ -24,10 +26,16 @@ def render(
 ) -> HTMLResponse:
     """Return the page that ``template`` makes of ``values``."""
     edition = request.path_params.get("edition")
-    root = request.scope["root_path"]
-    base = f"{root}/editions/{quote(edition, safe='')}" if edition else root
-    page = _ENVIRONMENT.get_template(template).render(root=root, base=base, edition=edition, **values)
+    page = _ENVIRONMENT.get_template(template).render(
+        root=request.scope["root_path"], base=base_of(request), edition=edition, **values
+    )
     return HTMLResponse(page, status_code=status, headers=headers)
+
+
+def base_of(request: Request) -> str:
+    """Return the address below which all pages of the edition are that the request is about."""
+    root, edition = request.scope["root_path"], request.path_params.get("edition")
+    return f"{root}/editions/{quote(edition, safe='')}" if edition else root
 
 
 def size(number: int) -> str:
@@ -75,9 +83,11 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
+    "counted": counted,
     "describe": describe,
     "first_snapshot": first,
     "number": "{:,}".format,
+    "partners": partners,
     "plain": plain,
     "revision": revision,
     "sentence": sentence,
@@ -85,4 +95,4 @@ _ENVIRONMENT.filters |= {
     "size": size,
     "when": when,
 }
-_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "NOT_STATED": NOT_STATED, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}

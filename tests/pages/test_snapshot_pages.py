@@ -7,9 +7,6 @@ import io
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,93 +16,28 @@ import requests
 from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, update_index
+from cxr_snapshot.publication.loading import snippets
+from cxr_snapshot.publication.marks import Mark, write_mark
 from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
-from support.older_names import schema_version_1
 from support.paths import ROOT
-from support.stages import run_stages
-from support.stores import copied_bucket, new_store
-from support.upstreams import FEW, served_sample
+from support.snapshot_pages import NEW, OLD, PREFIX, Elements
+from support.stores import copied_bucket
 from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from mypy_boto3_s3 import S3Client
+    pass
 
-    from support.pages import Pages
-
-PREFIX = "/covid-cxr-snapshots"
-OLD, NEW = "2026-11-22", "2026-11-23"
 DRAFT = run_folder("second").removeprefix(RUNS)
 HOSTILE = (
     "".join(piece for piece in PIECES if piece.isprintable() and len(piece) < 100)
     + "' onclick='x\x1b]52;c;eA==\x07\u202e"
 )
-
-
-@pytest.fixture(scope="module")
-def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        with schema_version_1():
-            run_stages(upstream.pipeline(store, folder / "scratch"), "first", f"{OLD}T03:00:00+00:00")
-        upstream.move_to_step(2)
-        more = upstream.pipeline(store, folder / "scratch", max_per_class=FEW + 1)
-        run_stages(more, "second", f"{NEW}T03:00:00+00:00")
-    store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
-    return store
-
-
-@pytest.fixture(scope="module")
-def mounted(migrated: None) -> FastAPI:
-    """A server with the plugin's app."""
-    from support.pages import mounted_plugins  # imports Airflow's web server, which not every worker needs
-
-    return mounted_plugins()
-
-
-@pytest.fixture
-def anonymous(mounted: FastAPI) -> Iterator[Pages]:
-    from snapshot_pages_app import app as pages  # in Airflow's import path once Airflow is loaded
-    from support.pages import Pages
-
-    yield Pages(mounted, pages, PREFIX)
-    pages.app.dependency_overrides.clear()
-
-
-@pytest.fixture
-def pages(anonymous: Pages, published: Store) -> Pages:
-    anonymous.sign_in("VIEWER")
-    anonymous.use(published)
-    return anonymous
-
-
-class Elements(HTMLParser):
-    """Collects the start tags of a page with their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def named(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.tags if tag == name]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def read_json(store: Store, name: str) -> dict[str, Any]:
@@ -203,11 +135,31 @@ class TestPages:
         store.client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
         page = Elements(anonymous.get("/?page=3"))
         assert len([link for link in page.named("a") if "/snapshots/" in str(link["href"])]) == PER_PAGE
-        assert len(asked) <= 40
+        assert len(asked) <= 55
+
+    def test_list_reads_no_snapshot_that_the_catalogue_names(self, pages, published):
+        asked: list[str] = []
+        client = published.client.meta.events
+        client.register("before-send.s3", count := lambda request, **_: asked.append(request.url), unique_id="count")
+        text = Elements(pages.get("/")).text
+        client.unregister("before-send.s3", count, unique_id="count")
+        assert f"{NEW} latest" in text and f"{OLD} complete" in text
+        assert not [url for url in asked if NEW in url or OLD in url]
+
+    def test_list_marks_what_was_taken_back_with_and_without_the_catalogue(self, anonymous, published):
+        store = copied_bucket(published)
+        write_mark(store, OLD, Mark(images={"a": {"reason": "r", "erased": False}}), None)
+        update_index(store, anew=True)
+        anonymous.sign_in("VIEWER")
+        anonymous.use(store)
+        for _ in range(2):
+            assert f"{OLD} complete withdrawn" in Elements(anonymous.get("/")).text
+            store.delete([INDEX])
 
     @pytest.mark.parametrize("body", [b"no JSON", b"[]", b"{}", b'{"created": 5, "counts": [], "revisions": null}'])
     def test_list_shows_a_bad_snapshot_as_bad(self, anonymous, published, body):
         store = copied_bucket(published)
+        store.delete([INDEX])  # which says what it was
         store.put(f"{OLD}/snapshot.json", body)
         anonymous.sign_in("VIEWER")
         anonymous.use(store)
@@ -221,6 +173,7 @@ class TestPages:
         anonymous.use(published)
         assert not [address for address in addresses if SYNTHETIC in Elements(anonymous.get(address)).text]
         store = copied_bucket(published)
+        store.delete([INDEX])
         for version in (OLD, NEW):
             store.put_json(
                 f"{version}/snapshot.json", read_json(store, f"{version}/snapshot.json") | {"synthetic": True}
@@ -291,6 +244,9 @@ class TestPages:
             assert f"{view} {count}" in text
         assert facts["content_digest"] in text
         assert f"aws s3 sync {facts['uri']}" in text
+        for way in snippets(facts["uri"], NEW, facts["splits"]):
+            assert " ".join(f"{way.title} ( pip install {way.packages} )".split()) in text
+            assert " ".join(way.code.split()) in text
 
     def test_snapshot_lists_changes_and_leads_to_the_comparison(self, pages, published):
         page = Elements(pages.get(f"/snapshots/{NEW}"))
@@ -455,7 +411,15 @@ class TestHostileContent:
             sums = sums_bytes({name.partition("/")[2]: store.sha256(name) for name in names})
             store.put(f"{version}/{SUMS}", sums)
             store.put(f"{version}/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode())
+        update_index(store, anew=True)
         return store
+
+    def test_the_catalogue_shows_it_as_text(self, hostile):
+        found = Elements(hostile.get(INDEX_PAGE).decode())
+        assert line(HOSTILE) in "".join(found.words)
+        assert not found.named("script")
+        assert len(found.named("img")) == 2
+        assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
 
     def test_is_shown_and_does_nothing(self, pages, hostile):
         pages.use(hostile)

@@ -178,6 +178,13 @@ class TestEnvironment:
     def test_the_sample_has_a_prefix_of_its_own(self, named, upstream, prefix):
         assert environment.with_prefix(named, upstream).get("CXR_PREFIX") == prefix
 
+    def test_what_make_ui_prints_is_what_a_shell_takes(self):
+        keys = environment.reader("http://127.0.0.1:9000", {"store_key": "k", "store_secret": "s & t"})
+        command = f"export {environment.assignments(keys)}; env"
+        printed = subprocess.run(["sh", "-c", command], env={}, capture_output=True, text=True, check=True).stdout
+        assert "AWS_ENDPOINT_URL_S3=http://127.0.0.1:9000" in printed.splitlines()
+        assert {f"{name}={value}" for name, value in keys.items()} <= set(printed.splitlines())
+
     def test_airflow_secrets_are_private_long_enough_and_kept(self, tmp_path):
         file = tmp_path / "secrets.json"
         keys = airflow_home.load_secrets(file)
