@@ -62,8 +62,8 @@ def wait_for_the_first(processes: Iterable[Child]) -> NoReturn:
         for process in processes:
             if (status := process.status()) is not None:
                 raise StackError(
-                    f"{process.name} ended by itself with exit status {status}, so everything stops. To go on, start it "
-                    f"again.{process.quote()}"
+                    f"{process.name} ended by itself with exit status {status}, so everything stops. To go on, start "
+                    f"it again.{process.quote()}"
                 )
         time.sleep(1)
 

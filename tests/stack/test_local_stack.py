@@ -122,7 +122,6 @@ class TestSummary:
         assert "aws s3 sync s3://b/v/ v --endpoint-url https://s3.example.org" in remote
         assert amazon.endswith("aws s3 sync s3://b/v/ v")
 
-
     @pytest.mark.parametrize(("port", "odd"), [(9000, ""), (4711, " (port 9000, which it usually has, is in use)")])
     def test_says_where_the_store_is_and_that_its_port_is_another_one(self, port, odd):
         keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
@@ -284,7 +283,6 @@ class TestSample:
             "Moved the repository that an older version wrote to .local/upstream/github.",
             "Upstream: generated sample in .local/upstream, moved on to step-2",
         ]
-
 
     def test_is_moved_on_to_its_last_commit(self, sample_folder, tmp_path):
         folder = tmp_path / "upstream"
