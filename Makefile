@@ -57,7 +57,7 @@ help: ## show this list
 run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the sample a new commit first, UPSTREAM=live asks GitHub and Kaggle, VERBOSE=1 tells more
 	@$(PY) -m local_stack run --upstream $(UPSTREAM) $(if $(ADVANCE),--advance)
 
-ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=9000 chooses the port, UPSTREAM=live as above
+ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=8081 chooses the port, UPSTREAM=live as above
 	@$(PY) -m local_stack ui --upstream $(UPSTREAM) $(if $(PORT),--port $(PORT))
 
 advance: $(RUN_READY) ## give the generated sample a new commit, also while `make ui` runs

@@ -6,7 +6,6 @@ Exit status: 0 all is well, 1 a problem was found, 2 the command line or a setti
 from __future__ import annotations
 
 import getpass
-import io
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -237,8 +236,7 @@ def predict(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, or ``arguments`` in its place, and exit."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of all languages, on a terminal that may know one of them
-        sys.stdout.reconfigure(errors="backslashreplace")
+    shown.on_any_terminal()
     try:
         sys.exit(app(args=arguments))
     except SnapshotError as error:

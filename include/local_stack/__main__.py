@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; ``arguments`` stands in for the command line."""
     options = _parse(arguments)
     unwind_on_signals()
+    shown.on_any_terminal()
     try:
         return _run(options)
     except (StackError, SnapshotError) as error:
@@ -103,8 +104,8 @@ def advance() -> int:
 def ui(upstream: str, port: int | None) -> int:
     """Run Airflow with its web pages until Ctrl-C, or a signal, comes."""
     _check_dag_is_there()
-    if port is not None and free_port(port) != port:
-        raise StackError(f"Port {port} is in use. Choose another: make ui PORT={free_port()}")
+    if port is not None and (port == stack.PORT or free_port(port) != port):
+        raise StackError(f"Port {port} is in use, or the store's. Choose another: make ui PORT={free_port()}")
     if port is None:
         port = free_port(8080)
         if port != 8080:

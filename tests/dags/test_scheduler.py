@@ -125,9 +125,6 @@ def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
 
     def events() -> set[tuple[str, str]]:
         found = [json.loads(body) for body in list(collector[1]) if body.startswith(b"{")]
-        import pathlib
-
-        pathlib.Path("/tmp/w/openlineage.json").write_text(json.dumps(found, indent=1))
         return {(event["eventType"], event["job"]["name"]) for event in found}
 
     wanted = {(kind, job) for kind in ("START", "COMPLETE") for job in (DAG, f"{DAG}.poll", f"{DAG}.verify")}
