@@ -22,12 +22,14 @@ from rich.text import Text
 
 from cxr_predictor import environment
 from cxr_snapshot import shown
+from cxr_snapshot.audit.words import counted
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog import retention, side_by_side, withdrawal
 from cxr_snapshot.catalog.download import download as download_snapshot
 from cxr_snapshot.errors import SettingsError, SnapshotError
 from cxr_snapshot.publication.changes import KINDS, NAMED_ANEW, describe, named_anew
 from cxr_snapshot.publication.dictionary import data_dictionary
+from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, update_index
 from cxr_snapshot.publication.marks import read_mark
 from cxr_snapshot.publication.verification import verify as read_back
 from cxr_snapshot.settings import DEFAULT_EDITION, Settings
@@ -51,17 +53,28 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON in place of tex
 
 
 @app.command("list")
-def list_(edition: Edition = DEFAULT_EDITION, as_json: AsJson = False) -> None:
-    """List all snapshots of an edition, oldest first, and what other editions there are."""
-    store = _store(edition)
-    found = catalog.list_snapshots(store)
+def list_(
+    edition: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this edition.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Ask the store as well whether the list is right.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List all snapshots of all editions, oldest first, as index.json names them."""
+    found = catalog.list_snapshots(_store(DEFAULT_EDITION), edition, check=check)
     if as_json:
         _print_json(found)
         return
-    rows = [[_marked(item), item["created"], _listed(item["counts"]), _listed(item["revisions"])] for item in found]
-    _print_table(["version", "created", "images", "revisions"], rows)
-    if others := [name for name in store.editions() if name != edition]:
-        _say(f"Other editions: {', '.join(others)}. To list one: --edition {others[0]}")
+    rows = [
+        [_marked(item), item["edition"], item["created"], _listed(item["counts"]), _listed(item["revisions"])]
+        for item in found
+    ]
+    _print_table(["version", "edition", "created", "images", "revisions"], rows)
+
+
+@app.command()
+def reindex() -> None:
+    """Write index.json and index.html anew, from what is in the bucket. Needs the right to write."""
+    entries = update_index(_store(DEFAULT_EDITION), anew=True)
+    _say(f"{INDEX} and {INDEX_PAGE} list {counted(len(entries), 'snapshot')}.")
 
 
 @app.command()
@@ -292,7 +305,9 @@ def _flat(found: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _marked(item: Mapping[str, Any]) -> str:
-    return f"{item['version']} (latest)" if item["latest"] else str(item["version"])
+    marks = {"latest": item["latest"], "generated": item["synthetic"], "withdrawn": item["withdrawn"]}
+    named = ", ".join(name for name, is_so in marks.items() if is_so)
+    return f"{item['version']} ({named})" if named else str(item["version"])
 
 
 def _listed(values: Mapping[str, Any]) -> str:

@@ -22,6 +22,7 @@ from cxr_snapshot.ingestion.ingest import ingest
 from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
 from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
+from cxr_snapshot.publication.index import keep_index
 from cxr_snapshot.publication.marks import refuse_withdrawn
 from cxr_snapshot.publication.question import ask
 from cxr_snapshot.publication.release import release
@@ -272,7 +273,7 @@ class Pipeline:
         return self._mending(plan, work)
 
     def verify(self, version: str, edition: str = DEFAULT_EDITION) -> dict[str, int]:
-        """Read the published snapshot back, then point the edition's ``latest.json`` at it.
+        """Read the published snapshot back, point the edition's ``latest.json`` at it, and list it in ``index.json``.
 
         Returns:
             See :func:`cxr_snapshot.publication.verification.verify`.
@@ -288,9 +289,12 @@ class Pipeline:
         except VerificationError as error:
             if read_pointer(store)[0] == version:
                 raise
-            raise take_back(store, version, error) from error
+            taken_back = take_back(store, version, error)
+            keep_index(store)
+            raise taken_back from error
         log.info("Verified %s at %s", listed(found), store.uri(version))
         move_latest(store, version)
+        keep_index(store)
         return found
 
     def _place(self, plan: Plan) -> Store:

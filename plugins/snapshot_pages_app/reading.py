@@ -15,7 +15,8 @@ from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
 from cxr_snapshot.plan import RUNS, is_run_folder
 from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
-from cxr_snapshot.publication.marks import read_mark
+from cxr_snapshot.publication.index import read_index
+from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
 from cxr_snapshot.shown import without_login
@@ -25,7 +26,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import get_sealed
 from snapshot_pages_app.charts import Chart, draw_charts
 
-PER_PAGE = 15  # snapshots on a page of the list; each takes two requests, however many images it has
+PER_PAGE = 15  # snapshots on a page of the list; one that index.json does not name takes three requests
 EXAMPLES = 3  # shown of each rule
 _NEEDED = {"created": str, "counts": dict, "revisions": dict}  # of ``snapshot.json``, in the list
 
@@ -37,14 +38,17 @@ class Row:
     Attributes:
         version: its name.
         latest: whether ``latest.json`` names it.
-        facts: its ``snapshot.json``; ``None`` for one that is not complete, or is damaged.
+        facts: its ``snapshot.json``, or what ``index.json`` says of it; ``None`` for one that is not complete, or is
+            damaged.
         damaged: whether it is complete, and ``snapshot.json`` is not what it should be.
+        withdrawn: whether something of it was taken back.
     """
 
     version: str
     latest: bool
     facts: dict[str, Any] | None
     damaged: bool = False
+    withdrawn: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,11 +124,16 @@ class Shown:
 
 
 def list_snapshots(store: Store, page: int) -> Listing:
-    """Return page ``page``, counted from 1, of the list, with snapshots that are not complete."""
+    """Return page ``page``, counted from 1, of the list, with snapshots that are not complete.
+
+    Which there are, the store's listing says, and what they are, ``index.json``.
+    """
     found = sorted(filter(is_version, store.folders()), key=version_key, reverse=True)
     latest, _ = read_pointer(store)
+    indexed = {item["version"]: item for item in read_index(store) or () if item["edition"] == store.edition_name}
     here = found[(page - 1) * PER_PAGE : page * PER_PAGE]
-    rows = tuple(row for _, row in bounded_map(lambda version: _row(store, version, version == latest), here))
+    known = {name: Row(name, name == latest, item, withdrawn=bool(item["withdrawn"])) for name, item in indexed.items()}
+    rows = tuple(row for _, row in bounded_map(lambda name: known.get(name) or _row(store, name, name == latest), here))
     return Listing(rows, len(found), page)
 
 
@@ -214,7 +223,8 @@ def _row(store: Store, version: str, latest: bool) -> Row:
     except (DamagedObjectError, MissingObjectError):
         facts = {}
     sound = all(isinstance(facts.get(name), kind) for name, kind in _NEEDED.items())
-    return Row(version, latest, facts if sound else None, damaged=not sound)
+    withdrawn = store.exists(f"{version}/{MARK}")
+    return Row(version, latest, facts if sound else None, damaged=not sound, withdrawn=withdrawn)
 
 
 def _json(store: Store, name: str) -> dict[str, Any]:

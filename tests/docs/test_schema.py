@@ -12,9 +12,11 @@ import pytest
 from cxr_snapshot.publication.cards import ATTRIBUTION_COLUMNS
 from cxr_snapshot.publication.changes import KINDS
 from cxr_snapshot.publication.draft import SCHEMA_VERSION, build_draft, finish
+from cxr_snapshot.publication.index import update_index
 from cxr_snapshot.publication.marks import MARK, Mark, write_mark
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import EXCLUDED_COLUMNS, MANIFEST_COLUMNS
+from support.catalogue import put_snapshot
 from support.ledgers import FACTS, REPORT, parted, small_ledger
 from support.schema_doc import DOCUMENT, UPDATE, with_tables
 
@@ -70,3 +72,9 @@ def test_the_keys_of_the_mark_are_described(store: Store):
     mark = store.get_json(f"2026-11-23/{MARK}")
     assert mark is not None
     assert sorted(first_cells("`WITHDRAWN.json`")) == sorted(mark)
+
+
+def test_the_keys_of_the_index_are_described(store: Store):
+    put_snapshot(store, "2026-11-23")
+    (entry,) = update_index(store)
+    assert sorted(first_cells("`index.json`")) == sorted(entry)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from cxr_snapshot.pipeline import Plan
+from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, read_index
 from cxr_snapshot.publication.protocol import SUCCESS
-from cxr_snapshot.publication.versions import read_latest
-from cxr_snapshot.store.objects import Store
+from cxr_snapshot.publication.versions import LATEST, read_latest
+from cxr_snapshot.store.objects import Fetched, Store
 from support.publishers import Task, forkserver, prepared_plans, publish_and_verify, publisher, run_stage, started
 from support.s3_proxy import S3Proxy
 from support.stores import copied_bucket
@@ -28,12 +29,12 @@ def contents(store: Store, folder: str) -> dict[str, str]:
     return {name: item.etag for name, item in store.list(folder).items()}
 
 
-def put_back(store: Store, before: dict[str, bytes | None]) -> None:
+def put_back(store: Store, before: dict[str, Fetched | None]) -> None:
     """Make the store what it was: ``before`` holds its names, and the bytes of those that may be changed."""
     store.delete(store.list("").keys() - before.keys())
-    for name, body in before.items():
-        if body is not None:
-            store.put(name, body)
+    for name, found in before.items():
+        if found is not None:
+            store.put(name, found.body, notes=found.notes)
 
 
 def assert_readers_see_whole_snapshots(store: Store, whole: dict[str, dict[str, str]]) -> None:
@@ -53,7 +54,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
     Returns:
         How many reruns there were.
     """
-    before = {name: store.get(name) if name == "latest.json" else None for name in store.list("")}
+    before = {name: store.fetch(name) if name in (LATEST, INDEX, INDEX_PAGE) else None for name in store.list("")}
     left: dict[str, str] = {}
     reruns = 0
     with S3Proxy(store.client.meta.endpoint_url) as proxy:
@@ -82,6 +83,7 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
             assert publish_and_verify(survivor, plan) == calm, f"request {number}"
             assert contents(store, f"{NEW}/") == whole[NEW], f"request {number}"
             assert read_latest(store)[0] == calm
+            assert [entry["version"] for entry in read_index(store) or []] == [OLD, NEW], f"request {number}"
             again = {r.key for r in proxy.requests if r.method == "PUT" and r.status == 200}
             repeated = again & {store.key(name) for name in left if name not in before}
             assert not repeated, f"request {number}"

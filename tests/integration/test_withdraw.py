@@ -14,11 +14,13 @@ from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import GuardError, MissingObjectError, VerificationError
 from cxr_snapshot.inspection.pictures import picture_name
+from cxr_snapshot.publication.index import INDEX_PAGE
 from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.publication.versions import read_pointer, versions
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.withdrawals import load_withdrawals
+from support.catalogue import pictures_on_page
 from support.publishers import Task, forkserver, started
 from support.s3_proxy import S3Proxy
 from support.stages import EARLIER, run_stages
@@ -257,8 +259,10 @@ def test_killed_withdrawals(last_state: Store, store: Store, every: int, erase: 
     rows = published(last_state, DAY)
     patient = rows[rows["class"].eq("COVID")].iloc[0]["patient_id"]
     rows = rows[rows["patient_id"].eq(patient)]
+    old_pictures = pictures_on_page(last_state)
     calm = copied_bucket(last_state)
     writes = writes_of(calm, patient, erase)
+    assert (pictures_on_page(calm) != old_pictures) is erase
     assert len(writes) > (10 if erase else 1)
     forkserver()
     states = []
@@ -274,9 +278,12 @@ def test_killed_withdrawals(last_state: Store, store: Store, every: int, erase: 
                 process.join(PATIENCE)
             assert process.exitcode == -signal.SIGKILL, f"request {number}"
             proxy.start_again()
-            states += assert_marks_are_true(store, set(rows["file"]), set(rows["source_sha256"]))
+            states += (now := assert_marks_are_true(store, set(rows["file"]), set(rows["source_sha256"])))
+            if "erased" in now and store.exists(INDEX_PAGE):
+                assert pictures_on_page(store) != old_pictures, f"request {number}"
             take_back(store, "patient", patient, erase=erase)
             assert contents(store, DAY) == contents(calm, DAY), f"request {number}"
             assert store.list("").keys() == calm.list("").keys(), f"request {number}"
+            assert pictures_on_page(store) == (pictures_on_page(calm))
     if every == 1:
         assert set(states) == ({"unmarked", "erasing", "erased"} if erase else {"unmarked", "withdrawn"})

@@ -19,6 +19,8 @@ import requests
 from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
+from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, update_index
+from cxr_snapshot.publication.marks import Mark, write_mark
 from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
 from cxr_snapshot.store.objects import Store
@@ -203,11 +205,31 @@ class TestPages:
         store.client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
         page = Elements(anonymous.get("/?page=3"))
         assert len([link for link in page.named("a") if "/snapshots/" in str(link["href"])]) == PER_PAGE
-        assert len(asked) <= 40
+        assert len(asked) <= 55
+
+    def test_list_reads_no_snapshot_that_the_catalogue_names(self, pages, published):
+        asked: list[str] = []
+        client = published.client.meta.events
+        client.register("before-send.s3", count := lambda request, **_: asked.append(request.url), unique_id="count")
+        text = Elements(pages.get("/")).text
+        client.unregister("before-send.s3", count, unique_id="count")
+        assert f"{NEW} latest" in text and f"{OLD} complete" in text
+        assert not [url for url in asked if NEW in url or OLD in url]
+
+    def test_list_marks_what_was_taken_back_with_and_without_the_catalogue(self, anonymous, published):
+        store = copied_bucket(published)
+        write_mark(store, OLD, Mark(images={"a": {"reason": "r", "erased": False}}), None)
+        update_index(store, anew=True)
+        anonymous.sign_in("VIEWER")
+        anonymous.use(store)
+        for _ in range(2):
+            assert f"{OLD} complete withdrawn" in Elements(anonymous.get("/")).text
+            store.delete([INDEX])
 
     @pytest.mark.parametrize("body", [b"no JSON", b"[]", b"{}", b'{"created": 5, "counts": [], "revisions": null}'])
     def test_list_shows_a_bad_snapshot_as_bad(self, anonymous, published, body):
         store = copied_bucket(published)
+        store.delete([INDEX])  # which says what it was
         store.put(f"{OLD}/snapshot.json", body)
         anonymous.sign_in("VIEWER")
         anonymous.use(store)
@@ -221,6 +243,7 @@ class TestPages:
         anonymous.use(published)
         assert not [address for address in addresses if SYNTHETIC in Elements(anonymous.get(address)).text]
         store = copied_bucket(published)
+        store.delete([INDEX])
         for version in (OLD, NEW):
             store.put_json(
                 f"{version}/snapshot.json", read_json(store, f"{version}/snapshot.json") | {"synthetic": True}
@@ -455,7 +478,15 @@ class TestHostileContent:
             sums = sums_bytes({name.partition("/")[2]: store.sha256(name) for name in names})
             store.put(f"{version}/{SUMS}", sums)
             store.put(f"{version}/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode())
+        update_index(store, anew=True)
         return store
+
+    def test_the_catalogue_shows_it_as_text(self, hostile):
+        found = Elements(hostile.get(INDEX_PAGE).decode())
+        assert line(HOSTILE) in "".join(found.words)
+        assert not found.named("script")
+        assert len(found.named("img")) == 2
+        assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
 
     def test_is_shown_and_does_nothing(self, pages, hostile):
         pages.use(hostile)

@@ -32,9 +32,10 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[str, str]:
 def answers(text: str) -> dict[str, Any]:
     """Return what the catalogue says by command, where upstream wrote ``text``."""
     snapshot = {"version": text, "latest": True, "created": text, "counts": {"COVID": 1}, "revisions": {"covid": text}}
+    listed = snapshot | {"edition": text, "synthetic": True, "withdrawn": None}
     found = {kind: [ENTRY | {"rule": text, "evidence": text}] for kind in KINDS}
     diff = found | {"old": text, "new": text, "counts": dict.fromkeys(KINDS, 1)}
-    return {"list": [snapshot], "show": snapshot | {"settings": {"salt": text}, "licences": text}, "diff": diff}
+    return {"list": [listed], "show": snapshot | {"settings": {"salt": text}, "licences": text}, "diff": diff}
 
 
 @pytest.mark.parametrize("command", [["list"], ["show", "latest"], ["diff", "a", "b"]])
@@ -43,7 +44,7 @@ def test_what_is_published_is_shown_as_it_is(
 ) -> None:
     for text in (*PIECES, "".join(PIECES)):
         found = answers(text)
-        monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda _, found=found: found["list"])
+        monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda *_, found=found, **__: found["list"])
         for name in ("show", "diff"):
             monkeypatch.setattr(command_line.catalog, name, lambda *_, found=found[name]: found)
         output, errors = run(capsys, *command)
@@ -56,7 +57,7 @@ def test_what_is_published_is_shown_as_it_is(
 
 
 def test_an_error_is_shown_in_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise GuardError("".join(PIECES))
 
     monkeypatch.setattr(command_line.catalog, "list_snapshots", fail)
@@ -77,22 +78,21 @@ def test_on_a_narrow_terminal_cells_go_on_in_the_next_line(
     assert cells == found["version"] + found["uri"] + "0123456789"
 
 
-def test_an_edition_is_named_and_the_others_are_listed(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edition_is_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-
-    def opened(edition: str) -> Any:
-        asked.append(edition)
-        return SimpleNamespace(editions=lambda: ("default", "adults", "try"))
-
-    monkeypatch.setattr(command_line, "_store", opened)
-    monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda _: [])
-    assert "Other editions: adults, try. To list one: --edition adults" in run(capsys, "list")[0]
-    assert "Other editions: default, try." in run(capsys, "list", "--edition", "adults")[0]
+    monkeypatch.setattr(command_line, "_store", asked.append)
     monkeypatch.setattr(command_line.catalog, "show", lambda *_: {"version": "2026-11-23"})
-    run(capsys, "show", "latest", "--edition", "try")
-    assert asked == ["default", "adults", "try"]
+    for arguments in ((), ("--edition", "try")):
+        run(capsys, "show", "latest", *arguments)
+    assert asked == ["default", "try"]
+
+
+def test_marks_stand_beside_the_version(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = answers("a")["list"][0] | {"withdrawn": "erased"}
+    monkeypatch.setattr(command_line.catalog, "list_snapshots", lambda *_, **__: [entry, entry | {"latest": False}])
+    output, _ = run(capsys, "list")
+    assert "a (latest, generated, withdrawn)" in output
+    assert "a (generated, withdrawn)" in output
 
 
 def test_columns_are_explained_without_a_store(

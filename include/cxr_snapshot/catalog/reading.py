@@ -11,11 +11,11 @@ from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, Verifica
 from cxr_snapshot.publication.changes import changes_report, compare
 from cxr_snapshot.publication.checksums import REPAIR, read_file, read_sums, read_table
 from cxr_snapshot.publication.dictionary import DICTIONARY
+from cxr_snapshot.publication.index import INDEX, Entry, list_published, read_index
 from cxr_snapshot.publication.versions import LATEST, is_complete, is_version, read_pointer, versions
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.encoding import parse_json
 from cxr_snapshot.store.objects import Store
-from cxr_snapshot.store.parallel import bounded_map
 
 
 def find_edition(store: Store, name: str) -> Store:
@@ -44,20 +44,30 @@ def resolve(store: Store, version: str) -> str:
     return name
 
 
-def list_snapshots(store: Store) -> list[dict[str, Any]]:
-    """Return a short record of every complete snapshot, oldest first.
+def list_snapshots(store: Store, edition: str | None = None, *, check: bool = False) -> list[Entry]:
+    """Return what ``index.json`` says of every snapshot, each edition's oldest first; where it is lost, the store.
 
-    Each has ``version``, ``uri``, ``created``, ``counts`` by class, ``revisions`` by source, ``content_digest`` and
-    whether it is the ``latest``, and whether its data is ``synthetic``.
+    Args:
+        store: where.
+        edition: of which edition; of all where it is ``None``.
+        check: ask the store as well, some requests for each snapshot.
+
+    Raises:
+        MissingObjectError: there is no such edition.
+        VerificationError: ``check`` was asked for, and ``index.json`` says something else than the store.
     """
-    latest, _ = read_pointer(store)
-    fields = ("version", "uri", "created", "counts", "revisions", "content_digest")
-    facts = [facts for _, facts in bounded_map(lambda name: _facts(store, name), versions(store))]
-    return [
-        {name: item[name] for name in fields}
-        | {"latest": item["version"] == latest, "synthetic": item.get("synthetic", False)}
-        for item in facts
-    ]
+    indexed = read_index(store)
+    found = list_published(store) if check or indexed is None else indexed
+    if check and found != (known := indexed or []):
+        wrong = min(entry["path"] for entry in [*known, *found] if entry not in known or entry not in found)
+        raise VerificationError(
+            f"{store.edition(DEFAULT_EDITION).uri(INDEX)} is lost, or wrong about {wrong}. To write it anew: "
+            "python -m cxr_snapshot reindex"
+        )
+    chosen = [entry for entry in found if edition in (None, entry["edition"])]
+    if not chosen and edition is not None:
+        find_edition(store, edition)
+    return chosen
 
 
 def show(store: Store, version: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageErro
 from cxr_snapshot.ingestion.ingest import inventory_name
 from cxr_snapshot.plan import RUNS
 from cxr_snapshot.publication.checksums import SUCCESS, read_table
+from cxr_snapshot.publication.index import keep_index
 from cxr_snapshot.publication.versions import is_version, read_pointer, read_seen, read_snapshot, versions
 from cxr_snapshot.selection.manifest import upstream_files
 from cxr_snapshot.sources.base import Revision
@@ -116,6 +117,7 @@ def prune(store: Store, plan: PrunePlan) -> None:
     if latest in plan.doomed:
         raise PublishConflictError(f"latest.json names {latest} now, which was to be deleted. Look at a new plan.")
     store.delete(f"{version}/{SUCCESS}" for version in plan.doomed)  # from here on, readers do not take them for whole
+    keep_index(store)
     for kind in ("snapshots", "unfinished", "notes"):
         store.delete(plan.objects[kind])
     store.delete(plan.objects["runs"].keys() & _old_runs(store.list(RUNS), plan.now).keys())

@@ -21,6 +21,7 @@ from cxr_snapshot.errors import MissingObjectError, SettingsError
 from cxr_snapshot.inspection.results import load_inspections
 from cxr_snapshot.publication.checksums import SUCCESS, read_file, read_sums, read_table
 from cxr_snapshot.publication.erasing import mark_snapshot
+from cxr_snapshot.publication.index import INDEX_PAGE, keep_index
 from cxr_snapshot.publication.marks import Mark, images_of
 from cxr_snapshot.publication.versions import is_version, versions
 from cxr_snapshot.selection.duplicates import MAX_CLUSTER, clusters_of
@@ -189,6 +190,8 @@ def apply_withdrawals(store: Store) -> int:
     """
     withdrawals = load_withdrawals(store)
     gone, marked = erased_files(withdrawals), 0
+    if gone:
+        store.delete([INDEX_PAGE])  # it shows previews; no kill may leave an old one beside a mark that says erased
     for place in _places(store):
         for version in versions(place):
             images = images_of(withdrawals, read_table(place, version, "manifest.parquet"))
@@ -201,6 +204,7 @@ def apply_withdrawals(store: Store) -> int:
     if gone:
         pixels = {pixel for each in withdrawals if each.erase for pixel in each.pixels}
         erase_work(store, _places(store), gone, pixels)
+    keep_index(store, anew=True)
     return marked
 
 

@@ -39,6 +39,14 @@ _WORK = "_work/"
 # What each edition has of its own under ``_work/``: notes on its versions, and what is made anew from the images of one
 # run, so that another edition's would only replace it. All else there serves every edition.
 _OWN = ("claims/", "seen/", "archives/", "lookalikes/", "readings.parquet", "readings/")
+# How a browser that follows a link into the bucket is to take a file; text from outside never as a page.
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "html": "text/html; charset=utf-8",
+    "jpg": "image/jpeg",
+    "json": "application/json",
+    "md": "text/plain; charset=utf-8",
+}
 _OF_AN_EDITION = tuple(f"{_WORK}{name}" for name in _OWN)
 
 
@@ -178,6 +186,8 @@ class Store:
         """
         digest = bytes.fromhex(sha256) if sha256 else hashlib.sha256(body).digest()
         extra: dict[str, Any] = {"ChecksumSHA256": base64.b64encode(digest).decode()}
+        if content_type := _TYPES.get(name.rpartition(".")[2]):
+            extra["ContentType"] = content_type
         if notes:
             extra["Metadata"] = dict(notes)
         if not self.conditional_writes:

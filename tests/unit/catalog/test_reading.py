@@ -18,6 +18,7 @@ from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import DownloadError, MissingObjectError, VerificationError
 from cxr_snapshot.publication.checksums import read_sums, sums_bytes
+from cxr_snapshot.publication.index import INDEX
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
 from support.publishers import prepared_plans, publish_and_verify
@@ -275,6 +276,7 @@ class TestCommand:
     def test_every_command_in_words(self, command, published, tmp_path):
         for arguments, words in (
             (["list"], f"{NEW} (latest)"),
+            (["list", "--check", "--edition", "default"], f"{NEW} (latest)"),
             (["show", OLD], "content_digest"),
             (["diff", OLD, NEW], f"{OLD} to {NEW}: added "),
             (["verify", NEW], f"{NEW} is whole"),
@@ -291,6 +293,8 @@ class TestCommand:
     def test_problems_and_wrong_usage(self, command, damaged):
         for arguments, expected, words in (
             (["show", "2020-01-01"], 1, "is no complete snapshot"),
+            (["list", "--edition", "none"], 1, "holds no edition 'none'. The editions are: default."),
+            (["list", "--check"], 1, "index.json is lost, or wrong about 2026-11-23/. To write it anew: python -m"),
             (["verify", NEW], 1, "manifest.csv is not what SHA256SUMS says"),
             (["prune", "--keep", "0"], 2, "not in the range"),
             (["prune"], 2, "--keep"),
@@ -305,6 +309,17 @@ class TestCommand:
         assert status == 0
         assert f"Deleted: {OLD}." in output
         assert catalog.versions(damaged) == [NEW]
+
+    def test_a_list_that_is_wrong_is_told_and_made_anew(self, command, published):
+        store = copied_bucket(published)
+        store.delete([f"{OLD}/_SUCCESS"])
+        status, _, errors = command(store, "list", "--check")
+        assert (status, "wrong about 2026-11-22/" in errors) == (1, True)
+        assert OLD in command(store, "list")[1], "in one request it cannot be known"
+        assert "index.json and index.html list 1 snapshot." in command(store, "reindex")[1]
+        assert OLD not in command(store, "list", "--check")[1]
+        store.delete([INDEX])
+        assert [item["version"] for item in json.loads(command(store, "list", "--json")[1])] == [NEW]
 
     def test_as_a_program(self, published):
         environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "include")}

@@ -17,6 +17,7 @@ from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.retention import GRACE, clear_old_runs, plan_prune, prune
 from cxr_snapshot.errors import DamagedObjectError, PublishConflictError, SettingsError, StorageError
 from cxr_snapshot.plan import RUNS, run_folder
+from cxr_snapshot.publication.index import read_index
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
@@ -83,6 +84,7 @@ def test_old_things_go_and_what_is_kept_stays_whole(nights: Store) -> None:
     assert {"/".join(name.split("/")[:3]) for name in gone if name.startswith("_work/runs/")} == runs
     assert not [name for name in gone if name.startswith("_work/claims/")]
     assert catalog.versions(nights) == ["2026-11-03"]
+    assert [entry["version"] for entry in read_index(nights) or []] == ["2026-11-03"]
     verify(nights, "2026-11-03", all_images=True)
     revisions = catalog.show(nights, "latest")["revisions"]
     left = nights.list("_work/")

@@ -206,7 +206,7 @@ def _contents(store: Store) -> dict[str, str]:
 def _naming_the_bucket(version: str) -> set[str]:
     """Return the names of objects that hold the snapshot's address, or a checksum of such."""
     files = ("snapshot.json", "README.md", "croissant.json", "CHANGES.md", "SHA256SUMS", "_SUCCESS")
-    return {"latest.json", *(f"{version}/{name}" for name in files)}
+    return {"latest.json", "index.json", *(f"{version}/{name}" for name in files)}
 
 
 def test_the_faults_of_the_proxy_depend_on_seed_and_request_only() -> None:
