@@ -39,6 +39,8 @@ LOCK := $(PY) -m uv pip compile --quiet --system-certs --upgrade --universal --p
 
 APT_INSTALL := apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends
 SERVERS := postgresql redis-server
+TORCHVISION := python3-torchvision python3-pandas
+HAS_TORCHVISION := /usr/bin/python3 -c 'import pandas, torchvision'
 HAS_SERVERS := command -v redis-server && ls /usr/lib/postgresql/*/bin/initdb
 
 export PYTHONPATH := $(CURDIR)/include
@@ -77,6 +79,7 @@ test: $(DEV_READY) $(STORE_READY) ## run the tests that tell whether a change is
 
 test-all: $(DEV_READY) $(STORE_READY) $(TOOLS_READY) $(PREDICTOR_READY) ## run every test there is, with consumers' tools, a browser, test-distributed and fuzz
 	@command -v chromium >/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) chromium fonts-dejavu-core; }
+	@$(HAS_TORCHVISION) 2>/dev/null || [ -z "$$CI" ] || { $(APT_INSTALL) $(TORCHVISION); }
 	@$(PYTEST) $(ARGS)
 	@$(MAKE) --no-print-directory fuzz test-distributed ARGS=
 

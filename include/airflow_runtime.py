@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import RetryDecision, RetryPolicy
@@ -179,13 +180,23 @@ def store_for_pages() -> Store:
     Raises:
         SettingsError: the settings are not complete, or wrong.
     """
+    from cxr_snapshot.store.client import open_store
+
+    connection = find_connection(S3_CONNECTION)
+    named = tuple(sorted(item for item in os.environ.items() if item[0].startswith("AWS_")))
+    return open_store(load_settings(), _client_for_pages(connection.get_uri() if connection else None, named))
+
+
+@lru_cache(maxsize=1)
+def _client_for_pages(connection: str | None, named: tuple[tuple[str, str], ...]) -> Any:  # noqa: ARG001
+    """Return the client; a new one only where connection or environment are others, for it takes half a second."""
     from botocore.config import Config
 
-    from cxr_snapshot.store.client import CLIENT_CONFIG, open_store
+    from cxr_snapshot.store.client import CLIENT_CONFIG
 
     retries: Any = {"mode": "standard", "total_max_attempts": 2}
     hasty = Config(retries=retries, connect_timeout=5, read_timeout=20, signature_version="s3v4")
-    return open_store(load_settings(), s3_client(CLIENT_CONFIG.merge(hasty)))
+    return s3_client(CLIENT_CONFIG.merge(hasty))
 
 
 def s3_client(config: Config | None = None, name: str = S3_CONNECTION) -> Any:

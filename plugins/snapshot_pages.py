@@ -47,7 +47,7 @@ class SnapshotPages(AirflowPlugin):
         },
         {
             "name": "Snapshots",
-            "href": f"{PREFIX}/",
+            "href": f"{PREFIX}/dags/{{DAG_ID}}",  # Airflow fills it in; it shows the tab on every DAG
             "destination": "dag",
             "url_route": "snapshots",
             "icon": ICON.format("black"),

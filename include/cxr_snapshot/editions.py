@@ -17,6 +17,7 @@ from cxr_snapshot.settings import (
     LATER_SELECTION,
     SELECTION,
     Settings,
+    is_edition_name,
     refuse_unknown,
     require_edition_name,
 )
@@ -65,6 +66,14 @@ DEFAULT = Edition(DEFAULT_EDITION, "COVID chest X-ray snapshot", paused=False)
 def dag_id(edition: str) -> str:
     """Return the name of an edition's DAG, which is that of its asset too."""
     return DAG_ID if edition == DEFAULT_EDITION else f"{DAG_ID}_{edition}"
+
+
+def edition_of(dag: str) -> str | None:
+    """Return the name of the edition whose DAG would have this name; ``None`` for that of no edition."""
+    if dag == DAG_ID:
+        return DEFAULT_EDITION
+    name = dag.removeprefix(f"{DAG_ID}_")
+    return name if name not in (dag, DEFAULT_EDITION) and is_edition_name(name) else None
 
 
 def read_editions(file: Path) -> tuple[Edition, ...]:

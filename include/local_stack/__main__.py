@@ -123,7 +123,8 @@ def ui(upstream: str, port: int | None) -> int:
             print("\nA run that is due starts by itself. One that you trigger waits until no other is active.")
             if processes:
                 address, uri = os.environ["AWS_ENDPOINT_URL_S3"], _store().uri("")
-                print(f"\n{summary.how_to_reach(address, environment.local_keys(keys), uri, usual=stack.PORT)}")
+                variables = environment.assignments(environment.reader(address, keys))
+                print(f"\n{summary.how_to_reach(address, variables, uri, usual=stack.PORT)}")
             print("\nCtrl-C stops everything.", flush=True)
             try:
                 wait_for_the_first([*processes, *parts])

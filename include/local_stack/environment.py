@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def local_keys(secrets: Mapping[str, str]) -> dict[str, str]:
     """
     keys = {"AWS_ACCESS_KEY_ID": secrets["store_key"], "AWS_SECRET_ACCESS_KEY": secrets["store_secret"]}
     return keys | {"AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def reader(address: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which any S3 tool reads the local store at ``address``: what `make ui` prints."""
+    return {"AWS_ENDPOINT_URL_S3": address, **local_keys(secrets)}
+
+
+def assignments(variables: Mapping[str, str]) -> str:
+    """Return variables as a shell takes them after ``export``."""
+    return " ".join(f"{name}={shlex.quote(value)}" for name, value in variables.items())
 
 
 def with_local_store(environ: Mapping[str, str], address: str, keys: Mapping[str, str]) -> dict[str, str]:

@@ -6,29 +6,35 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
+from airflow.api_fastapi.common.db.common import SessionDep
 from airflow.api_fastapi.core_api.security import requires_access_dag
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from airflow_runtime import store_for_pages
 from cxr_snapshot.audit import LOST, PAGE
 from cxr_snapshot.catalog.reading import find_edition, resolve
 from cxr_snapshot.catalog.side_by_side import newest_of_all, rows_of
-from cxr_snapshot.editions import DAG_ID, dag_id
+from cxr_snapshot.editions import DAG_ID, dag_id, edition_of
 from cxr_snapshot.errors import MissingObjectError, SettingsError, SnapshotError, StorageUnavailableError
 from cxr_snapshot.settings import DEFAULT_EDITION
 from cxr_snapshot.store.objects import Store
 from snapshot_pages_app.comparing import compare_snapshots
+from snapshot_pages_app.freshness import last_good_run
+from snapshot_pages_app.gallery import load_excluded, load_gallery
+from snapshot_pages_app.one_image import find_image, load_image, load_original, load_picture
 from snapshot_pages_app.reading import download_address, list_snapshots, load_draft, load_snapshot
-from snapshot_pages_app.rendering import render
+from snapshot_pages_app.rendering import SCRIPT_HASH, base_of, render
 
 HERE = Path(__file__).parent
 
-# Nothing runs and nothing is loaded from elsewhere; Airflow, on the same host, shows the pages in a frame.
+# Nothing runs but the few lines that follow Airflow's light or dark mode, known by their hash; nothing is loaded from
+# elsewhere; Airflow, on the same host, shows the pages in a frame.
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "Content-Security-Policy": f"default-src 'none'; script-src {SCRIPT_HASH}; style-src 'self'; img-src 'self'; "
+    "form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -39,6 +45,7 @@ AUDIT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
+PICTURE_HEADERS = {"Cache-Control": "private, max-age=600"}
 LINK_SECONDS = 300  # validity of a download link; it is made when it is followed
 
 app = FastAPI(
@@ -61,6 +68,8 @@ def open_edition(request: Request, store: Annotated[Store, Depends(open_store)])
 
 
 StoreDep = Annotated[Store, Depends(open_edition)]
+PageDep = Annotated[int, Query(ge=1, le=100_000)]
+TextDep = Annotated[str, Query(max_length=1024)]  # the longest path of an upstream
 router = APIRouter()
 
 
@@ -80,12 +89,29 @@ def style() -> FileResponse:
 
 
 @router.get("/", response_class=HTMLResponse)
-def snapshots(request: Request, store: StoreDep, page: Annotated[int, Query(ge=1, le=10_000)] = 1) -> Response:
+def snapshots(
+    request: Request, store: StoreDep, session: SessionDep, page: Annotated[int, Query(ge=1, le=10_000)] = 1
+) -> Response:
     """List all snapshots, the newest first."""
-    listing, editions = list_snapshots(store, page), store.editions()
+    dag, editions = dag_id(store.edition_name), store.editions()
+    run = last_good_run(session, dag)
     return render(
-        request, "list.html", listing=listing, store=store, editions=editions, dag_id=dag_id(store.edition_name)
+        request, "list.html", listing=list_snapshots(store, page), store=store, editions=editions, dag_id=dag, run=run
     )
+
+
+@app.get("/dags/{dag}")
+def dag_tab(request: Request, store: Annotated[Store, Depends(open_store)], dag: str) -> Response:
+    """Lead to the list of what a DAG publishes: Airflow shows the tab on every DAG, and can be told of no other way."""
+    edition, root = edition_of(dag), request.scope["root_path"]
+    if edition is None:
+        title = "This DAG publishes no snapshots"
+        remedy = f"Airflow shows this tab on every DAG. {DAG_ID} publishes them, and a DAG for each other edition."
+        return render(request, "error.html", status=404, title=title, remedy=remedy)
+    if edition not in store.editions():
+        remedy = f"The first run of {dag} that succeeds makes it. Switch the DAG on if it is paused, and press Trigger."
+        return render(request, "error.html", status=404, title="There is no snapshot yet", remedy=remedy)
+    return RedirectResponse(f"{root}/" if edition == DEFAULT_EDITION else f"{root}/editions/{edition}/", 303)
 
 
 @app.get("/editions", response_class=HTMLResponse)
@@ -130,6 +156,64 @@ def audit(store: StoreDep, version: str) -> Response:
 def file(store: StoreDep, version: str, name: str) -> Response:
     """Lead to a file of a snapshot at the store."""
     return RedirectResponse(download_address(store, version, name, seconds=LINK_SECONDS), status_code=303)
+
+
+@router.get("/snapshots/{version}/images", response_class=HTMLResponse)
+def images(
+    request: Request,
+    store: StoreDep,
+    version: str,
+    *,
+    kind: Annotated[str, Query(alias="class", max_length=1024)] = "",
+    split: TextDep = "",
+    source: TextDep = "",
+    view: TextDep = "",
+    page: PageDep = 1,
+) -> Response:
+    """Show the images of a snapshot, by what is asked for."""
+    wanted = {"class": kind, "split": split, "source": source, "view": view}
+    return render(request, "gallery.html", gallery=load_gallery(store, version, wanted, page), store=store)
+
+
+@router.get("/snapshots/{version}/images/{name:path}", response_class=HTMLResponse)
+def image(request: Request, store: StoreDep, version: str, name: str) -> Response:
+    """Show one image, with all that is said of it."""
+    return render(request, "one_image.html", image=load_image(store, version, name), store=store)
+
+
+@router.get("/snapshots/{version}/thumbnails/{name:path}.png")
+def thumbnail(store: StoreDep, version: str, name: str) -> Response:
+    """Return the small picture of an image."""
+    return Response(load_picture(store, version, name), media_type="image/png", headers=PICTURE_HEADERS)
+
+
+@router.get("/snapshots/{version}/originals/{name:path}")
+def original(store: StoreDep, version: str, name: str) -> Response:
+    """Return the file of an image as it was published."""
+    kind, size, pieces = load_original(store, version, name)
+    return StreamingResponse(pieces, media_type=kind, headers={"Content-Length": str(size), **PICTURE_HEADERS})
+
+
+@router.get("/snapshots/{version}/excluded", response_class=HTMLResponse)
+def excluded(
+    request: Request,
+    store: StoreDep,
+    version: str,
+    *,
+    rule: TextDep = "",
+    source: TextDep = "",
+    path: TextDep = "",
+    page: PageDep = 1,
+) -> Response:
+    """Show what a snapshot leaves out, by what is asked for."""
+    wanted = {"rule": rule, "source": source, "path": path}
+    return render(request, "excluded.html", excluded=load_excluded(store, version, wanted, page), store=store)
+
+
+@router.get("/snapshots/{version}/find")
+def find(request: Request, store: StoreDep, version: str, source: TextDep, path: TextDep) -> Response:
+    """Lead to the image that is at a path of a collection; where it is not in, to what is said of it."""
+    return RedirectResponse(f"{base_of(request)}/snapshots/{find_image(store, version, source, path)}", status_code=303)
 
 
 @app.get("/drafts/{run}/audit.html", response_class=HTMLResponse)
@@ -180,5 +264,5 @@ def failed(request: Request, error: SnapshotError) -> Response:
     elif isinstance(error, StorageUnavailableError):
         status, title = 503, "The store does not answer"
     elif isinstance(error, MissingObjectError):
-        status, title = 404, "There is no such snapshot"
+        status, title = 404, "There is no such snapshot or image"
     return render(request, "error.html", status=status, title=title, remedy=remedy)

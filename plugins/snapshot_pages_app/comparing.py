@@ -20,6 +20,7 @@ class Comparison:
         old: ``snapshot.json`` of the older one; ``None`` while there are no two snapshots to compare.
         new: that of the later one; ``None`` likewise.
         found: result of ``catalog.diff``: lists of changed images by kind.
+        revisions: of each source that either has: in the old one, in the new one.
         rules: records left out by each rule: in the old one, in the new one.
         settings: settings that differ: in the old one, in the new one.
     """
@@ -28,6 +29,7 @@ class Comparison:
     old: dict[str, Any] | None = None
     new: dict[str, Any] | None = None
     found: dict[str, Any] | None = None
+    revisions: dict[str, tuple[str | None, str | None]] | None = None
     rules: dict[str, tuple[int, int]] | None = None
     settings: dict[str, tuple[Any, Any]] | None = None
 
@@ -55,6 +57,7 @@ def compare_snapshots(store: Store, one: str, other: str) -> Comparison:
         old,
         new,
         diff(store, earlier, later),
+        _pairs(old["revisions"], new["revisions"]),
         _pairs(old["excluded"], new["excluded"], missing=0),
         {name: pair for name, pair in _pairs(old["settings"], new["settings"]).items() if pair[0] != pair[1]},
     )

@@ -16,6 +16,7 @@ from cxr_snapshot.plan import RUNS, is_run_folder
 from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
 from cxr_snapshot.publication.index import read_index
+from cxr_snapshot.publication.loading import Snippet, snippets
 from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
@@ -28,7 +29,7 @@ from snapshot_pages_app.charts import Chart, draw_charts
 
 PER_PAGE = 15  # snapshots on a page of the list; one that index.json does not name takes three requests
 EXAMPLES = 3  # shown of each rule
-_NEEDED = {"created": str, "counts": dict, "revisions": dict}  # of ``snapshot.json``, in the list
+_NEEDED = {"created": str, "counts": dict, "revisions": dict, "settings": dict}  # of ``snapshot.json``, in the list
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class Shown:
         bytes: size of everything.
         endpoint: address of the store as Airflow's web server sees it.
         own_store: whether that is a store other than Amazon's.
+        ways: how to load it; the first copies it.
     """
 
     facts: dict[str, Any]
@@ -121,6 +123,7 @@ class Shown:
     bytes: int
     endpoint: str
     own_store: bool
+    ways: tuple[Snippet, ...]
 
 
 def list_snapshots(store: Store, page: int) -> Listing:
@@ -150,6 +153,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
     listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}
     endpoint = without_login(str(store.client.meta.endpoint_url))
     mark, marked = read_mark(store, version)
+    named = "-".join(filter(None, (facts.get("edition"), version)))
     return Shown(
         facts=facts,
         latest=read_pointer(store)[0] == version,
@@ -164,6 +168,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
         bytes=sum(item.size for item in listed.values()),
         endpoint=endpoint,
         own_store=not re.search(r"\.amazonaws\.com(\.cn)?$", endpoint),
+        ways=tuple(snippets(facts["uri"], named, facts["splits"])),
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,10 +16,13 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cxr_snapshot.audit.overrides import sentence
-from cxr_snapshot.audit.words import SYNTHETIC
+from cxr_snapshot.audit.words import SYNTHETIC, counted
+from cxr_snapshot.catalog.images import NOT_STATED
 from cxr_snapshot.publication.changes import KINDS, describe, first
+from cxr_snapshot.settings import Settings
 from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
+from snapshot_pages_app.gallery import partners
 
 
 def render(
@@ -24,10 +30,16 @@ def render(
 ) -> HTMLResponse:
     """Return the page that ``template`` makes of ``values``."""
     edition = request.path_params.get("edition")
-    root = request.scope["root_path"]
-    base = f"{root}/editions/{quote(edition, safe='')}" if edition else root
-    page = _ENVIRONMENT.get_template(template).render(root=root, base=base, edition=edition, **values)
+    page = _ENVIRONMENT.get_template(template).render(
+        root=request.scope["root_path"], base=base_of(request), edition=edition, **values
+    )
     return HTMLResponse(page, status_code=status, headers=headers)
+
+
+def base_of(request: Request) -> str:
+    """Return the address below which all pages of the edition are that the request is about."""
+    root, edition = request.scope["root_path"], request.path_params.get("edition")
+    return f"{root}/editions/{quote(edition, safe='')}" if edition else root
 
 
 def size(number: int) -> str:
@@ -49,8 +61,10 @@ def when(text: str) -> str:
     return f"{time:%Y-%m-%d %H:%M} {time:%Z}".strip()
 
 
-def revision(pin: str) -> str:
-    """Return a revision as people name it: a short commit, or a version."""
+def revision(pin: str | None) -> str:
+    """Return a revision as people name it: a short commit, or a version; ``none`` of a source that was not asked."""
+    if pin is None:
+        return "none"
     return f"version {pin}" if pin.isdigit() and len(pin) < 40 else f"commit {pin[:10]}"
 
 
@@ -66,6 +80,12 @@ def shown(value: object) -> str:
     return "none" if value is None else str(value)
 
 
+def unlike_default(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of a snapshot's settings that are not the project's defaults."""
+    defaults = {item.name: item.default for item in fields(Settings)}
+    return {name: value for name, value in settings.items() if value != defaults.get(name)}
+
+
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
@@ -75,14 +95,21 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters |= {
+    "counted": counted,
     "describe": describe,
     "first_snapshot": first,
     "number": "{:,}".format,
+    "partners": partners,
     "plain": plain,
     "revision": revision,
     "sentence": sentence,
     "shown": shown,
     "size": size,
+    "unlike_default": unlike_default,
     "when": when,
 }
-_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}
+_ENVIRONMENT.globals |= {"CLASSES": CLASSES, "NOT_STATED": NOT_STATED, "KINDS": KINDS, "SYNTHETIC": SYNTHETIC}
+
+# The one script of the pages, by its hash, as a policy names what may run.
+_SCRIPT = _ENVIRONMENT.get_template("theme.js").render().encode()
+SCRIPT_HASH = f"'sha256-{b64encode(sha256(_SCRIPT).digest()).decode()}'"

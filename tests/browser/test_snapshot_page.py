@@ -176,6 +176,78 @@ def test_tab_on_the_dag_shows_the_list(
     page.wait_for_url(f"**/dags/{DAG}/plugin/snapshots")
     for version in versions:
         expect(inner(page).get_by_role("link", name=version, exact=True)).to_be_visible()
+    page.goto(f"{airflow.url}/dags/{DAG}_adults/plugin/snapshots")
+    expect(inner(page).get_by_text(f"The first run of {DAG}_adults that succeeds makes it.")).to_be_visible()
+    page.goto(f"{airflow.url}/dags/covid_cxr_withdraw/plugin/snapshots")
+    expect(inner(page).get_by_role("heading", level=1)).to_have_text("This DAG publishes no snapshots")
+    inner(page).get_by_role("link", name="To the list of snapshots").click()
+    expect(inner(page).get_by_role("link", name=versions[1], exact=True)).to_be_visible()
+
+
+def test_list_says_when_the_dag_last_ran(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+    runs = page.request.get(f"{airflow.url}/api/v2/dags/{DAG}/dagRuns?order_by=start_date").json()["dag_runs"]
+    created = (airflow.store.get_json(f"{versions[1]}/snapshot.json") or {})["created"]
+    last, news = (text[:16].replace("T", " ") for text in (runs[-1]["start_date"], created))
+    page.goto(f"{airflow.url}{PREFIX}/")
+    expect(page.get_by_text("Last run: ")).to_have_text(f"Last run: {last} UTC. Last news: {news} UTC.")
+
+
+@pytest.mark.parametrize("system", ["light", "dark"])
+def test_pages_follow_the_dark_mode_that_is_chosen_in_airflow(
+    airflow: RunningAirflow, browser: Browser, signed_in: Path, versions: tuple[str, str], system: str
+) -> None:
+    with browser.new_context(storage_state=signed_in, color_scheme=system) as context:
+        page = context.new_page()
+        page.goto(f"{airflow.url}/dags/{DAG}/plugin/snapshots")
+        dark, light = ("rgb(20, 23, 28)", "rgb(255, 255, 255)")
+        expect(inner(page).locator("body")).to_have_css("background-color", dark if system == "dark" else light)
+        for mode, colour in (("Dark Mode", dark), ("Light Mode", light)):
+            page.get_by_role("button", name="User").click()
+            page.get_by_role("menuitem", name="Appearance").click()
+            page.get_by_text(mode, exact=True).click()
+            expect(inner(page).locator("body")).to_have_css("background-color", colour)
+            picture(page, f"tab-{mode.partition(' ')[0].lower()}-by-airflow-on-{system}-system")
+        inner(page).get_by_role("link", name=versions[1], exact=True).click()
+        expect(inner(page).get_by_role("heading", level=1)).to_contain_text(versions[1])
+        expect(inner(page).locator("body")).to_have_css("background-color", light)
+
+
+def test_keyboard_alone_leads_from_the_list_to_a_snapshot_and_its_comparison(
+    airflow: RunningAirflow, context: BrowserContext, versions: tuple[str, str]
+) -> None:
+    page = context.new_page()
+
+    def tab_to(name: str) -> None:
+        """Press Tab until the link of this name has the focus, and is seen to have it."""
+        for _ in range(100):
+            page.keyboard.press("Tab")
+            focused = page.locator(":focus")
+            outline, width = focused.evaluate("node => [getComputedStyle(node).outlineStyle, node.offsetWidth]")
+            assert (outline, width > 0) == ("solid", True), focused.evaluate("node => node.outerHTML")
+            if focused.inner_text() == name:
+                return
+        raise AssertionError(f"{name} is not reached")
+
+    page.goto(f"{airflow.url}{PREFIX}/")
+    page.keyboard.press("Tab")
+    skip = page.get_by_role("link", name="Skip to the content")
+    expect(skip).to_be_focused()
+    expect(skip).to_be_in_viewport()
+    picture(page, "skip-link")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").evaluate("node => Boolean(node.closest('main'))")
+    page.goto(f"{airflow.url}{PREFIX}/")
+    tab_to(versions[1])
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/snapshots/{versions[1]}")
+    tab_to("Both side by side")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"{versions[0]} and {versions[1]}")
+    tab_to("Snapshots")
 
 
 def test_comparison_opens_from_the_snapshot(
@@ -189,6 +261,17 @@ def test_comparison_opens_from_the_snapshot(
     for name in CLASSES:
         row = page.get_by_role("row", name=re.compile(rf"^{name} \d"))
         assert row.get_by_role("cell").all_inner_texts()[:2] == [str(each["counts"][name]) for each in facts]
+    found = airflow.store.get_json(f"{versions[1]}/changes.json") or {}
+    for kind in ("removed", "added"):
+        for name in CLASSES:
+            count = sum(entry["class"] == name for entry in found[kind])
+            pictures = page.get_by_role("list", name=f"{kind.capitalize()}, {name}: {count}", exact=True)
+            expect(pictures.get_by_role("img")).to_have_count(min(count, 8))
+            for image in pictures.get_by_role("img").all():
+                image.scroll_into_view_if_needed()  # it is loaded when it is looked at
+                expect(image).to_have_js_property("complete", value=True)
+                assert image.evaluate("image => image.naturalWidth") > 0
+            expect(pictures.get_by_text(f"and {count - 8} more")).to_have_count(int(count > 8))
     page.get_by_text("Added:").click()
     expect(page.get_by_role("group", name="added images")).to_contain_text("images/COVID/")
     page.get_by_label("Later").select_option(versions[0])
@@ -212,6 +295,7 @@ def test_every_route_refuses_anonymous_requests(airflow: RunningAirflow, version
     assert len(addresses) >= 6
     for address in addresses:
         path = address.replace("{name:path}", "manifest.csv").replace("{version}", versions[1])
+        path = path.replace("{edition}", "default").replace("{dag}", DAG)
         answer = requests.get(f"{airflow.url}{PREFIX}{path}", allow_redirects=False, timeout=PATIENCE)
         assert answer.status_code in (401, 403), path
         assert versions[1] not in answer.text
@@ -223,7 +307,7 @@ def test_pages_are_accessible(
     airflow: RunningAirflow, browser: Browser, signed_in: Path, versions: tuple[str, str], scheme: str, width: int
 ) -> None:
     pages = {"list": "/", "snapshot": "/snapshots/latest", "compare": "/compare", "missing": "/snapshots/2020-01-01"}
-    pages["audit"] = "/snapshots/latest/audit.html"
+    pages |= {"audit": "/snapshots/latest/audit.html", "editions": "/editions", "other-dag": "/dags/covid_cxr_withdraw"}
     viewport = {"width": width, "height": 900}
     # The sandbox of the audit's page would keep out what looks at it here, too.
     with browser.new_context(
@@ -270,6 +354,23 @@ def test_who_is_asked_sees_what_is_lost_and_the_draft_audit(
     page.goto(f"{airflow.url}/dags/{DAG}/runs/{run}/tasks/approve/required_actions")
     expect(page.get_by_text("Publish although COVID fell from 40 to 24 candidates (40 % lost)?")).to_be_visible()
     expect(page.get_by_role("row", name="COVID 40 24 -40 %")).to_be_visible()
+    said = " ".join(page.locator("body").inner_text().split())
+    for sentence in (
+        f"the last snapshot with these settings, {versions[1]}, had 40: 40 % lost, the limit is 10 %.",
+        "Approve publishes it. Your name, the time and what was found go into snapshot.json",
+        "Reject ends the run and publishes nothing; the latest snapshot stays the latest.",
+    ):
+        assert sentence in said, said
+    told = re.search(rf"COVID candidates of {versions[1]} that are none any more: (\d+) images, and (\d+) new", said)
+    assert told, said
+    gone, new = map(int, told.groups())
+    assert 40 - gone + new == 24
+    manifest = airflow.store.get_table(f"{versions[1]}/manifest.parquet")
+    had = set(manifest.loc[manifest["class"].eq("COVID"), "path"])
+    listed = [text.removeprefix("covid: ") for text in page.get_by_role("cell", name="covid: ").all_inner_texts()]
+    assert len(listed) == gone
+    there = set(git(airflow, "ls-tree", "-r", "--name-only", f"refs/replay/step-{AFTER}").splitlines())
+    assert had - there <= set(listed) <= had
     lost = page.get_by_role("img", name="Pictures of what is lost")
     expect(lost).to_have_js_property("complete", value=True)
     assert lost.evaluate("image => image.naturalWidth") > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ import pandas as pd
 import pytest
 
 from cxr_snapshot.store.objects import Store
+from support.checkouts import sampled_checkout
 from support.paths import ROOT
+from support.sharing import made_once
 from support.stages import run_stages
 from support.stores import new_store
 from support.upstreams import served_sample
@@ -75,9 +78,9 @@ def tool(s3_endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> RunTool:
         "JAX_PLATFORMS": "cpu",
     }
 
-    def run(program: str, *arguments: object) -> Any:
+    def run(program: str, *arguments: object, python: str = str(TOOLS / "python")) -> Any:
         script = program.endswith(".py")
-        command = [str(TOOLS / "python"), str(SCRIPTS / program)] if script else [str(TOOLS / program)]
+        command = [python, str(SCRIPTS / program)] if script else [str(TOOLS / program)]
         done = subprocess.run(
             [*command, *map(str, arguments)], env=environ, cwd=home, check=False, capture_output=True, text=True
         )
@@ -93,3 +96,23 @@ def folder(published: Published, tool: RunTool, tmp_path_factory: pytest.TempPat
     target = tmp_path_factory.mktemp("download") / "covid-cxr-2026-11-22"
     tool("aws", "s3", "sync", "--no-progress", f"{published.uri}/", target)
     return target
+
+
+@pytest.fixture(scope="session")
+def torchvision() -> str:
+    """A Python that has torchvision and pandas; where there is none, CI fails and others are told what they miss."""
+    command = ["-c", "import pandas, torchvision"]
+    for python in filter(shutil.which, (str(TOOLS / "python"), "/usr/bin/python3")):
+        if subprocess.run([python, *command], check=False, capture_output=True).returncode == 0:
+            return python
+    missing = "No Python here has torchvision, so it is NOT tried. Install it (Debian: apt-get install "
+    missing += "python3-torchvision python3-pandas) and run the tests again."
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    pytest.skip(missing)
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout after `make run` and `make download`, of the default edition and one of uniform files."""
+    return made_once(tmp_path_factory, "sampled-checkout", sampled_checkout)

@@ -58,10 +58,9 @@ def words(store: Store, version: str, name: str) -> str:
         )
     if name == "CHANGES.md":
         return text.partition("\n## ")[0]
-    text = re.sub(r"Empty\s+cells: .*?(\n\n|\Z)", "", text, flags=re.DOTALL)
     text = re.sub(r"data:image/jpeg;base64,[A-Za-z0-9+/=]+", "", text)
     return re.sub(
-        r"<details>\s*<summary>Images by (licence|site|location)</summary>.*?</details>", "", text, flags=re.DOTALL
+        r"<details>\s*<summary>(Images by|The \d+ columns)[^<]*</summary>.*?</details>", "", text, flags=re.DOTALL
     )
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 import json
+import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from html.parser import HTMLParser
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -20,6 +22,7 @@ from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, update_index
+from cxr_snapshot.publication.loading import snippets
 from cxr_snapshot.publication.marks import Mark, write_mark
 from cxr_snapshot.shown import line
 from cxr_snapshot.store.client import CLIENT_CONFIG
@@ -27,21 +30,13 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
-from support.older_names import schema_version_1
 from support.paths import ROOT
-from support.stages import run_stages
-from support.stores import copied_bucket, new_store
-from support.upstreams import FEW, served_sample
+from support.snapshot_pages import NEW, OLD, PREFIX, Elements
+from support.stores import copied_bucket
+from support.upstreams import FEW
 from support.waiting import PATIENCE
 
-if TYPE_CHECKING:
-    from fastapi import FastAPI
-    from mypy_boto3_s3 import S3Client
-
-    from support.pages import Pages
-
-PREFIX = "/covid-cxr-snapshots"
-OLD, NEW = "2026-11-22", "2026-11-23"
+NIGHTS = "covid_cxr_snapshot_nights"
 DRAFT = run_folder("second").removeprefix(RUNS)
 HOSTILE = (
     "".join(piece for piece in PIECES if piece.isprintable() and len(piece) < 100)
@@ -49,65 +44,28 @@ HOSTILE = (
 )
 
 
-@pytest.fixture(scope="module")
-def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        with schema_version_1():
-            run_stages(upstream.pipeline(store, folder / "scratch"), "first", f"{OLD}T03:00:00+00:00")
-        upstream.move_to_step(2)
-        more = upstream.pipeline(store, folder / "scratch", max_per_class=FEW + 1)
-        run_stages(more, "second", f"{NEW}T03:00:00+00:00")
-    store.put("2026-11-24/manifest.csv", b"a publisher was stopped here")
-    return store
-
-
-@pytest.fixture(scope="module")
-def mounted(migrated: None) -> FastAPI:
-    """A server with the plugin's app."""
-    from support.pages import mounted_plugins  # imports Airflow's web server, which not every worker needs
-
-    return mounted_plugins()
-
-
 @pytest.fixture
-def anonymous(mounted: FastAPI) -> Iterator[Pages]:
-    from snapshot_pages_app import app as pages  # in Airflow's import path once Airflow is loaded
-    from support.pages import Pages
+def airflow_runs(migrated: None) -> Iterator[Callable[..., None]]:
+    """Let Airflow know of runs of a DAG that nothing else has, and of what became of their task ``verify``."""
+    from airflow.models import DagRun, TaskInstance
+    from airflow.utils.session import create_session
+    from sqlalchemy import delete, insert
 
-    yield Pages(mounted, pages, PREFIX)
-    pages.app.dependency_overrides.clear()
+    def add(day: int, state: str, verify: str) -> None:
+        run = {"dag_id": NIGHTS, "run_id": f"night {day}"}
+        started = datetime(2026, 11, day, 3, tzinfo=UTC)
+        with create_session() as session:
+            session.execute(
+                insert(DagRun).values(**run, run_type="scheduled", state=state, start_date=started, run_after=started)
+            )
+            session.execute(
+                insert(TaskInstance).values(**run, task_id="verify", state=verify, pool="default_pool", map_index=-1)
+            )
 
-
-@pytest.fixture
-def pages(anonymous: Pages, published: Store) -> Pages:
-    anonymous.sign_in("VIEWER")
-    anonymous.use(published)
-    return anonymous
-
-
-class Elements(HTMLParser):
-    """Collects the start tags of a page with their attributes, and its text."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def named(self, name: str) -> list[dict[str, str | None]]:
-        return [attributes for tag, attributes in self.tags if tag == name]
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
+    yield add
+    with create_session() as session:
+        for table in (TaskInstance, DagRun):
+            session.execute(delete(table).where(table.dag_id == NIGHTS))
 
 
 def read_json(store: Store, name: str) -> dict[str, Any]:
@@ -131,7 +89,8 @@ class TestPlugin:
         places = {view["destination"]: view for view in plugin["external_views"]}
         assert places["nav"]["category"] == "browse"
         assert set(places) == {"nav", "dag"}
-        assert {view["href"] for view in places.values()} == {f"{PREFIX[1:]}/"}
+        assert places["nav"]["href"] == f"{PREFIX[1:]}/"
+        assert places["dag"]["href"] == PREFIX[1:] + "/dags/{DAG_ID}"
 
     def test_tasks_that_load_plugins_do_not_pay_for_the_app(self):
         code = "import sys, snapshot_pages; print({name.split('.')[0] for name in sys.modules})"
@@ -164,13 +123,15 @@ class TestAccess:
     def test_refuses_before_it_looks_at_the_address(self, anonymous):
         anonymous.get("/?page=nonsense", 401)
 
-    def test_every_answer_forbids_scripts_and_foreign_frames(self, pages):
+    def test_every_answer_forbids_foreign_frames_and_scripts_but_our_own(self, pages):
+        (script,) = re.findall("<script>(.*?)</script>", pages.get("/"), re.DOTALL)
+        ours = f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
         for address in [*pages.addresses(NEW), "/nowhere", "/?page=0"]:
             headers = pages.client.get(PREFIX + address).headers
             policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
             assert policy["default-src"] == "'none'"
             assert policy["frame-ancestors"] == "'self'"
-            assert "script-src" not in policy
+            assert policy.get("script-src") == (None if "sandbox" in policy else ours)
             assert headers["x-content-type-options"] == "nosniff"
 
 
@@ -178,11 +139,39 @@ class TestPages:
     def test_list_shows_what_was_published(self, pages, published):
         text = Elements(pages.get("/")).text
         newest = read_json(published, f"{NEW}/snapshot.json")
-        assert text.index("2026-11-24") < text.index(NEW) < text.index(OLD)
+        assert text.index("2026-11-24 incomplete") < text.index(f"{NEW} latest") < text.index(f"{OLD} complete")
         assert f"{NEW} latest 2026-11-23 03:00 UTC " + " ".join(str(newest["counts"][name]) for name in CLASSES) in text
-        assert f"{OLD} complete" in text
-        assert "2026-11-24 incomplete" in text
         assert f"commit {newest['revisions']['covid'][:10]}" in text
+
+    def test_list_says_which_edition_it_is_and_which_settings_are_not_the_default(self, pages):
+        text = Elements(pages.get("/")).text
+        assert f"default max_per_class {FEW + 1}" in text
+        assert f"default max_per_class {FEW} " in text
+
+    @pytest.mark.parametrize(("verify", "words"), [("skipped", ", nothing published."), ("success", ".")])
+    def test_list_says_when_the_dag_last_ended_well(self, pages, published, airflow_runs, verify, words):
+        store = copied_bucket(published)
+        for name in ("snapshot.json", SUCCESS):
+            store.copy(f"{NEW}/{name}", f"editions/nights/{NEW}/{name}")
+        pages.use(store)
+        assert f"<p>Last news: {NEW} 03:00 UTC.</p>" in pages.get("/editions/nights/")
+        airflow_runs(24, "success", verify)
+        airflow_runs(25, "failed", "upstream_failed")
+        airflow_runs(21, "success", "success")
+        said = f"<p>Last run: 2026-11-24 03:00 UTC{words} Last news: {NEW} 03:00 UTC.</p>"
+        assert said in pages.get("/editions/nights/")
+        assert "Last run: 2026-11-24" not in pages.get("/")
+
+    def test_tab_of_a_dag_leads_to_what_it_publishes(self, pages, published):
+        store = copied_bucket(published)
+        store.copy("latest.json", "editions/adults/latest.json")
+        pages.use(store)
+        for dag, list_page in (("covid_cxr_snapshot", "/"), ("covid_cxr_snapshot_adults", "/editions/adults/")):
+            answer = pages.client.get(f"{PREFIX}/dags/{dag}")
+            assert (answer.status_code, answer.headers["location"]) == (303, PREFIX + list_page)
+        assert "There is no snapshot yet" in pages.get("/dags/covid_cxr_snapshot_new", 404)
+        for other in ("covid_cxr_predictor", "covid_cxr_snapshot_", "covid_cxr_snapshot_default", "somebody%3Ci%3E"):
+            assert "This DAG publishes no snapshots" in pages.get(f"/dags/{other}", 404)
 
     def test_list_links_to_complete_snapshots_only(self, pages):
         links = [link["href"] for link in Elements(pages.get("/")).named("a")]
@@ -253,6 +242,7 @@ class TestPages:
             text = Elements(anonymous.get(address)).text
             assert SYNTHETIC in text, address
             assert "children" not in text, address
+        assert f"{NEW} latest synthetic" in Elements(anonymous.get("/")).text
 
     def test_changes_of_an_older_snapshot_are_shown(self, anonymous, published):
         store = copied_bucket(published)
@@ -300,7 +290,7 @@ class TestPages:
         assert f"Version {NEW} {OLD}" in " ".join(page.text.split())
 
     def test_page_after_the_last_leads_back(self, pages):
-        assert "There are only 1 pages" in pages.get("/?page=2")
+        assert "There is only 1 page." in pages.get("/?page=2")
 
     def test_snapshot_counts_are_those_of_its_files(self, pages, published):
         text = Elements(pages.get(f"/snapshots/{NEW}")).text
@@ -314,6 +304,9 @@ class TestPages:
             assert f"{view} {count}" in text
         assert facts["content_digest"] in text
         assert f"aws s3 sync {facts['uri']}" in text
+        for way in snippets(facts["uri"], NEW, facts["splits"]):
+            assert " ".join(f"{way.title} ( pip install {way.packages} )".split()) in text
+            assert " ".join(way.code.split()) in text
 
     def test_snapshot_lists_changes_and_leads_to_the_comparison(self, pages, published):
         page = Elements(pages.get(f"/snapshots/{NEW}"))
@@ -398,6 +391,45 @@ class TestPages:
             assert f"{name} {before} {after} {change}" in text
         changes = read_json(published, f"{NEW}/changes.json")["counts"]
         assert f"Added: {changes['added']}" in text
+
+    def test_comparison_shows_what_is_lost_and_new(self, pages, published):
+        changes = read_json(published, f"{NEW}/changes.json")
+        page = Elements(pages.get(f"/compare?from={OLD}&to={NEW}"))
+        shown = {image["src"]: image["alt"] for image in page.named("img")}
+        links = {link["href"] for link in page.named("a")}
+        assert 0 < len(changes["added"]) <= 8 * len(CLASSES)
+        for kind, version in (("removed", OLD), ("added", NEW)):
+            for file in (PurePosixPath(entry["file"]).name for entry in changes[kind]):
+                assert shown.pop(f"{PREFIX}/snapshots/{version}/thumbnails/{file}.png") == file
+                assert f"{PREFIX}/snapshots/{version}/images/{file}" in links
+                picture = pages.client.get(f"{PREFIX}/snapshots/{version}/thumbnails/{file}.png")
+                assert picture.content.startswith(b"\x89PNG"), picture.text
+                assert file in pages.get(f"/snapshots/{version}/images/{file}")
+        assert not shown
+
+    def test_comparison_shows_a_bounded_number_of_pictures(self, pages, published, monkeypatch):
+        from snapshot_pages_app import app
+
+        images = [
+            {"file": f"images/NORMAL/a-{n}.png", "class": "NORMAL", "split": "train", "sha256": str(n)}
+            for n in range(1200)
+        ]
+        found = app.compare_snapshots(published, OLD, NEW)
+        found.found["added"] = images
+        monkeypatch.setattr(app, "compare_snapshots", lambda *_: found)
+        page = Elements(pages.get("/compare"))
+        assert "Added, NORMAL: 1,200 and 1,192 more" in page.text
+        assert len([image for image in page.named("img") if "a-" in str(image["src"])]) == 8
+
+    def test_comparison_of_snapshots_of_other_collections(self, pages, published):
+        store = copied_bucket(published)
+        pages.use(store)
+        facts = read_json(store, f"{NEW}/snapshot.json")
+        pins = {"covid": facts["revisions"]["covid"], "nih": "4"}
+        store.put_json(f"{NEW}/snapshot.json", facts | {"revisions": pins})
+        text = Elements(pages.get("/compare")).text
+        assert "Source pneumonia version 1 none other" in text
+        assert "Source nih none version 4 other" in text
 
     def test_comparison_with_itself_asks_for_another(self, pages):
         assert "Choose two different snapshots" in pages.get(f"/compare?from={NEW}&to={NEW}")
@@ -495,8 +527,8 @@ class TestHostileContent:
             found = Elements(page)
             assert line(HOSTILE) in "".join(found.words)
             assert line(page.replace("\n", "")) == page.replace("\n", "")
-            assert not found.named("script")
-            assert len(found.named("img")) == path.startswith("/snapshots")
+            assert found.named("script") == [{}]  # ours
+            assert len(found.named("img")) == path.startswith("/snapshots") or path == "/compare"
             for tag, attributes in found.tags:
                 assert not [name for name in attributes if name.startswith("on")]
                 for name in ("href", "src", "action"):

@@ -124,12 +124,12 @@ class TestSummary:
 
     @pytest.mark.parametrize(("port", "odd"), [(9000, ""), (4711, " (port 9000, which it usually has, is in use)")])
     def test_says_where_the_store_is_and_that_its_port_is_another_one(self, port, odd):
-        keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
         address = f"http://127.0.0.1:{port}"
-        assert summary.how_to_reach(address, keys, "s3://b/p/", usual=9000).splitlines() == [
-            f"While this runs, the store answers at {address}{odd}:",
-            "    AWS_ACCESS_KEY_ID=k AWS_SECRET_ACCESS_KEY=s \\",
-            f"    aws s3 sync s3://b/p/ snapshots --endpoint-url {address} --exclude '*_work/*'",
+        assert summary.how_to_reach(address, "AWS_ACCESS_KEY_ID=k", "s3://b/p/", usual=9000).splitlines() == [
+            f"While this runs, the store answers at {address}{odd}. In another shell:",
+            "",
+            "    export AWS_ACCESS_KEY_ID=k",
+            "    aws s3 sync s3://b/p/ snapshots --exclude '*_work/*'",
         ]
 
 
@@ -187,6 +187,13 @@ class TestEnvironment:
     )
     def test_the_sample_has_a_prefix_of_its_own(self, named, upstream, prefix):
         assert environment.with_prefix(named, upstream).get("CXR_PREFIX") == prefix
+
+    def test_what_make_ui_prints_is_what_a_shell_takes(self):
+        keys = environment.reader("http://127.0.0.1:9000", {"store_key": "k", "store_secret": "s & t"})
+        command = f"export {environment.assignments(keys)}; env"
+        printed = subprocess.run(["sh", "-c", command], env={}, capture_output=True, text=True, check=True).stdout
+        assert "AWS_ENDPOINT_URL_S3=http://127.0.0.1:9000" in printed.splitlines()
+        assert {f"{name}={value}" for name, value in keys.items()} <= set(printed.splitlines())
 
     def test_airflow_secrets_are_private_long_enough_and_kept(self, tmp_path):
         file = tmp_path / "secrets.json"

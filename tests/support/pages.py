@@ -45,4 +45,5 @@ class Pages:
     def addresses(self, version: str) -> list[str]:
         """Return an address for each route of the app."""
         values = {"version": version, "name": "manifest.csv", "edition": "default", "run": "none-0123456789ab"}
+        values["dag"] = "covid_cxr_snapshot"
         return [route.path.replace("{name:path}", "{name}").format(**values) for route in self.pages.app.routes]

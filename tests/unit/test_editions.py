@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cxr_snapshot.editions import DEFAULT, Edition, dag_id, place_of, read_editions
+from cxr_snapshot.editions import DEFAULT, Edition, dag_id, edition_of, place_of, read_editions
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.settings import Settings
 from support.paths import ROOT
@@ -112,3 +112,9 @@ def test_a_run_that_differs_needs_a_name_that_no_dag_has() -> None:
 
 def test_dag_and_asset_bear_the_name() -> None:
     assert [dag_id(name) for name in TAKEN] == ["covid_cxr_snapshot", "covid_cxr_snapshot_adults"]
+    assert [edition_of(dag_id(name)) for name in TAKEN] == list(TAKEN)
+
+
+@pytest.mark.parametrize("dag", ["covid_cxr_predictor", "covid_cxr_snapshot_", "covid_cxr_snapshot_default", "adults"])
+def test_another_dag_is_of_no_edition(dag: str) -> None:
+    assert edition_of(dag) is None

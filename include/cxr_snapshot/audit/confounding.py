@@ -8,10 +8,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
+from scipy.special import gammaln
 
 from cxr_snapshot.tables import CLASSES, CLINICAL_COLUMNS
+
+Counts = npt.NDArray[np.int64]
 
 NOT_STATED = "not stated"
 # From which adjusted mutual information on an attribute is said to go with the class. By convention: at 0.3 and three
@@ -35,6 +38,7 @@ _ATTRIBUTES = {
     "date": "the year in which the image was taken, as the upstream states it or not",
     "location": "the place where the image was taken, as the upstream states it or not",
 }
+_ROUNDING = 1e-9  # sums of logarithms are more exact than that
 _MEGAPIXELS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)  # edges of the groups by size
 _DECADES = tuple(float(age) for age in range(10, 100, 10))  # edges of the groups by age in years
 _ASPECTS = (0.8, 0.95, 1.05, 1.2, 1.4, 1.6)  # edges of the groups by width divided by height
@@ -113,8 +117,10 @@ def most_frequent_first(counts: Mapping[str, Mapping[str, int]]) -> list[tuple[s
 
 
 def _measure(name: str, values: pd.Series, classes: pd.Series) -> dict[str, Any]:
-    nmi = float(normalized_mutual_info_score(classes, values))
-    adjusted = max(float(adjusted_mutual_info_score(classes, values)), 0.0)
+    codes, names = pd.factorize(values)
+    table = np.zeros((len(names), len(CLASSES)), dtype=np.int64)
+    np.add.at(table, (codes, pd.Index(CLASSES).get_indexer(pd.Index(classes))), 1)
+    nmi, adjusted = mutual_information(table[:, table.any(axis=0)])
     level = "strong" if adjusted >= STRONG else "some" if adjusted >= SOME else "none"
     tells = {"strong": "tells much", "some": "tells something", "none": "tells next to nothing"}[level]
     what = _ATTRIBUTES[name]
@@ -122,22 +128,61 @@ def _measure(name: str, values: pd.Series, classes: pd.Series) -> dict[str, Any]
         "name": name,
         "description": what[0].upper() + what[1:] + ".",
         "nmi": round(nmi, 3),
-        "adjusted": round(adjusted, 3),
+        "adjusted": round(max(0.0, adjusted), 3),
         "level": level,
         "sentence": f"Knowing {what} {tells} of the class.",
-        "counts": _counts(values, classes),
+        "counts": _counts(table, names),
     }
 
 
-def _counts(values: pd.Series, classes: pd.Series) -> dict[str, dict[str, int]]:
-    """Count images by value and class, the most frequent values first and the rare ones together."""
-    totals = values.value_counts()
-    by_count = sorted(totals.index, key=lambda value: (-totals[value], value))
-    frequent = by_count[:_MOST_VALUES]
-    rest = f"{_REST}{len(totals) - len(frequent)} values)"
-    table = pd.crosstab(values.where(values.isin(frequent), rest), classes)
-    shown = [*frequent, *([rest] if len(totals) > len(frequent) else [])]
-    return {str(value): {name: int(table.get(name, {}).get(value, 0)) for name in CLASSES} for value in shown}
+def mutual_information(table: Counts) -> tuple[float, float]:
+    """Return the normalised and the adjusted mutual information; see :func:`measure_confounding`.
+
+    Those of scikit-learn are the same figures, out of labels and not of counts; most of their time goes into counting.
+
+    Args:
+        table: how many images there are of each value (rows) and class (columns), no row or column of zeros alone.
+    """
+    total, by_value, by_class = table.sum(), table.sum(axis=1), table.sum(axis=0)
+    if len(by_value) <= 1 or len(by_class) <= 1:  # where neither tells two images apart, they agree
+        return (1.0, 1.0) if len(by_value) == len(by_class) else (0.0, 0.0)
+    some = table > 0
+    found = float((table[some] * np.log(total * table[some] / np.outer(by_value, by_class)[some])).sum()) / total
+    most = (_entropy(by_value) + _entropy(by_class)) / 2
+    by_chance = _expected_information(by_value, by_class)
+    nothing_left = most - by_chance < _ROUNDING  # no two images of one value, or of one class
+    adjusted = 1.0 if nothing_left else (found - by_chance) / (most - by_chance)
+    return max(0.0, float(found / most)), float(adjusted)
+
+
+def _entropy(counts: Counts) -> float:
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def _expected_information(by_value: Counts, by_class: Counts) -> float:
+    """Return the mutual information that values dealt out by chance have on average (Vinh et al. 2010, eq. 24a)."""
+    total, expected = int(by_value.sum()), 0.0
+    log_factorial = gammaln(np.arange(total + 1) + 1.0)
+    for size, times in zip(*np.unique(by_value, return_counts=True), strict=True):
+        for of_class in by_class:
+            both = np.arange(max(1, size + of_class - total), min(size, of_class) + 1)
+            given = log_factorial[[size, of_class, total - size, total - of_class]].sum() - log_factorial[total]
+            parts = (both, size - both, of_class - both, total - size - of_class + both)
+            chance = np.exp(given - sum(log_factorial[part] for part in parts))
+            expected += times * float((chance * both * np.log(total * both / (size * of_class))).sum()) / total
+    return expected
+
+
+def _counts(table: Counts, names: pd.Index) -> dict[str, dict[str, int]]:
+    """Return the counts by value and class, the most frequent values first and the rare ones together."""
+    sums = table.sum(axis=1)
+    order = sorted(range(len(names)), key=lambda place: (-sums[place], names[place]))
+    frequent, rare = order[:_MOST_VALUES], order[_MOST_VALUES:]
+    counts = {str(names[place]): table[place] for place in frequent}
+    if rare:
+        counts[f"{_REST}{len(rare)} values)"] = table[rare].sum(axis=0)
+    return {value: dict(zip(CLASSES, row.tolist(), strict=True)) for value, row in counts.items()}
 
 
 def _grouped(numbers: pd.Series, edges: tuple[float, ...], unit: str) -> pd.Series:

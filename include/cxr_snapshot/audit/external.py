@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from cxr_snapshot.audit.probes import (
     FEWEST_GROUPS,
@@ -21,6 +20,7 @@ from cxr_snapshot.audit.probes import (
     draw_groups,
     features,
     judge_across,
+    one_thread,
     regression,
     score_of,
     split_folds,
@@ -75,17 +75,16 @@ def check_elsewhere(
         ``external`` of ``audit.json``.
     """
     sample, judges = (each.sort_values("sha256", ignore_index=True) for each in (sample, picked[picked["judges"]]))
-    with threadpool_limits(1):  # sums in another order would give other bits
-        inside, named = _predictions(sample, judges)
-        outside = named[~named["source"].isin(sample["source"])]
-        found = {
-            "called_covid": _share_called(outside[outside["class"].eq(_HEALTHY)]),
-            "found_covid": _share_called(outside[outside["class"].eq(_ILL)]),
-            "auc_inside": _auc(inside),
-            "auc_outside": _auc(outside),
-            "accuracy_inside": _accuracy(inside),
-            "accuracy_outside": _accuracy(outside),
-        }
+    inside, named = _predictions(sample, judges)
+    outside = named[~named["source"].isin(sample["source"])]
+    found = {
+        "called_covid": _share_called(outside[outside["class"].eq(_HEALTHY)]),
+        "found_covid": _share_called(outside[outside["class"].eq(_ILL)]),
+        "auc_inside": _auc(inside),
+        "auc_outside": _auc(outside),
+        "accuracy_inside": _accuracy(inside),
+        "accuracy_outside": _accuracy(outside),
+    }
     level = _level(found)
     return {
         "level": level,
@@ -129,7 +128,8 @@ def _predictions(sample: pd.DataFrame, judges: pd.DataFrame) -> tuple[pd.DataFra
         return nobody, nobody
     seen = features(sample, "whole", PICTURES)
     across = judge_across(seen, labels, split_folds(labels, groups), trees=False)
-    given = regression().fit(seen, labels).predict_proba(features(judges, "whole", PICTURES))
+    with one_thread():
+        given = regression().fit(seen, labels).predict_proba(features(judges, "whole", PICTURES))
     return _named(sample, across), _named(judges, given)
 
 
@@ -169,7 +169,7 @@ def _auc(named: pd.DataFrame) -> Figure | None:
     above = ((high[:, None] > low) + 0.5 * (high[:, None] == low)).astype(np.float32)
     draws = draw_groups(len(groups))
     ills, healthies = draws[:, codes[ill]], draws[:, codes[~ill]]
-    with np.errstate(invalid="ignore"):  # a draw may miss a class
+    with one_thread(), np.errstate(invalid="ignore"):  # a draw may miss a class
         drawn = ((ills @ above) * healthies).sum(axis=1) / (ills.sum(axis=1) * healthies.sum(axis=1))
     bounds = np.nanquantile(drawn, [0.025, 0.975])
     return _figure(Score(*(round(float(value), 3) for value in (above.mean(dtype=np.float64), *bounds))), both)

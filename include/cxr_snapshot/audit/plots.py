@@ -1,41 +1,26 @@
-"""Draws the figures of the audit as SVG that follows the page's colours; equal arguments give equal bytes."""
+"""Draws the figures of the audit as SVG in the page's colours and font; equal arguments give equal bytes.
+
+Written here and not by a library of plots, which takes half a second of every audit to load and to draw.
+"""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from itertools import groupby
 from typing import Any
-
-from matplotlib import rc_context
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from cxr_snapshot.audit.drift import titles
 from cxr_snapshot.audit.words import CLASSES_QUESTION, ORIGINALS, per_hundred
 
-# Stand-ins that no drawing has by itself; on the page they become the colours of its light or dark form.
-_INK, _QUIET = "#010203", "#040506"
-_COLOURS = ("#070809", "#0a0b0c", "#0d0e0f")
-_ON_PAGE = {
-    **{_INK: "var(--text)", _QUIET: "var(--line)"},
-    **{colour: f"var(--c{number})" for number, colour in enumerate(_COLOURS)},
-}
-_STYLE: Any = {
-    "svg.fonttype": "none",  # text stays text, in the page's own font
-    "svg.hashsalt": "audit",  # else ids are random
-    "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _QUIET,
-    "axes.labelcolor": _INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "grid.color": _QUIET,
-}
-_WIDTH = 4.6  # inches: read on a telephone, it shrinks little
+_COLOURS = ("var(--c0)", "var(--c1)", "var(--c2)")
+_WIDTH = 440  # units of a drawing; it fills the place that it has on the page
+_LEFT, _RIGHT, _TOP, _ROW = 170, 425, 10, 28  # where the scale begins and ends; where rows begin, and their height
+_LETTERS = 12  # size of letters
+_PLOT_HEIGHT = 180  # of the trend
 _FOLLOWED = ("file_facts_originals", "no_lungs_pictures", "border_pictures")
+_SHARES = {share: f"{share:.1f}" for share in (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)}
+_AGES = {age / 100: str(age) for age in range(0, 101, 20)}
 
 
 def plot_probes(probes: Sequence[Mapping[str, Any]]) -> str:
@@ -44,22 +29,16 @@ def plot_probes(probes: Sequence[Mapping[str, Any]]) -> str:
     Args:
         probes: entries of ``probes`` in ``audit.json``.
     """
-    shown = [probe for probe in probes if probe["question"] == CLASSES_QUESTION and probe["accuracy"] is not None][::-1]
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.6 + 0.32 * len(shown)), layout="constrained")
-        axes = figure.add_subplot()
-        for place, probe in enumerate(shown):
-            colour = _COLOURS[0 if probe["of"] == ORIGINALS else 2]
-            axes.plot([probe["low"], probe["high"]], [place, place], color=colour, linewidth=5, alpha=0.35)
-            axes.plot(probe["accuracy"], place, "o" if probe["of"] == ORIGINALS else "s", color=colour, markersize=7)
-        for chance in {probe["chance"] for probe in shown}:
-            axes.axvline(chance, color=_INK, linestyle=":", linewidth=1)
-        names = [f"{probe['name'].replace('_', ' ')}, {probe['of']}" for probe in shown]
-        axes.set_yticks(range(len(shown)), names)
-        axes.set_xlim(0, 1.02)
-        axes.set_xlabel("balanced accuracy; dotted: guessing")
-        axes.grid(axis="x")
-        return _svg(figure, "probes")
+    shown = [probe for probe in probes if probe["question"] == CLASSES_QUESTION and probe["accuracy"] is not None]
+    rows = [
+        (
+            f"{probe['name'].replace('_', ' ')}, {probe['of']}",
+            _score(probe, probe["accuracy"], probe["of"] == ORIGINALS),
+        )
+        for probe in shown
+    ]
+    guessing = {probe["chance"] for probe in shown}
+    return _scale("How well each probe names the class", rows, _SHARES, "balanced accuracy; dotted: guessing", guessing)
 
 
 def plot_hundred(called: Mapping[str, Any]) -> str:
@@ -87,22 +66,9 @@ def plot_aucs(external: Mapping[str, Any]) -> str:
     Args:
         external: ``external`` in ``audit.json``.
     """
-    shown = {"elsewhere": external["auc_outside"], "own collections": external["auc_inside"]}
-    known = {name: figure for name, figure in shown.items() if figure}
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.6 + 0.32 * len(known)), layout="constrained")
-        axes = figure.add_subplot()
-        for place, (name, auc) in enumerate(known.items()):
-            colour = _COLOURS[0 if name == "elsewhere" else 2]
-            axes.plot([auc["low"], auc["high"]], [place, place], color=colour, linewidth=5, alpha=0.35)
-            axes.plot(auc["value"], place, "o" if name == "elsewhere" else "s", color=colour, markersize=7)
-        axes.axvline(0.5, color=_INK, linestyle=":", linewidth=1)
-        axes.set_yticks(range(len(known)), list(known))
-        axes.set_ylim(-0.6, len(known) - 0.4)
-        axes.set_xlim(0, 1.02)
-        axes.set_xlabel("AUC of COVID against NORMAL; dotted: guessing")
-        axes.grid(axis="x")
-        return _svg(figure, "aucs")
+    shown = {"own collections": external["auc_inside"], "elsewhere": external["auc_outside"]}
+    rows = [(name, _score(auc, auc["value"], name == "elsewhere")) for name, auc in shown.items() if auc]
+    return _scale("AUC here and there", rows, _SHARES, "AUC of COVID against NORMAL; dotted: guessing", [0.5])
 
 
 def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:
@@ -111,29 +77,8 @@ def plot_ages(ages: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         ages: ``ages`` in ``audit.json``.
     """
-    known = {name: each for name, each in ages.items() if each["stated"]}
-    boxes = [
-        {"label": f"{name} (n = {each['stated']})", "whislo": each["min"], "whishi": each["max"], "med": each["median"]}
-        | {"q1": each["q1"], "q3": each["q3"], "fliers": []}
-        for name, each in reversed(known.items())
-    ]
-    line = {"color": _INK}
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 0.7 + 0.4 * len(boxes)), layout="constrained")
-        axes = figure.add_subplot()
-        if boxes:
-            axes.bxp(
-                boxes,
-                orientation="horizontal",
-                boxprops=line,
-                whiskerprops=line,
-                capprops=line,
-                medianprops={"color": _COLOURS[0], "linewidth": 2.5},
-            )
-        axes.set_xlim(0, 100)
-        axes.set_xlabel("age in years: range, middle half, median")
-        axes.grid(axis="x")
-        return _svg(figure, "ages")
+    rows = [(f"{name} (n = {each['stated']})", _box(each)) for name, each in ages.items() if each["stated"]]
+    return _scale("Stated ages by class", rows, _AGES, "age in years: range, middle half, median")
 
 
 def plot_trend(
@@ -146,36 +91,98 @@ def plot_trend(
         figures: ``figures`` there.
         settings: ``settings`` there.
     """
-    title = titles(settings)
-    names = [str(entry["version"]) for entry in trend] + ["this one"]
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 2.6), layout="constrained")
-        axes = figure.add_subplot()
-        for name, colour, marker in zip(_FOLLOWED, _COLOURS, "osD", strict=True):
-            values = [entry["figures"].get(name) for entry in trend] + [figures[name]]
-            known = [float("nan") if value is None else value for value in values]
-            axes.plot(known, color=colour, marker=marker, label=title[name])
-        ticks = sorted({0, len(names) - 1})
-        axes.set_xticks(ticks, [names[place] for place in ticks])
-        axes.set_ylim(0, 1.02)
-        axes.set_ylabel("balanced accuracy")
-        axes.grid(axis="y")
-        axes.legend(frameon=False, loc="lower left")
-        return _svg(figure, "trend")
+    title, left, bottom = titles(settings), 60, _TOP + _PLOT_HEIGHT
+    versions = [*(str(entry["version"]) for entry in trend), "this one"]
+    step = (_RIGHT - left) / max(len(trend), 1)
+    parts = []
+    for share, text in _SHARES.items():
+        level = bottom - share * _PLOT_HEIGHT
+        parts.append(_line(left, level, _RIGHT, level, "var(--line)"))
+        parts.append(_text(left - 8, level + 4, text, "end"))
+    parts.append(_text(left, bottom + 18, versions[0], "start"))
+    if trend:
+        parts.append(_text(_RIGHT, bottom + 18, versions[-1], "end"))
+    for number, (name, colour) in enumerate(zip(_FOLLOWED, _COLOURS, strict=True)):
+        values = [*(entry["figures"].get(name) for entry in trend), figures[name]]
+        points = [
+            None if value is None else (left + place * step, bottom - value * _PLOT_HEIGHT)
+            for place, value in enumerate(values)
+        ]
+        for known, together in groupby(points, key=lambda point: point is not None):
+            if known:
+                run = [(x, y) for x, y in filter(None, together)]
+                path = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
+                parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+                parts += [_mark(x, y, colour, square=number == 1) for x, y in run]
+        legend = bottom + 42 + 20 * number
+        parts.append(_mark(left + 6, legend - 4, colour, square=number == 1))
+        parts.append(_text(left + 20, legend, title[name], "start"))
+    return _drawing("Balanced accuracy from snapshot to snapshot", bottom + 42 + 20 * len(_FOLLOWED), parts)
 
 
-def _svg(figure: Figure, name: str) -> str:
-    """Return the drawing as an element to put into a page, as wide as its place allows; ``name`` keeps ids apart."""
-    file = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    text = file.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' (?:width|height)="[\d.]+pt"', "", text, count=2)
-    text = re.sub(r'<g id="patch_[12]">.*?</g>', "", text, count=2, flags=re.DOTALL)  # the white ground
-    text = re.sub(r" font-family: [^;]*;", "", text)
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{name}-", text)
-    for stand_in, colour in _ON_PAGE.items():
-        text = text.replace(stand_in, colour)
-    return text
+def _scale(
+    title: str, rows: Sequence[tuple[str, str]], ticks: Mapping[float, str], measured: str, dotted: Iterable[float] = ()
+) -> str:
+    """Return a drawing of rows over one scale.
+
+    Args:
+        title: of the drawing, for those who do not see it.
+        rows: from top to bottom, each what stands beside it, and the marks in it; they lie about the height 0.
+        ticks: texts by place on the scale, 0 to 1.
+        measured: what the scale says.
+        dotted: places on the scale of dotted lines.
+    """
+    bottom = _TOP + _ROW * len(rows)
+    parts = [_line(_x(share), _TOP, _x(share), bottom, "var(--line)") for share in ticks]
+    parts += [_text(_x(share), bottom + 16, text, "middle") for share, text in ticks.items()]
+    parts.append(_text(_x(0.5), bottom + 36, measured, "middle"))
+    for number, (name, marks) in enumerate(rows):
+        middle = _TOP + _ROW * (number + 0.5)
+        parts.append(_text(_LEFT - 10, middle + 4, name, "end"))
+        parts.append(f'<g transform="translate(0 {middle:g})">{marks}</g>')
+    parts += [_line(_x(share), _TOP, _x(share), bottom, "var(--text)", dotted=True) for share in sorted(dotted)]
+    return _drawing(title, bottom + 44, parts)
+
+
+def _score(bounds: Mapping[str, Any], value: float, first: bool) -> str:
+    """Return a value, a disk or a square, on its interval."""
+    colour = _COLOURS[0 if first else 2]
+    bar = f'x1="{_x(bounds["low"]):.1f}" x2="{_x(bounds["high"]):.1f}" y1="0" y2="0"'
+    interval = f'<line {bar} stroke="{colour}" stroke-width="7" opacity="0.35"/>'
+    return interval + _mark(_x(value), 0, colour, square=not first)
+
+
+def _box(ages: Mapping[str, Any]) -> str:
+    least, low, median, high, most = (_x(ages[name] / 100) for name in ("min", "q1", "median", "q3", "max"))
+    ends = "".join(_line(end, -5, end, 5, "var(--text)") for end in (least, most))
+    whiskers = _line(least, 0, low, 0, "var(--text)") + _line(high, 0, most, 0, "var(--text)")
+    half = f'x="{low:.1f}" y="-8" width="{high - low:.1f}" height="16"'
+    middle = f'x1="{median:.1f}" x2="{median:.1f}" y1="-8" y2="8"'
+    return (
+        f'{ends}{whiskers}<rect {half} fill="none" stroke="var(--text)"/>'
+        f'<line {middle} stroke="{_COLOURS[0]}" stroke-width="3"/>'
+    )
+
+
+def _x(share: float) -> float:
+    return _LEFT + share * (_RIGHT - _LEFT)
+
+
+def _mark(x: float, y: float, colour: str, *, square: bool) -> str:
+    if square:
+        return f'<rect x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9" fill="{colour}"/>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>'
+
+
+def _line(left: float, top: float, right: float, bottom: float, colour: str, *, dotted: bool = False) -> str:
+    dots = ' stroke-dasharray="1.5 3"' if dotted else ""
+    return f'<line x1="{left:.1f}" y1="{top:.1f}" x2="{right:.1f}" y2="{bottom:.1f}" stroke="{colour}"{dots}/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _drawing(title: str, height: float, parts: Sequence[str]) -> str:
+    shape = f'viewBox="0 0 {_WIDTH} {height:g}" role="img" font-size="{_LETTERS}" fill="var(--text)"'
+    return f"<svg {shape}><title>{escape(title)}</title>{''.join(parts)}</svg>"

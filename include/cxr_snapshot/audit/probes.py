@@ -7,18 +7,16 @@ doi:10.1016/j.inffus.2021.04.008; DeGrave et al. 2021, doi:10.1038/s42256-021-00
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from cxr_snapshot.audit.looks import SIDE
 from cxr_snapshot.audit.words import (
@@ -32,6 +30,10 @@ from cxr_snapshot.audit.words import (
     percent,
 )
 from cxr_snapshot.settings import PICTURE_SIZES
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.pipeline import Pipeline
 
 Floats = npt.NDArray[np.floating[Any]]
 Strings = npt.NDArray[np.str_]
@@ -146,15 +148,14 @@ def run_probes(
     chance = round(1 / max(len(set(labels)), 1), 3)
     found = []
     folds = split_folds(labels, groups) if can_be_judged(labels, groups) else []
-    with threadpool_limits(1):  # sums in another order would give other bits
-        for (name, of), seeing in _SEES.items():
-            sees = seeing.format(side=side, **_SAID[uniform])
-            score, certainty = None, pd.Series(dtype=float)
-            if folds:
-                seen = features(images, name, of)
-                given, hits = cross_validate(seen, labels, folds, trees=name == "file_facts")
-                score, certainty = score_of(labels, groups, hits), pd.Series(given, index=images["sha256"])
-            found.append(Probe(name, of, question, sees, len(labels), len(set(groups)), chance, score, certainty))
+    for (name, of), seeing in _SEES.items():
+        sees = seeing.format(side=side, **_SAID[uniform])
+        score, certainty = None, pd.Series(dtype=float)
+        if folds:
+            seen = features(images, name, of)
+            given, hits = cross_validate(seen, labels, folds, trees=name == "file_facts")
+            score, certainty = score_of(labels, groups, hits), pd.Series(given, index=images["sha256"])
+        found.append(Probe(name, of, question, sees, len(labels), len(set(groups)), chance, score, certainty))
     return found
 
 
@@ -234,18 +235,40 @@ def judge_across(seen: Floats, labels: Strings, folds: Folds, *, trees: bool) ->
     names = np.unique(labels)
     given = np.zeros((len(labels), len(names)))
     for train, test in folds:
-        model = (
-            ExtraTreesClassifier(TREES, min_samples_leaf=2, class_weight="balanced", random_state=0)
-            if trees
-            else regression()
-        )
-        model.fit(seen[train], labels[train])
-        given[np.ix_(test, np.searchsorted(names, model.classes_))] = model.predict_proba(seen[test])
+        model = forest() if trees else regression()
+        with one_thread():
+            model.fit(seen[train], labels[train])
+            given[np.ix_(test, np.searchsorted(names, model.classes_))] = model.predict_proba(seen[test])
     return given
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let libraries do all sums in one thread; in another order they would give other bits."""
+    with _libraries().limit(limits=1):
+        yield
+
+
+@cache  # to look for them takes ten milliseconds
+def _libraries() -> ThreadpoolController:
+    import sklearn.linear_model  # noqa: F401 - brings the last of them
+
+    return ThreadpoolController()
+
+
+def forest() -> ExtraTreesClassifier:
+    """Return the classifier of facts of files."""
+    from sklearn.ensemble import ExtraTreesClassifier
+
+    return ExtraTreesClassifier(TREES, min_samples_leaf=2, class_weight="balanced", random_state=0)
 
 
 def regression() -> Pipeline:
     """Return the classifier of pictures: a logistic regression on standardised points."""
+    from sklearn.linear_model import LogisticRegression  # takes a second, and few images do without
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     # More exact weights take twice the time, and moved no accuracy by more than 2 points on real images.
     model = LogisticRegression(C=0.01, class_weight="balanced", max_iter=300, tol=1e-2)
     return make_pipeline(StandardScaler(), model)
@@ -260,7 +283,7 @@ def score_of(labels: Strings, groups: Strings, hits: npt.NDArray[np.bool_]) -> S
     by_group = ones.groupby(["group", "label"]).sum().unstack(fill_value=0)
     every, right = by_group["all"].to_numpy(np.float32), by_group["hits"].to_numpy(np.float32)
     draws = draw_groups(len(by_group))
-    with np.errstate(invalid="ignore"):  # a draw may miss a label
+    with one_thread(), np.errstate(invalid="ignore"):  # a draw may miss a label
         drawn = np.nanmean((draws @ right).astype(float) / (draws @ every), axis=1)
     low, high = np.quantile(drawn, [0.025, 0.975])
     accuracy = (right.sum(0, dtype=float) / every.sum(0)).mean()

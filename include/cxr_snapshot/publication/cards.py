@@ -12,7 +12,8 @@ from cxr_snapshot.audit.overrides import sentence, tally
 from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.publication.advice import has_adult_controls, known_limits, privacy, representation, uses
-from cxr_snapshot.publication.dictionary import DICTIONARY, MANIFEST, NEVER, described_files
+from cxr_snapshot.publication.contents import columns, files, images_and_patients, images_by_class, sources_named
+from cxr_snapshot.publication.loading import how_to_load
 from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.selection.rules import NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
@@ -75,31 +76,35 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "> **Read this before you train on it.** " + limits(manifest, synthetic=synthetic, uniform=uniform is not None),
         *(f"> **A failed check was overridden.** {markdown(sentence(each))}" for each in facts["overrides"]),
         "![Some images of each class, with counts and warning](preview.jpg)",
+        _links(synthetic=synthetic),
         *uses(synthetic=synthetic, adults=has_adult_controls(manifest)),
         *([] if synthetic else [known_limits(facts["revisions"]), privacy(manifest)]),
         "## What is in it",
-        f"{counted(len(manifest), 'drawing' if synthetic else 'chest X-ray')} ({facts['settings']['views']} views), "
-        "equally many of each class.",
-        _class_table(facts, splits),
+        images_and_patients(manifest, facts["settings"]["views"], synthetic=synthetic),
+        images_by_class(manifest, facts, splits),
+        sources_named(facts["revisions"], synthetic=synthetic),
         _ages(manifest, facts),
         *([] if synthetic else ["## Who is in it, and who is not", representation(manifest)]),
         "## What the audit found",
         _audit(facts["audit"], facts["overrides"], "uniform files" if uniform else "original files"),
         "## Files",
-        _contents(facts),
+        files(facts),
         *(["## The files under `images/`", _uniform(uniform)] if uniform else []),
         "## Columns",
-        _columns(manifest),
+        columns(manifest),
         "## How to load it",
-        _loading(
-            manifest, list(splits), "-".join(filter(None, _name(facts))), facts["uri"], uniform=uniform is not None
-        ),
+        how_to_load(facts["uri"], "-".join(filter(None, _name(facts))), splits, _webp(manifest)),
         "## Licences",
         *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
         _making(facts),
     ]
     return ("\n\n".join(parts) + "\n").encode()
+
+
+def _links(*, synthetic: bool) -> str:
+    titles = ("What is in it", "How to load it", "Columns", "Licences", *([] if synthetic else ["Please cite"]))
+    return " · ".join(f"[{title}](#{title.lower().replace(' ', '-')})" for title in titles)
 
 
 def pretty_name(*, synthetic: bool) -> str:
@@ -207,18 +212,6 @@ def _shown(sources: Iterable[str]) -> str:
     return ", or ".join(about(name).shows for name in sources)
 
 
-def _class_table(facts: Mapping[str, Any], splits: Mapping[str, Mapping[str, int]]) -> str:
-    rows = [
-        ["class", "images", *splits, "candidates before balancing"],
-        ["---"] * (3 + len(splits)),
-        *(
-            [f"`{name}`", facts["counts"][name], *(split[name] for split in splits.values()), facts["candidates"][name]]
-            for name in CLASSES
-        ),
-    ]
-    return "\n".join("| " + " | ".join(str(cell) for cell in row) + " |" for row in rows)
-
-
 def unknown_ages(manifest: pd.DataFrame) -> dict[str, int]:
     """Count the images of each class whose patient's age is not known."""
     unknown = manifest["class"][manifest["age"].isna()].value_counts()
@@ -275,31 +268,6 @@ def _told(accuracy: float | None) -> str:
     return "not measured" if accuracy is None else percent(accuracy)
 
 
-def _contents(facts: Mapping[str, Any]) -> str:
-    changes = f"what changed since {facts['previous']}" if facts["previous"] else "that this is the first snapshot"
-    files = described_files(facts["settings"], changes).items()
-    rows = "\n".join(f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {what} |" for names, what in files)
-    return f"""\
-| file | what it is |
-|---|---|
-{rows}
-
-The column `split` is a recommendation: no patient and no near-duplicate spans two splits, and an image stays in its
-split in later snapshots. Only when two patients turn out to be one, images may move; `changes.json` lists them. In the
-pictures of `data/` the aspect ratio is {facts["pictures"]["aspect_ratio"]}."""
-
-
-def _columns(manifest: pd.DataFrame) -> str:
-    """Say of each column how many cells are empty, where any are."""
-    empty = {column.name: int(manifest[column.name].isna().sum()) for column in MANIFEST if column.null != NEVER}
-    counts = ", ".join(f"`{name}` {count}" for name, count in empty.items() if count)
-    text = (
-        f"[`{DICTIONARY}`]({DICTIONARY}) says of each file, and of each of the {len(MANIFEST)} columns of the "
-        "manifest, what it means: type, unit, values, where it comes from, and what an empty cell says."
-    )
-    return textwrap.fill(f"{text} Empty cells: {counts or 'none'}, of {len(manifest)}.", _WIDTH, break_on_hyphens=False)
-
-
 def _uniform(form: Mapping[str, Any]) -> str:
     """Say what was done to the files, and what that takes away."""
     text = (
@@ -314,43 +282,8 @@ def _uniform(form: Mapping[str, Any]) -> str:
     return textwrap.fill(text, _WIDTH)
 
 
-def _loading(manifest: pd.DataFrame, splits: list[str], name: str, uri: str, *, uniform: bool) -> str:
-    files = "".join(f'\n    "{split}": f"{{folder}}/data/{split}-*.parquet",' for split in splits)
-    webp = int(manifest["format"].eq("WEBP").sum())
-    what, variable = ("files of `images/`", "files") if uniform else ("original files", "originals")
-    note = f"\n\nKeras passes over {counted(webp, 'original file')} in WebP without a word." if webp else ""
-    return f"""\
-Copy it and check every byte:
-
-```sh
-aws s3 sync {uri} covid-cxr-{name}     # a store of your own also needs --endpoint-url
-(cd covid-cxr-{name} && sha256sum -c --quiet SHA256SUMS)
-```
-
-```python
-folder = "covid-cxr-{name}"
-
-# Hugging Face datasets: with the recommended splits, or the {what}
-from datasets import load_dataset
-dataset = load_dataset("parquet", data_files={{{files}
-}})
-{variable} = load_dataset("imagefolder", data_dir=f"{{folder}}/images", split="train")
-
-# pandas: the manifest, also straight from S3; column `file` is the path within the folder
-import pandas as pd
-manifest = pd.read_parquet(f"{{folder}}/manifest.parquet")
-
-# torchvision
-from torchvision.datasets import ImageFolder
-images = ImageFolder(f"{{folder}}/images")
-
-# Keras
-import keras
-images = keras.utils.image_dataset_from_directory(f"{{folder}}/images", color_mode="grayscale")
-```
-
-torchvision and Keras read `images/` whole; use the column `split` of the manifest to divide it, not a random number, or
-images of one patient end up on both sides.{note}"""
+def _webp(manifest: pd.DataFrame) -> int:
+    return int(manifest["format"].eq("WEBP").sum())
 
 
 def _licences(manifest: pd.DataFrame, whole: Mapping[str, str | None], *, uniform: bool) -> str:

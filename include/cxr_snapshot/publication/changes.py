@@ -253,6 +253,8 @@ def _entry(row: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 
 def _rows(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Yield the rows as plain values, ``None`` where one is missing."""
+    if frame.empty:  # as most are; all columns turned into objects take milliseconds
+        return
     plain = frame.astype(object).where(frame.notna(), None)
     for values in plain.itertuples(index=False, name=None):
         yield dict(zip(map(str, frame.columns), values, strict=True))

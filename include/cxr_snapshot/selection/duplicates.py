@@ -7,6 +7,7 @@ under their names, the name says so too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Hashable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -25,6 +26,14 @@ MAX_NAMED = 10  # partners that the evidence lists
 
 # What a finding that belongs to no class of the snapshot says of the picture; unknown words say nothing.
 _LABELS = {**CLASS_OF_FINDING, "other": "another finding"}
+_NO_LABEL = "no label"
+
+_SAME, _NAMED = "same pixels as", "linked by a file name to"
+_COPY, _THROUGH = "copy of", "linked by another copy to"
+_PARTNER = re.compile(
+    rf"(?:^|; )(?:{_SAME}|{_NAMED}|{_COPY}|{_THROUGH}) (\w+):(.+?) "
+    rf"\((?:{'|'.join(sorted({*_LABELS.values(), _NO_LABEL}))})(?:, \w+)?\)(?=[:;]|$)"
+)
 
 # Which of several copies stays: the largest picture, the largest file, then anything that does not depend on order.
 _BEST_FIRST = {"pixels": False, "bytes": False, "sha256": True, "source": True, "path": True}
@@ -106,6 +115,11 @@ def resolve_duplicates(
     return conform(with_reasons(ledger), LEDGER_SCHEMA)
 
 
+def partners_in(evidence: str) -> list[tuple[str, str]]:
+    """Return source and path of each image that the evidence of a record names as one that shows the same film."""
+    return _PARTNER.findall(evidence)
+
+
 def _judge(cluster: pd.DataFrame, pictures: Mapping[str, Picture]) -> Iterator[_Verdict]:
     """Yield which records leave. ``cluster`` holds all that are copies, the best first."""
     inside = cluster[cluster["rule"].isna()]
@@ -142,13 +156,13 @@ def _contradictory(cluster: pd.DataFrame) -> bool:
 
 def _relation(row: pd.Series, partner: pd.Series, pictures: Mapping[str, Picture]) -> str:
     """Say in which way ``row`` is the picture of ``partner``."""
-    label = "no label" if pd.isna(partner["label"]) else partner["label"]
+    label = _NO_LABEL if pd.isna(partner["label"]) else partner["label"]
     excluded = "" if pd.isna(partner["rule"]) else f", {partner['rule']}"
     named = f"{partner['source']}:{partner['path']} ({label}{excluded})"
     if row["pixel_sha256"] == partner["pixel_sha256"]:
-        return f"same pixels as {named}"
+        return f"{_SAME} {named}"
     if row["copy"] != partner["copy"]:
-        return f"linked by a file name to {named}"
+        return f"{_NAMED} {named}"
     verdict = decide(pictures[row["pixel_sha256"]], pictures[partner["pixel_sha256"]])
-    how = "copy of" if verdict.copy else "linked by another copy to"
+    how = _COPY if verdict.copy else _THROUGH
     return f"{how} {named}: {verdict.evidence()}"

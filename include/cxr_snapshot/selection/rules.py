@@ -317,7 +317,8 @@ def taken_by_class(ledger: pd.DataFrame) -> dict[str, str]:
 
     Rules that leave out litter and second copies take nothing from a class.
     """
-    out = ledger[ledger["rule"].notna() & ~ledger["rule"].isin(_LITTER)]
+    shown = ["class", "rule", "path", "metadata_line"]
+    out = ledger.loc[ledger["rule"].notna() & ~ledger["rule"].isin(_LITTER), shown]
     return {name: _taken(out[out["class"].isna() | out["class"].eq(name)]) for name in CLASSES}
 
 
@@ -336,11 +337,13 @@ def warnings_of(ledger: pd.DataFrame) -> list[str]:
     mended = ledger["mended"].dropna()
     examples = "; ".join(sorted(set(mended.str[:100]))[:5])
     found = [f"{len(mended)} rows hold cells that look damaged: {examples}"] if len(mended) else []
-    for rule in RULES:
-        hits = ledger[ledger["rule"].eq(rule.name)] if rule.warn else ledger.head(0)
-        if len(hits):
-            examples = "; ".join(sorted(set(hits["evidence"].dropna().str[:100]))[:5])
-            found.append(f"{len(hits)} x {rule.name}: {rule.reason} {examples}".rstrip())
+    warned = [rule for rule in RULES if rule.warn]
+    hits = ledger.loc[ledger["rule"].isin([rule.name for rule in warned]), ["rule", "evidence"]]
+    said = dict(iter(hits.groupby("rule")["evidence"]))
+    for rule in warned:
+        if (evidence := said.get(rule.name)) is not None:
+            examples = "; ".join(sorted(set(evidence.dropna().str[:100]))[:5])
+            found.append(f"{len(evidence)} x {rule.name}: {rule.reason} {examples}".rstrip())
     return found
 
 

@@ -160,6 +160,33 @@ class Store:
 
         return self._read(name, write)[0]
 
+    def get_range(self, name: str, start: int, size: int, etag: str) -> bytes:
+        """Return ``size`` bytes of an object from ``start`` on.
+
+        Raises:
+            StorageUnavailableError: it is not the object with this ETag any more.
+            MissingObjectError, StorageError: as :meth:`get`.
+        """
+        asked = f"bytes={start}-{start + size - 1}"
+        body, answer = self._read(name, lambda body: body.read(), Range=asked)
+        if answer["ETag"] != etag:
+            raise StorageUnavailableError(f"{self.uri(name)} was changed while it was read. Try again.")
+        if len(body) != size:
+            raise StorageError(f"{self.uri(name)}: the store answered {asked} with {len(body)} bytes.")
+        return body
+
+    def read(self, name: str, take: Callable[[StreamingBody], Result]) -> Result:
+        """Return what ``take`` makes of an object's body, which it may read piece by piece; errors as :meth:`get`.
+
+        It is called again when the body breaks off.
+        """
+        return self._read(name, take)[0]
+
+    def pieces(self, name: str) -> tuple[int, Iterator[bytes]]:
+        """Return an object's size and its bytes piece by piece, for who passes them on; errors as :meth:`get`."""
+        body, answer = self._read(name, lambda body: body)
+        return answer["ContentLength"], body.iter_chunks(1 << 18)
+
     def put(
         self,
         name: str,
@@ -255,11 +282,15 @@ class Store:
         """Return every object whose name starts with ``folder``, by name, 1,000 a request."""
         return dict(self.scan(folder))
 
-    def scan(self, folder: str) -> Iterator[tuple[str, StoredObject]]:
-        """Yield what :meth:`list` returns, page by page, for those who need not hold it all."""
+    def files(self, folder: str) -> dict[str, StoredObject]:
+        """Return what :meth:`list` does without what lies in folders below; so it takes few requests."""
+        return dict(self.scan(folder, Delimiter="/"))
+
+    def scan(self, folder: str, **more: Any) -> Iterator[tuple[str, StoredObject]]:
+        """Yield what :meth:`list` returns, page by page, for those who need not hold it all; ``more`` goes to S3."""
         root = self.key(folder)
         with self._errors("list", folder):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=root)
+            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=root, **more)
             for page in pages:
                 for item in page.get("Contents", []):
                     name = folder + item["Key"][len(root) :]
@@ -309,12 +340,14 @@ class Store:
         """Write ``frame`` as Parquet with exactly ``schema``."""
         self.put(name, parquet_bytes(frame, schema))
 
-    def _read(self, name: str, take: Callable[[StreamingBody], Result]) -> tuple[Result, GetObjectOutputTypeDef]:
+    def _read(
+        self, name: str, take: Callable[[StreamingBody], Result], **more: Any
+    ) -> tuple[Result, GetObjectOutputTypeDef]:
         """Return ``take(body)`` and the answer that it came with; ``take`` is called again when the body breaks off."""
 
         def attempt() -> tuple[Result, GetObjectOutputTypeDef]:
             with self._missing_only_if_unlisted(name), self._errors("read", name):
-                answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name))
+                answer = self.client.get_object(Bucket=self.bucket, Key=self.key(name), **more)
             try:
                 with self._errors("read", name):
                     return take(answer["Body"]), answer

@@ -9,9 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image, ImageDraw, ImageFont
+from sklearn.metrics import adjusted_mutual_info_score, normalized_mutual_info_score
 
 from cxr_snapshot.audit import external
-from cxr_snapshot.audit.confounding import attributes, count_patients, count_sexes, describe_ages, measure_confounding
+from cxr_snapshot.audit.confounding import (
+    attributes,
+    count_patients,
+    count_sexes,
+    describe_ages,
+    measure_confounding,
+    mutual_information,
+)
 from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
 from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
 from cxr_snapshot.audit.external import check_elsewhere, who_judges
@@ -64,6 +72,17 @@ def test_an_attribute_that_is_the_class_shares_everything_with_it() -> None:
     assert (found["format"]["nmi"], found["format"]["level"]) == (0.0, "none")
     assert found["view"]["counts"]["COVID"] == {"COVID": 10, "NORMAL": 0, "PNEUMONIA": 0}
     assert found["site"]["counts"] == {"not stated": dict.fromkeys(CLASSES, 10)}
+
+
+@pytest.mark.parametrize(("images", "values"), [(9, 2), (40, 5), (300, 40), (2000, 1500), (50, 1), (3, 40)])
+def test_mutual_information_is_that_of_scikit_learn(images: int, values: int) -> None:
+    rng = np.random.default_rng(images)
+    value, label = rng.integers(0, values, images), rng.integers(0, 3, images)
+    table = pd.crosstab(value, label).to_numpy()
+    theirs = normalized_mutual_info_score(label, value), adjusted_mutual_info_score(label, value)
+    ours = mutual_information(table)
+    assert ours == pytest.approx(theirs, abs=1e-9)
+    assert {type(each) for each in ours} == {float}, "no number of numpy gets into a task's result"
 
 
 def test_age_and_sex_are_compared_with_the_class() -> None:

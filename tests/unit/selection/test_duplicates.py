@@ -16,7 +16,7 @@ from scipy.cluster.hierarchy import DisjointSet
 from cxr_snapshot.inspection.features import SIDE, Features
 from cxr_snapshot.selection import duplicates
 from cxr_snapshot.selection.copies import Picture
-from cxr_snapshot.selection.duplicates import MAX_CLUSTER, MAX_NAMED, resolve_duplicates
+from cxr_snapshot.selection.duplicates import MAX_CLUSTER, MAX_NAMED, partners_in, resolve_duplicates
 from cxr_snapshot.tables import LEDGER_SCHEMA, conform
 from support.fingerprints import distance
 from support.ledgers import with_kinds
@@ -299,3 +299,13 @@ def test_the_copies_of_a_picture_that_shows_a_child_leave_with_it() -> None:
     found = resolve(ledger(child, copy, record("another")))
     assert found["rule"].fillna("in").tolist() == ["not_adult", "not_adult", "in"]
     assert found["evidence"].iloc[1] == "same pixels as covid:child (COVID, not_adult)"
+
+
+@pytest.mark.parametrize("path", ["a.jpg", "images/a (1).jpg", "a (COVID).jpg", "a: b; c.jpg", "ü.png"])
+def test_the_partners_can_be_read_from_the_evidence(path):
+    same = record(path)
+    resolved = resolve(ledger(same, record("z.jpg", pixel_sha256=same["pixel_sha256"], phash=same["phash"], bytes=1)))
+    assert partners_in(resolved["evidence"][1]) == [("covid", path)]
+    across = resolve(ledger(same, record("z.jpg", "NORMAL", pixel_sha256=same["pixel_sha256"], phash=same["phash"])))
+    assert [partners_in(text) for text in across["evidence"]] == [[("pneumonia", "z.jpg")], [("covid", path)]]
+    assert partners_in("one of 30 different pictures that look alike") == []

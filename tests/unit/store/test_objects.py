@@ -267,3 +267,57 @@ class TestEditions:
     def test_names_that_lead_elsewhere_are_refused(self, store, name):
         with pytest.raises(SettingsError, match="is no name of an edition"):
             store.edition(name)
+
+
+def test_a_part_of_an_object_is_read_and_only_of_the_object_that_is_meant(store):
+    store.put("a", BODY)
+    etag = store.list("a")["a"].etag
+    assert store.get_range("a", 1000, 50, etag) == BODY[1000:1050]
+    assert store.get_range("a", len(BODY) - 3, 3, etag) == BODY[-3:]
+    with pytest.raises(StorageError, match="the store answered bytes="):
+        store.get_range("a", len(BODY) - 3, 4, etag)
+    store.put("a", BODY + b"x")
+    with pytest.raises(StorageUnavailableError, match="changed while it was read"):
+        store.get_range("a", 0, 5, etag)
+    with pytest.raises(MissingObjectError):
+        store.get_range("b", 0, 5, etag)
+
+
+@pytest.mark.parametrize("fault", ["cut", "503", "reset", "404"])
+def test_a_part_is_asked_for_again_where_it_breaks_off(store, shaky, proxy, fault):
+    store.put("a", BODY)
+    etag = store.list("a")["a"].etag
+    fail(proxy, fault)
+    assert shaky.get_range("a", 5, 100_000, etag) == BODY[5:100_005]
+
+
+def test_what_reads_piece_by_piece_begins_anew_where_a_body_breaks_off(store, shaky, proxy):
+    store.put("a", BODY)
+    fail(proxy, "cut")
+    begun = []
+
+    def take(body):
+        begun.append(body)
+        return b"".join(body.iter_chunks(1000))
+
+    assert shaky.read("a", take) == BODY
+    assert len(begun) == 2
+
+
+def test_an_object_is_passed_on_in_pieces(store):
+    store.put("a", BODY * 4)
+    size, pieces = store.pieces("a")
+    found = list(pieces)
+    assert size == len(BODY) * 4
+    assert b"".join(found) == BODY * 4
+    assert len(found) == 4
+    with pytest.raises(MissingObjectError):
+        store.pieces("b")
+
+
+def test_files_are_those_of_a_folder_alone(store):
+    for name in ("a/1", "a/2", "a/b/3", "a/b/c/4", "ab/5"):
+        store.put(name, b"x")
+    assert set(store.files("a/")) == {"a/1", "a/2"}
+    assert store.files("a/") == {name: store.list("a/")[name] for name in ("a/1", "a/2")}
+    assert store.files("none/") == {}

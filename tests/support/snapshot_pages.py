@@ -1,0 +1,31 @@
+"""Where the snapshot pages are, which snapshots tests look at, and what is on a page."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+PREFIX = "/covid-cxr-snapshots"
+OLD, NEW = "2026-11-22", "2026-11-23"
+
+
+class Elements(HTMLParser):
+    """Collects the start tags of a page with their attributes, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def named(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.tags if tag == name]
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
