@@ -45,11 +45,13 @@ HAS_SERVERS := command -v redis-server && ls /usr/lib/postgresql/*/bin/initdb
 
 export PYTHONPATH := $(CURDIR)/include
 export PYTHONUNBUFFERED := 1
+# Whatever the locale: Airflow does not start where Python reads files in Latin-1.
+export PYTHONUTF8 := 1
 # Airflow takes two more seconds to start each time without compiled files.
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui download cxr predictor test test-all test-distributed test-stores fuzz lint lock bench bench-scale secrets up down logs clean
+.PHONY: help run ui advance download cxr predictor test test-all test-distributed test-stores fuzz lint lock bench bench-scale secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -57,11 +59,14 @@ help: ## show this list
 run: $(RUN_READY) $(STORE_READY) ## publish a snapshot now; ADVANCE=1 gives the sample a new commit first, UPSTREAM=live asks GitHub and Kaggle, VERBOSE=1 tells more
 	@$(PY) -m local_stack run --upstream $(UPSTREAM) $(if $(ADVANCE),--advance)
 
-ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=9000 chooses the port, UPSTREAM=live as above
+ui: $(RUN_READY) $(STORE_READY) ## run Airflow in the browser until Ctrl-C; PORT=8081 chooses the port, UPSTREAM=live as above
 	@$(PY) -m local_stack ui --upstream $(UPSTREAM) $(if $(PORT),--port $(PORT))
 
-download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots; EDITION=adults for another edition, UPSTREAM=live as above
-	@$(PY) -m local_stack download --upstream $(UPSTREAM) $(if $(EDITION),--edition $(EDITION))
+advance: $(RUN_READY) ## give the generated sample a new commit, also while `make ui` runs
+	@$(PY) -m local_stack advance --upstream $(UPSTREAM)
+
+download: $(RUN_READY) $(STORE_READY) ## copy the latest snapshot to .local/snapshots, or to TO=folder; EDITION=adults for another edition, UPSTREAM=live as above
+	@$(PY) -m local_stack download --upstream $(UPSTREAM) $(if $(EDITION),--edition $(EDITION)) $(if $(TO),--to "$(TO)")
 
 cxr: $(RUN_READY) $(STORE_READY) ## look at the snapshots: ARGS="list", "show latest", "diff OLD NEW", "verify latest", ...; UPSTREAM=live as above
 	@$(PY) -m local_stack cxr --upstream $(UPSTREAM) $(ARGS)

@@ -249,6 +249,7 @@ def predict(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line, or ``arguments`` in its place, and exit."""
+    shown.on_any_terminal()
     try:
         sys.exit(app(args=arguments))
     except SnapshotError as error:

@@ -8,8 +8,10 @@ as ``\x1b`` or ``\u202e``, so that a reader sees that it is there. Tables and JS
 from __future__ import annotations
 
 import json
+import locale
 import logging
 import re
+import sys
 import unicodedata
 from typing import Any
 
@@ -32,6 +34,13 @@ def line(text: object) -> str:
 def lines(text: object) -> str:
     """Return text that may have several lines, without anything else that is unseen: for terminals and mails."""
     return "\n".join(map(line, str(text).split("\n")))
+
+
+def on_any_terminal() -> None:
+    """Let this process print in the terminal's encoding, in UTF-8 mode too, and spell out what that encoding lacks."""
+    for stream, own in ((sys.stdout, sys.__stdout__), (sys.stderr, sys.__stderr__)):
+        if own and stream is own:  # not what a test has put in its place
+            own.reconfigure(encoding=locale.getencoding(), errors="backslashreplace")
 
 
 def html(value: Any) -> Any:

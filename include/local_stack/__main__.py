@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; ``arguments`` stands in for the command line."""
     options = _parse(arguments)
     unwind_on_signals()
+    shown.on_any_terminal()
     try:
         return _run(options)
     except (StackError, SnapshotError) as error:
@@ -43,10 +44,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.upstream == "live" and (options.command == "advance" or vars(options).get("advance")):
+        raise StackError(
+            "Only the generated sample can be given a commit; the real collections move by themselves. "
+            "Leave out UPSTREAM=live, or leave out ADVANCE and `make advance`."
+        )
     commands: dict[str, Callable[[], int]] = {
         "run": lambda: run(options.upstream, advance=options.advance),
+        "advance": advance,
         "ui": lambda: ui(options.upstream, options.port),
-        "download": lambda: download(options.upstream, options.edition),
+        "download": lambda: download(options.upstream, options.edition, options.to),
         "predictor": lambda: predictor(options.upstream, options.judges),
         "cxr": lambda: cxr(options.upstream, options.arguments),
     }
@@ -83,11 +90,22 @@ def run(upstream: str, *, advance: bool) -> int:
     return 0
 
 
+def advance() -> int:
+    """Give the generated sample its next commit, also while ``make ui`` serves it."""
+    step = stack.advance_sample(ROOT / ".local/upstream")
+    if step is None:
+        print("The generated sample is at its last commit; there is none to move on to.")
+    else:
+        print(f"The generated sample has a new commit, {step}. To publish it: `make run`; while `make ui` runs, press")
+        print("*Trigger* on the DAG's page instead.")
+    return 0
+
+
 def ui(upstream: str, port: int | None) -> int:
-    """Run Airflow with its web pages until a signal comes."""
+    """Run Airflow with its web pages until Ctrl-C, or a signal, comes."""
     _check_dag_is_there()
-    if port is not None and free_port(port) != port:
-        raise StackError(f"Port {port} is in use. Choose another: make ui PORT={free_port()}")
+    if port is not None and (port == stack.PORT or free_port(port) != port):
+        raise StackError(f"Port {port} is in use, or the store's. Choose another: make ui PORT={free_port()}")
     if port is None:
         port = free_port(8080)
         if port != 8080:
@@ -102,24 +120,30 @@ def ui(upstream: str, port: int | None) -> int:
             keys = airflow_home.load_secrets(ROOT / ".local/secrets.json")
             print(f"\nAirflow:   {url}/dags/{DAG_ID}\nSnapshots: {url}/{PAGES}/\nUser:      admin")
             print(f"Password:  {keys['admin_password']}")
+            print("\nA run that is due starts by itself. One that you trigger waits until no other is active.")
             if processes:
-                address = os.environ["AWS_ENDPOINT_URL_S3"]
-                print(f"\nWhile this runs, the store answers at {address}. In another shell:\n")
-                print(f"    export {environment.assignments(environment.reader(address, keys))}")
-                print(f"    {summary.sync_command(_store().uri(''), 'snapshots', None)} --exclude '*_work/*'")
+                address, uri = os.environ["AWS_ENDPOINT_URL_S3"], _store().uri("")
+                variables = environment.assignments(environment.reader(address, keys))
+                print(f"\n{summary.how_to_reach(address, variables, uri, usual=stack.PORT)}")
             print("\nCtrl-C stops everything.", flush=True)
-            wait_for_the_first([*processes, *parts])
+            try:
+                wait_for_the_first([*processes, *parts])
+            except KeyboardInterrupt:  # the end that it is meant to have
+                print("\nStopping ...", flush=True)
+    print("Stopped.")
+    return 0
 
 
-def download(upstream: str, edition: str) -> int:
-    """Copy an edition's latest snapshot of the sample, or of the live upstreams, to ``.local/snapshots``."""
+def download(upstream: str, edition: str, to: Path | None) -> int:
+    """Copy an edition's latest snapshot of the sample, or of the live upstreams, to ``to`` or ``.local/snapshots``."""
     from cxr_snapshot.catalog.reading import find_edition
     from local_stack.download import download as fetch_latest
 
     with stack.store_only(ROOT, upstream):
-        folder, files = fetch_latest(find_edition(_store(), edition), ROOT / ".local/snapshots")
+        folder, files = fetch_latest(find_edition(_store(), edition), ROOT / ".local/snapshots", to)
     fetched = f"{files} files fetched and checked" if files else "it was there before"
-    print(f"{folder.relative_to(ROOT)} holds the latest snapshot; {fetched}.")
+    shorter = folder.relative_to(ROOT) if folder.is_relative_to(ROOT) else folder
+    print(f"{shown.lines(str(shorter))} holds the latest snapshot; {fetched}.")
     return 0
 
 
@@ -146,22 +170,25 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     run_parser = commands.add_parser("run", help="run the pipeline once")
     run_parser.add_argument("--advance", action="store_true", help="first move the sample upstream one commit on")
+    advance_parser = commands.add_parser("advance", help="move the sample upstream one commit on")
     ui_parser = commands.add_parser("ui", help="run Airflow with its web pages")
     ui_parser.add_argument("--port", type=int, help="TCP port (default: 8080, or a free one)")
     download_parser = commands.add_parser("download", help="copy the latest snapshot to .local/snapshots")
     cxr_parser = commands.add_parser("cxr", help="list, show, compare, verify, download or prune snapshots")
     download_parser.add_argument("--edition", default="default", help="whose snapshot (default: %(default)s)")
+    download_parser.add_argument("--to", type=_folder, help="folder that becomes the snapshot")
     predictor_parser = commands.add_parser("predictor", help="train a model on the latest snapshot")
     predictor_parser.add_argument("--judges", help="another snapshot, whose unknown patients judge the model")
-    for command in (run_parser, ui_parser, download_parser, cxr_parser, predictor_parser):
+    for command in (run_parser, advance_parser, ui_parser, download_parser, cxr_parser, predictor_parser):
         command.add_argument(
             "--upstream", choices=["sample", "live"], default="sample", help="a generated sample, or GitHub and Kaggle"
         )
     cxr_parser.add_argument("arguments", nargs=argparse.REMAINDER)
-    options = parser.parse_args(arguments)
-    if options.command == "run" and options.advance and options.upstream == "live":
-        parser.error("only the sample upstream can be moved on; leave out ADVANCE or UPSTREAM=live")
-    return options
+    return parser.parse_args(arguments)
+
+
+def _folder(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 def _check_dag_is_there() -> None:

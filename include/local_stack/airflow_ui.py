@@ -20,6 +20,7 @@ from local_stack.processes import Child, StackError, fetch
 LOGS = "--skip-serve-logs"
 # A first start compiles thousands of files.
 PATIENCE = 300.0
+GRACE = 30.0  # seconds that a part gets to end
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def airflow_ui(url: str, environ: Mapping[str, str], logs: Path) -> Iterator[lis
 
         def start(*command: str) -> Child:
             log = logs / f"airflow-{command[0]}.log"
-            part = Child(f"Airflow's {command[0]}", airflow(*command), env=environ, log=log, grace=30)
+            part = Child(f"Airflow's {command[0]}", airflow(*command), env=environ, log=log, grace=GRACE)
             return running.enter_context(part)
 
         database = start("db", "migrate")
@@ -60,7 +61,10 @@ def wait_for_the_first(processes: Iterable[Child]) -> NoReturn:
     while True:
         for process in processes:
             if (status := process.status()) is not None:
-                raise StackError(f"{process.name} ended by itself with exit status {status}.{process.quote()}")
+                raise StackError(
+                    f"{process.name} ended by itself with exit status {status}, so everything stops. To go on, start "
+                    f"it again.{process.quote()}"
+                )
         time.sleep(1)
 
 

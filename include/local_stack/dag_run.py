@@ -5,6 +5,7 @@ Airflow writes its log to LOG; the terminal gets a line for each task, or with V
 
 from __future__ import annotations
 
+import locale
 import logging
 import os
 import re
@@ -129,7 +130,8 @@ def has_store_connection() -> bool:
 
 def main(dag_id: str, log: Path) -> int:
     """Run ``dag_id`` with all output but the progress in ``log``; return the exit status."""
-    progress = Progress(os.fdopen(os.dup(1), "w"), verbose=bool(os.environ.get("VERBOSE")))
+    terminal = os.fdopen(os.dup(1), "w", encoding=locale.getencoding(), errors="backslashreplace")
+    progress = Progress(terminal, verbose=bool(os.environ.get("VERBOSE")))
     with log.open("w") as stream:
         os.dup2(stream.fileno(), 1)
         os.dup2(stream.fileno(), 2)

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from cxr_snapshot.store.objects import Store
 
 
-def download(store: Store, snapshots: Path) -> tuple[Path, int]:
-    """Copy the latest snapshot to ``snapshots/<its key>`` and check every file; go on with an earlier call.
+def download(store: Store, snapshots: Path, to: Path | None = None) -> tuple[Path, int]:
+    """Copy the latest snapshot and check every file; go on with an earlier call.
 
     Args:
         store: where the snapshots are, as their edition sees it.
-        snapshots: folder that gets one for each prefix and edition, as two of them may have versions of one name.
+        snapshots: folder that gets ``<its key>``: prefix and edition, as two of them may have versions of one name.
+        to: the folder that becomes the snapshot, in place of one under ``snapshots``.
 
     Returns:
         The folder, and how many files were fetched.
@@ -34,5 +35,5 @@ def download(store: Store, snapshots: Path) -> tuple[Path, int]:
             f"There is no snapshot yet: {store.uri(LATEST)} does not exist. Run `make run` first. With UPSTREAM=live, "
             "name it for `make download` too."
         )
-    target = snapshots / store.key(version)
+    target = to or snapshots / store.key(version)
     return target, fetch(store, version, target).fetched

@@ -153,8 +153,8 @@ def s3_server(
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",
     }
-    # Isolated: it runs a file of ours in its own environment, and nothing else of ours.
-    command = [str(root / ".local/ministack-venv/bin/python"), "-I", str(SERVER)]
+    # Isolated: it runs a file of ours in its own environment, and nothing else of ours, such as PYTHONUTF8.
+    command = [str(root / ".local/ministack-venv/bin/python"), "-I", "-X", "utf8", str(SERVER)]
     with Child("The local S3 store", command, env={**environ, **own}, log=log) as store:
         # Its own word, and not only an answer: where it could not have the port, that of another one would be believed.
         store.wait_until(
@@ -173,8 +173,7 @@ def sample_upstream(root: Path, *, advance: bool) -> Iterator[dict[str, str]]:
     from upstream_simulator import sample
     from upstream_simulator.server import UpstreamSimulator
 
-    if shutil.which("git") is None:
-        raise StackError("The sample upstream is a git repository, but there is no `git` program. Install git.")
+    _check_git()
     folder = root / ".local/upstream"
     step = None
     if sample.move_older(folder):
@@ -183,11 +182,36 @@ def sample_upstream(root: Path, *, advance: bool) -> Iterator[dict[str, str]]:
         print("Writing a generated sample upstream to .local/upstream ...", flush=True)
         sample.write_sample(folder)
     if advance:
-        step = sample.advance(folder / sample.GIT_NAME)
+        step = advance_sample(folder)
     with UpstreamSimulator(folder / sample.GITHUB_NAME, folder / sample.KAGGLE_NAME) as simulator:
         moved = f", moved on to {step}" if step else ", already at its last commit: nothing to move on to"
         print(f"Upstream: generated sample in .local/upstream{moved if advance else ''}")
         yield simulator.settings()
+
+
+def advance_sample(folder: Path) -> str | None:
+    """Move the generated sample in ``folder`` one commit on, also while it is served.
+
+    Returns:
+        The name of the commit, or ``None`` where the sample is at its last one.
+
+    Raises:
+        StackError: there is no sample, or it cannot be moved on.
+    """
+    from upstream_simulator import sample
+
+    _check_git()
+    if not sample.has_sample(folder):
+        raise StackError("There is no generated sample yet: `make run` and `make ui` write one. Then try again.")
+    try:
+        return sample.advance(folder / sample.GIT_NAME)
+    except sample.SampleError as error:
+        raise StackError(str(error)) from error
+
+
+def _check_git() -> None:
+    if shutil.which("git") is None:
+        raise StackError("The sample upstream is a git repository, but there is no `git` program. Install git.")
 
 
 def log_file(root: Path, name: str) -> Path:

@@ -88,6 +88,21 @@ def how_to_read(snapshot: Mapping[str, Any], address: str | None, *, local: bool
     return "\n".join(lines)
 
 
+def how_to_reach(address: str, variables: str, uri: str, *, usual: int) -> str:
+    """Return where the local store answers while it runs, and commands that copy all snapshots.
+
+    Args:
+        address: the store's endpoint.
+        variables: assignments of what S3 tools need, for a shell.
+        uri: what all snapshots are under.
+        usual: the TCP port that it has where no other program has it.
+    """
+    odd = "" if address.endswith(f":{usual}") else f" (port {usual}, which it usually has, is in use)"
+    command = f"{sync_command(uri, 'snapshots', None)} --exclude '*_work/*'"
+    where = f"While this runs, the store answers at {address}{odd}. In another shell:"
+    return f"{where}\n\n    export {variables}\n    {command}"
+
+
 def sync_command(uri: str, target: str, address: str | None) -> str:
     """Return the AWS command line that copies everything under ``uri`` to the folder ``target``."""
     command = f"aws s3 sync {uri} {target}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -20,11 +21,12 @@ from upstream_simulator.faults import Fault
 
 DAG = "covid_cxr_snapshot"
 CONSUMER = "example_snapshot_consumer"
+LINEAGE = "/api/v1/lineage"
 
 
 @pytest.fixture
 def collector() -> Iterator[tuple[int, list[bytes]]]:
-    """Serve what takes metrics by OTLP over HTTP; give its port, and what came."""
+    """Serve what takes metrics by OTLP, and lineage by OpenLineage, over HTTP; give its port, and what came."""
     received: list[bytes] = []
 
     class Collector(BaseHTTPRequestHandler):
@@ -63,6 +65,10 @@ def airflow(
         "AIRFLOW__METRICS__OTEL_HOST": "127.0.0.1",
         "AIRFLOW__METRICS__OTEL_PORT": str(collector[0]),
         "AIRFLOW__METRICS__OTEL_INTERVAL_MILLISECONDS": "1000",
+        "AIRFLOW__OPENLINEAGE__NAMESPACE": "test",
+        "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
+            {"type": "http", "url": f"http://127.0.0.1:{collector[0]}", "endpoint": LINEAGE.removeprefix("/")}
+        ),
     }
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     with RealAirflow(home, airflow_database, inherited | environ) as running:
@@ -116,3 +122,10 @@ def test_nightly_run_survives_a_kill_and_a_backfill_goes_back(
     ]
     for metric in (b"dagrun.duration.success", b"task.duration", b"ti.finish", b"asset.updates"):
         eventually(lambda name=metric: any(name in body for body in list(collector[1])), f"metric {metric!r}")
+
+    def events() -> set[tuple[str, str]]:
+        found = [json.loads(body) for body in list(collector[1]) if body.startswith(b"{")]
+        return {(event["eventType"], event["job"]["name"]) for event in found}
+
+    wanted = {(kind, job) for kind in ("START", "COMPLETE") for job in (DAG, f"{DAG}.poll", f"{DAG}.verify")}
+    eventually(lambda: wanted <= events(), "events of OpenLineage")

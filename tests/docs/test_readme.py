@@ -13,11 +13,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 # tests/consumers/test_snippets.py.
 NOT_RUN = {
     "make run": ("it installs first; test_snippets.py does the rest in a copy", "tests/stack/test_locks.py"),
-    "Installing into": ("an output", "tests/stack/test_local_stack.py"),
-    "Store: ": ("an output", "tests/stack/test_local_stack.py"),
+    "Published snapshot": ("an output", "tests/stack/test_local_stack.py"),
     "latest.json": ("a list of files", "tests/docs/test_schema.py"),
     "export CXR_BUCKET=": ("another store and real upstreams", "tests/stack/test_real_stores.py"),
-    "python -m cxr_snapshot list": ("ID and WHY stand for words of one's own", "tests/unit/test_command_line.py"),
     "make predictor": ("an environment and minutes of its own", "tests/predictor/test_predictor.py"),
     "flowchart": ("a picture", "tests/dags/test_covid_cxr_snapshot.py"),
 }

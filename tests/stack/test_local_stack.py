@@ -122,6 +122,16 @@ class TestSummary:
         assert "aws s3 sync s3://b/v/ v --endpoint-url https://s3.example.org" in remote
         assert amazon.endswith("aws s3 sync s3://b/v/ v")
 
+    @pytest.mark.parametrize(("port", "odd"), [(9000, ""), (4711, " (port 9000, which it usually has, is in use)")])
+    def test_says_where_the_store_is_and_that_its_port_is_another_one(self, port, odd):
+        address = f"http://127.0.0.1:{port}"
+        assert summary.how_to_reach(address, "AWS_ACCESS_KEY_ID=k", "s3://b/p/", usual=9000).splitlines() == [
+            f"While this runs, the store answers at {address}{odd}. In another shell:",
+            "",
+            "    export AWS_ACCESS_KEY_ID=k",
+            "    aws s3 sync s3://b/p/ snapshots --exclude '*_work/*'",
+        ]
+
 
 class TestEnvironment:
     @pytest.mark.parametrize(
@@ -281,20 +291,40 @@ class TestSample:
             "Upstream: generated sample in .local/upstream, moved on to step-2",
         ]
 
+    def test_is_moved_on_to_its_last_commit(self, sample_folder, tmp_path):
+        folder = tmp_path / "upstream"
+        shutil.copytree(sample_folder, folder)
+        steps = [stack.advance_sample(folder) for _ in range(5)]
+        assert steps == ["step-2", "step-3", "step-4", "step-5", None]
+
+    def test_that_is_not_there_or_has_been_changed_is_refused(self, sample_folder, tmp_path):
+        with pytest.raises(StackError, match="There is no generated sample yet: `make run`"):
+            stack.advance_sample(tmp_path)
+        folder = tmp_path / "upstream"
+        shutil.copytree(sample_folder, folder)
+        git = ["git", "--git-dir", str(folder / sample.GIT_NAME)]
+        subprocess.run([*git, "update-ref", "refs/heads/master", "refs/replay/step-3"], check=True)
+        subprocess.run([*git, "update-ref", "-d", "refs/replay/step-3"], check=True)
+        with pytest.raises(StackError, match="which is no replay step; set it to one"):
+            stack.advance_sample(folder)
+
 
 class TestDownload:
-    def test_copies_the_latest_snapshot_once(self, store, tmp_path):
+    @pytest.mark.parametrize("named", [None, "my folder"])
+    def test_copies_the_latest_snapshot_once(self, store, tmp_path, named):
         files = {"images/COVID/a.jpg": b"a", "snapshot.json": b"{}"}
         sums = "".join(f"{hashlib.sha256(body).hexdigest()}  {name}\n" for name, body in files.items()).encode()
         files |= {"SHA256SUMS": sums, "_SUCCESS": hashlib.sha256(sums).hexdigest().encode()}
         for name, body in files.items():
             store.put(f"2026-11-23/{name}", body)
         store.put_json("latest.json", {"version": "2026-11-23"})
-        folder, fetched = download(store, tmp_path)
-        assert folder == tmp_path / store.prefix / "2026-11-23"
+        where = (tmp_path / "snapshots", named and tmp_path / named)
+        folder, fetched = download(store, *where)
+        assert folder == tmp_path / (named or f"snapshots/{store.prefix}/2026-11-23")
+        assert len(list(tmp_path.iterdir())) == 1
         assert {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} == files.keys()
         assert fetched == 2
-        assert download(store, tmp_path) == (folder, 0)
+        assert download(store, *where) == (folder, 0)
 
     def test_says_that_there_is_none(self, store, tmp_path):
         with pytest.raises(StackError, match="Run `make run` first"):
@@ -344,6 +374,12 @@ class TestWhatIsPromised:
         shown = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         assert re.findall(r"^  make (\S+)", shown, re.MULTILINE) == targets
 
+    def test_whatever_make_starts_reads_and_writes_utf_8(self):
+        """Airflow (3.3.2) does not start where its Python reads files in Latin-1."""
+        command = ["make", "--no-print-directory", "--eval", "mode: ; @echo $$PYTHONUTF8", "mode"]
+        environ = os.environ | {"LC_ALL": "en_US.ISO-8859-1", "PYTHONUTF8": "0"}
+        assert subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, check=True).stdout == b"1\n"
+
     def test_an_old_python_is_refused_in_one_sentence(self, tmp_path):
         old = tmp_path / "python3"
         old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo Python 3.9.1 && exit\nexit 1\n')
@@ -359,10 +395,10 @@ class TestWhatIsPromised:
             "Name another one: make run PYTHON=python3.12"
         )
 
-    def test_live_upstreams_cannot_be_moved_on(self, capsys):
-        with pytest.raises(SystemExit):
-            main(["run", "--upstream", "live", "--advance"])
-        assert "only the sample upstream can be moved on" in capsys.readouterr().err
+    @pytest.mark.parametrize("arguments", [["run", "--advance"], ["advance"]])
+    def test_live_upstreams_cannot_be_moved_on(self, capsys, arguments):
+        assert main([*arguments, "--upstream", "live"]) == 1
+        assert "Only the generated sample can be given a commit" in capsys.readouterr().err
 
 
 def family(child: Child, log: Path) -> list[int]:

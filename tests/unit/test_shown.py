@@ -5,7 +5,10 @@ from __future__ import annotations
 import html
 import json
 import logging
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import example, given
@@ -135,12 +138,20 @@ def test_an_address_that_has_no_login(address: str) -> None:
     assert shown.without_login(address) == address
 
 
+def test_a_terminal_gets_its_own_encoding_and_what_it_lacks_spelt_out() -> None:
+    script = "from cxr_snapshot import shown; shown.on_any_terminal(); print('Zoë │ 中')"
+    environ = os.environ | {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": str(ROOT / "include")}
+    command = [sys.executable, "-X", "utf8", "-c", script]
+    printed = subprocess.run(command, env=environ, capture_output=True, check=True).stdout
+    assert printed == rb"Zo\xeb \u2502 \u4e2d" + b"\n"
+
+
 def test_every_log_and_every_template_of_the_project_goes_through_it() -> None:
     sources = [file for folder in ("include", "plugins") for file in (ROOT / folder).rglob("*.py")]
     texts = {file.name: file.read_text() for file in sources if "upstream_simulator" not in file.parts}
     assert [name for name, text in texts.items() if "getLogger(__name__)" in text] == []
     with_templates = {name: text for name, text in texts.items() if "Environment(\n" in text}
-    assert set(with_templates) == {"page.py", "rendering.py"}
+    assert set(with_templates) == {"index_page.py", "page.py", "rendering.py"}
     assert all("autoescape=True,\n    finalize=" in text for text in with_templates.values())
     pages = [file for folder in ("include", "plugins") for file in (ROOT / folder).rglob("*.html")]
     assert len(pages) >= 7

@@ -19,7 +19,7 @@ from botocore.exceptions import (
     NoRegionError,
 )
 from botocore.exceptions import ConnectionError as NoConnectionError
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from cxr_snapshot.errors import MissingObjectError, SettingsError, StorageError, StorageUnavailableError
 
@@ -43,7 +43,7 @@ def again(call: Callable[[], Result]) -> Result:
     tries = Retrying(
         retry=retry_if_exception_type(HiccupError),
         stop=stop_after_attempt(ATTEMPTS),
-        wait=wait_exponential_jitter(initial=0.1, max=2, jitter=0.1),
+        wait=wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1),
         reraise=True,
     )
     return tries(call)
