@@ -31,6 +31,7 @@ LABELS = {
 }
 
 
+@pytest.mark.long
 def test_the_default_is_the_same_whether_or_not_there_are_more_collections(
     sample: ServedUpstream, s3_client: S3Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,6 +54,7 @@ def test_the_default_is_the_same_whether_or_not_there_are_more_collections(
     assert "sources" not in published[0][2]
 
 
+@pytest.mark.long
 def test_more_collections_move_no_image_unless_a_link_joins_two_groups(
     small_sample: Path, store: Store, tmp_path: Path
 ) -> None:

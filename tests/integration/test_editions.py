@@ -45,6 +45,7 @@ def of_the_default(store: Store) -> dict[str, bytes]:
     return {name: store.get(name).replace(store.bucket.encode(), b"bucket") for name in names}
 
 
+@pytest.mark.long
 def test_the_default_is_the_same_byte_for_byte_whatever_other_editions_do(
     small_sample: Path, s3_client: S3Client, tmp_path: Path
 ) -> None:

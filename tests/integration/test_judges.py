@@ -83,6 +83,7 @@ def report_of(night: Night) -> dict[str, object]:
     return found
 
 
+@pytest.mark.long
 def test_what_is_published_is_the_same_with_and_without_judges(night: Night) -> None:
     (plain, before), (judged, after) = night.plain, night.judged
     assert before.snapshot is not None
@@ -100,6 +101,7 @@ def test_what_is_published_is_the_same_with_and_without_judges(night: Night) -> 
     assert before.filtered["counts"] == after.filtered["counts"]
 
 
+@pytest.mark.long
 def test_the_audit_says_who_judged_and_leaves_out_who_is_linked(night: Night) -> None:
     external = report_of(night)["external"]
     assert isinstance(external, dict)
@@ -113,6 +115,7 @@ def test_the_audit_says_who_judged_and_leaves_out_who_is_linked(night: Night) ->
     assert rows["nih", "PNEUMONIA"] == (1, 0)
 
 
+@pytest.mark.long
 def test_the_first_thing_on_the_page_is_what_the_model_calls_healthy_adults(night: Night) -> None:
     store, outcome = night.judged
     assert outcome.snapshot is not None
@@ -126,6 +129,7 @@ def test_the_first_thing_on_the_page_is_what_the_model_calls_healthy_adults(nigh
     assert outcome.snapshot["audit"]["figures"]["called_covid"] == external["called_covid"]["value"]
 
 
+@pytest.mark.long
 def test_without_a_judge_page_and_card_say_what_brings_one(night: Night) -> None:
     store, outcome = night.plain
     assert outcome.snapshot is not None
@@ -149,6 +153,7 @@ def test_an_audit_that_is_made_again_finds_the_same(night: Night) -> None:
     }
 
 
+@pytest.mark.long
 def test_on_a_quiet_night_no_judge_is_asked(night: Night) -> None:
     store = night.judged[0]
     seen = len(night.upstream.simulator.requests)
@@ -159,6 +164,7 @@ def test_on_a_quiet_night_no_judge_is_asked(night: Night) -> None:
     assert not [path for path in asked if "nih" in path or "ml-workgroup" in path]
 
 
+@pytest.mark.long
 def test_a_run_that_was_planned_with_other_judges_is_refused(night: Night) -> None:
     store, outcome = night.judged
     assert outcome.plan is not None
@@ -170,6 +176,7 @@ def test_a_run_that_was_planned_with_other_judges_is_refused(night: Night) -> No
         more.filter({key: value for key, value in outcome.plan.items() if key != "judges"})  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_pictures_of_judges_are_in_no_table_that_is_published(night: Night) -> None:
     store, outcome = night.judged
     assert outcome.snapshot is not None

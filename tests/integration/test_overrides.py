@@ -148,6 +148,7 @@ def test_an_approval_is_published_with_the_name_of_who_gave_it(
     assert counted in text_of(store, approved["version"], "audit.html")
 
 
+@pytest.mark.long
 def test_a_class_that_lost_everything_is_published_by_nobody(
     sample: ServedUpstream, store: Store, tmp_path: Path, shrunken: dict[str, Any]
 ) -> None:

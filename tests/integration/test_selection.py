@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from cxr_snapshot.sources.words import licence_kind
 from cxr_snapshot.store.objects import Store
@@ -21,6 +22,7 @@ def balanced(sample: ServedUpstream, store: Store, folder: Path, **settings: obj
     return store.get_table(f"{plan['folder']}/balanced.parquet")
 
 
+@pytest.mark.long
 def test_controls(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
     for controls in ("kaggle", "prefer-upstream"):
         ledger = balanced(sample, store, tmp_path, controls=controls, max_per_class=5)

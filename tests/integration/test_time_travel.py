@@ -71,6 +71,7 @@ def test_days_are_filled_in_any_order(filled: Filled) -> None:
     assert run_stages(filled.upstream.pipeline(filled.store, filled.scratch), "again", NOW).plan is None
 
 
+@pytest.mark.long
 def test_a_day_without_news_publishes_nothing(filled: Filled, tmp_path: Path) -> None:
     store = copied_bucket(filled.store)
     assert build_as_of(filled.upstream, store, tmp_path, "2020-03-28").plan is None
@@ -83,6 +84,7 @@ def test_a_day_without_news_publishes_nothing(filled: Filled, tmp_path: Path) ->
     assert versions(store) == versions(filled.store)
 
 
+@pytest.mark.long
 def test_the_guard_compares_with_the_day_before(filled: Filled, tmp_path: Path) -> None:
     shrunken = filled.upstream.pipeline(copied_bucket(filled.store), tmp_path)
     with pytest.raises(GuardError, match="shrink_COVID"):

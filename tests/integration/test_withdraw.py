@@ -58,7 +58,8 @@ def upstream(sample: ServedUpstream) -> ServedUpstream:
     return sample
 
 
-@pytest.mark.parametrize("erase", [True, pytest.param(False, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("erase", [True, False])
 def test_no_later_build_of_any_edition_takes_it_in(
     last_state: Store, upstream: ServedUpstream, store: Store, tmp_path: Path, erase: bool
 ) -> None:
