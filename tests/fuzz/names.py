@@ -7,6 +7,7 @@ import functools
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -65,7 +66,7 @@ def check(randoms: Sequence[Random]) -> list[str]:
         _check_table(table)
     licence = "".join(randoms[0].choices(PIECES, k=3))
     card = dataset_card(manifest, _NAMED | {"licences": {"covid": licence, "pneumonia": None}}).decode()
-    assert active(card) <= _harmless_links()
+    assert _but_for_counts(active(card)) <= _harmless_links()
     older = manifest.assign(finding="word", license="word", file=manifest["file"] + "x").iloc[:-1]
     found = compare(older, excluded[["sha256", "rule"]], manifest.iloc[1:], excluded)
     report = changes_report(found, {"version": "2026-11-22", "revisions": {}}, {"covid": "1" * 40})
@@ -144,4 +145,9 @@ def _check_table(table: pd.DataFrame) -> None:
 @functools.cache
 def _harmless_links() -> set[tuple[str, str]]:
     rows = [(f"images/{n}.jpg", {name: cell.format(n) for name, cell in _ROW.items()}) for n in range(3)]
-    return active(dataset_card(build_manifest(_ledger(rows)), _NAMED | {"licences": {}}).decode())
+    return _but_for_counts(active(dataset_card(build_manifest(_ledger(rows)), _NAMED | {"licences": {}}).decode()))
+
+
+def _but_for_counts(found: set[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Return what is active in a card, without the numbers in it: the card folds its columns under a line of counts."""
+    return {(kind, re.sub(r"[\d,]+ cells", "cells", text)) for kind, text in found}
