@@ -147,6 +147,7 @@ $(VENV_READY):
 $(RUN_READY): $(VENV_READY)
 	@rm -f $(VENV)/.synced-*
 	@$(SYNC) $(PY) requirements.txt
+	@cp include/local_stack/cxr.sh $(VENV)/bin/cxr
 	@touch $@
 
 # requirements-dev.txt holds all of requirements.txt: what `make run` needs stays as it is.

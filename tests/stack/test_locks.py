@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted(ROOT.glob("requirements*.txt"))
+COMMAND = Path("include/local_stack/cxr.sh")
 
 # Stands for Python: says which one it is, makes environments of itself, and writes down what it is asked to install.
 PYTHON = """#!/bin/sh
@@ -82,6 +84,8 @@ class Checkout:
         self.folder.mkdir()
         for file in (ROOT / "Makefile", *LOCKS):
             (self.folder / file.name).write_bytes(file.read_bytes())
+        (self.folder / COMMAND).parent.mkdir(parents=True)
+        shutil.copy(ROOT / COMMAND, self.folder / COMMAND)
         for name in ("python3", "python3.13"):
             (home / name).write_text(PYTHON)
             (home / name).chmod(0o755)
@@ -113,6 +117,18 @@ class TestMake:
         assert checkout.make("run") == []
         assert checkout.make("fuzz") == ["requirements-dev.txt"]
         assert checkout.make("run") == []
+
+    def test_installs_a_command_that_works_from_any_folder(self, checkout: Checkout, tmp_path: Path) -> None:
+        checkout.move("a folder's new name")
+        checkout.make("run")
+        link = tmp_path / "link"
+        link.symlink_to(checkout.folder / ".local/venv/bin/cxr")
+        python = checkout.folder / ".local/venv/bin/python"
+        python.unlink()
+        python.write_text('#!/bin/sh\ncd "$PYTHONPATH" && pwd && echo "$@"\n')
+        python.chmod(0o755)
+        said = subprocess.run([link, "show", "a b"], check=True, capture_output=True, text=True).stdout.splitlines()
+        assert said == [str(checkout.folder / "include"), "-m local_stack cxr --upstream sample show a b"]
 
     def test_installs_anew_in_a_folder_that_was_moved(self, checkout: Checkout) -> None:
         checkout.make("run", "fuzz")
