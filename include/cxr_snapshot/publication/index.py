@@ -16,7 +16,6 @@ from typing import Any
 from cxr_snapshot import shown
 from cxr_snapshot.errors import DamagedObjectError, SnapshotError, StorageUnavailableError, VerificationError
 from cxr_snapshot.publication.checksums import read_file, read_sums
-from cxr_snapshot.publication.index_page import PREVIEW, render_index, with_pictures
 from cxr_snapshot.publication.marks import MARK, UNMARKED, read_mark
 from cxr_snapshot.publication.versions import read_pointer, version_key, versions
 from cxr_snapshot.settings import DEFAULT_EDITION
@@ -30,6 +29,7 @@ log = shown.logger(__name__)
 
 INDEX = "index.json"
 INDEX_PAGE = "index.html"
+PREVIEW = "preview.jpg"
 
 Entry = dict[str, Any]
 
@@ -97,7 +97,7 @@ def update_index(store: Store, *, anew: bool = False) -> list[Entry]:
         editions = store.editions() if known is None else [store.edition_name]
         entries = _brought_up_to_date(store, editions, known or [])
         wanted = json_bytes({"schema_version": _SCHEMA_VERSION, "about": _ABOUT, "snapshots": entries})
-        drawn = render_index(entries, _pictures(root, entries))
+        drawn = _draw(root, entries)
         try:
             if body != wanted:
                 put_sealed(root, INDEX, wanted, only_if_absent=etag is None, only_if_etag=etag)
@@ -159,12 +159,16 @@ def _entry(place: Store, version: str) -> Entry | None:
     }
 
 
-def _pictures(root: Store, entries: Sequence[Entry]) -> dict[str, bytes]:
-    """Return the previews that the page shows, by ``path``, as far as they are what their entries say."""
+def _draw(root: Store, entries: Sequence[Entry]) -> bytes:
+    """Return the page, with those previews that are what their entries say."""
+    # The predictor reads the list, in an environment of its own that cannot draw pages.
+    from cxr_snapshot.publication.index_page import render_index, with_pictures
+
     names = {f"{entry['path']}{PREVIEW}": entry for entry in with_pictures(entries)}
     found = {names[name]["path"]: (names[name], sheet) for name, sheet in bounded_map(root.find, names)}
-    return {
+    sheets = {
         path: sheet.body
         for path, (entry, sheet) in found.items()
         if sheet and hashlib.sha256(sheet.body).hexdigest() == entry["preview_sha256"]
     }
+    return render_index(entries, sheets)

@@ -17,8 +17,6 @@ from cxr_snapshot import shown
 from cxr_snapshot.audit.words import SYNTHETIC, counted
 from cxr_snapshot.tables import CLASSES
 
-PREVIEW = "preview.jpg"
-
 _PICTURES = 8  # snapshots that are shown with a picture; some 15 KB each
 _WIDTH = 560  # pixels of a picture
 
