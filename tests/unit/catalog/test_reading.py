@@ -72,6 +72,7 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def environ_of(store: Store) -> dict[str, str]:
     return {
         "CXR_BUCKET": store.bucket,
+        "CXR_CONDITIONAL_WRITES": "required" if store.conditional_writes else "unavailable",
         "AWS_ENDPOINT_URL_S3": store.client.meta.endpoint_url,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test-secret",
