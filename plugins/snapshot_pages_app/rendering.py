@@ -13,15 +13,14 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cxr_snapshot.audit.overrides import sentence
 from cxr_snapshot.audit.words import SYNTHETIC, counted
 from cxr_snapshot.catalog.images import NOT_STATED
 from cxr_snapshot.publication.changes import KINDS, describe, first
 from cxr_snapshot.settings import Settings
-from cxr_snapshot.shown import html
 from cxr_snapshot.tables import CLASSES
+from cxr_snapshot.templates import environment
 from snapshot_pages_app.gallery import partners
 
 
@@ -86,14 +85,7 @@ def unlike_default(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value != defaults.get(name)}
 
 
-_ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    finalize=html,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_ENVIRONMENT = environment(Path(__file__).parent / "templates")
 _ENVIRONMENT.filters |= {
     "counted": counted,
     "describe": describe,

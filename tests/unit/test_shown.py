@@ -151,8 +151,8 @@ def test_every_log_and_every_template_of_the_project_goes_through_it() -> None:
     texts = {file.name: file.read_text() for file in sources if "upstream_simulator" not in file.parts}
     assert [name for name, text in texts.items() if "getLogger(__name__)" in text] == []
     with_templates = {name: text for name, text in texts.items() if "Environment(\n" in text}
-    assert set(with_templates) == {"index_page.py", "page.py", "rendering.py"}
-    assert all("autoescape=True,\n    finalize=" in text for text in with_templates.values())
+    assert set(with_templates) == {"templates.py"}
+    assert all("autoescape=True,\n        finalize=shown.html," in text for text in with_templates.values())
     pages = [file for folder in ("include", "plugins") for file in (ROOT / folder).rglob("*.html")]
     assert len(pages) >= 7
     assert [page.name for page in pages if re.search(r"\|\s*safe\b|autoescape", page.read_text())] == []

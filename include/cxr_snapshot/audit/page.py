@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from cxr_snapshot import shown
 from cxr_snapshot.audit.confounding import most_frequent_first
 from cxr_snapshot.audit.external import LEAST_AUC, LEAST_FOUND, MOST_CALLED
 from cxr_snapshot.audit.overrides import sentence
@@ -19,6 +16,7 @@ from cxr_snapshot.audit.probes import TREES
 from cxr_snapshot.audit.words import CLASSES_QUESTION, SYNTHETIC, percent
 from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.tables import CLASSES
+from cxr_snapshot.templates import data_uri, environment
 
 _WORDS = {"strong": "much", "some": "something", "none": "next to nothing", "unmeasured": "not measured"}
 
@@ -45,7 +43,7 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes
     text = _ENVIRONMENT.get_template("page.html").render(
         report=report,
         drawings={name: Markup(text) for name, text in drawings.items()},  # noqa: S704 - drawn by plots.py
-        sheets={name: _data_uri(body) for name, body in sheets.items()},
+        sheets={name: data_uri(body) for name, body in sheets.items()},
         external=external,
         by_class=asked[CLASSES_QUESTION],
         asked=asked,
@@ -54,10 +52,6 @@ def render_page(report: Mapping[str, Any], sheets: Mapping[str, bytes]) -> bytes
         side=form_of_pictures(report["settings"]).side,
     )
     return text.encode()
-
-
-def _data_uri(jpeg: bytes) -> str:
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
 
 
 def _number(value: float | None) -> str:
@@ -78,14 +72,7 @@ def _shown(value: object) -> str:
     return str(value)
 
 
-_ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    finalize=shown.html,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters |= {"percent": percent, "number": _number, "change": _change, "shown": _shown}
 _ENVIRONMENT.filters |= {"sentence": sentence, "most_frequent_first": most_frequent_first}
 _ENVIRONMENT.globals |= {"CLASSES": CLASSES, "WORDS": _WORDS, "SYNTHETIC": SYNTHETIC}

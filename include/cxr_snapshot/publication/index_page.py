@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from rich.filesize import decimal
 
 from cxr_snapshot import shown
 from cxr_snapshot.audit.words import SYNTHETIC, counted
 from cxr_snapshot.tables import CLASSES
+from cxr_snapshot.templates import data_uri, environment
 
 _PICTURES = 8  # snapshots that are shown with a picture; some 15 KB each
 _WIDTH = 560  # pixels of a picture
@@ -56,16 +55,9 @@ def _small(sheet: bytes) -> str:
     picture, jpeg = Image.open(io.BytesIO(sheet)), io.BytesIO()
     picture.thumbnail((_WIDTH, _WIDTH))
     picture.save(jpeg, "JPEG", quality=70)
-    return f"data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}"
+    return data_uri(jpeg.getvalue())
 
 
-_ENVIRONMENT = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    finalize=shown.html,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
+_ENVIRONMENT = environment(Path(__file__).parent)
 _ENVIRONMENT.filters |= {"counted": counted, "number": "{:,}".format, "short": shown.short_hashes, "size": decimal}
 _ENVIRONMENT.globals |= {"CLASSES": CLASSES, "SYNTHETIC": SYNTHETIC}
