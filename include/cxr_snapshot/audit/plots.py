@@ -1,6 +1,6 @@
 """Draws the figures of the audit as SVG in the page's colours and font; equal arguments give equal bytes.
 
-Written here and not by a library of plots, which takes half a second of every audit to load and to draw.
+Written here and not by a library of plots, which took half a second to load and to draw; see decision 28.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
 from cxr_snapshot.sources import about
 
 DICTIONARY = "data_dictionary.csv"
+PREVIEW = "preview.jpg"
 DICTIONARY_COLUMNS = ("table", "column", "type", "unit", "meaning", "values", "from", "null")
 
 NEVER = "never"  # a column whose cells are never empty
@@ -297,7 +298,7 @@ def described_files(
         "audit.html, audit.json": "what the dataset teaches besides the disease",
         "changes.json, CHANGES.md": changes,
         "croissant.json": "this dataset in the Croissant format",
-        "preview.jpg": "a contact sheet",
+        PREVIEW: "a contact sheet",
         "SHA256SUMS": "checksums of all files",
     }
 

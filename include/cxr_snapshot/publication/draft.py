@@ -17,7 +17,7 @@ from cxr_snapshot.publication.cards import attribution, dataset_card, limits, sp
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
 from cxr_snapshot.publication.croissant import DescribedFile, croissant
-from cxr_snapshot.publication.dictionary import DICTIONARY, data_dictionary
+from cxr_snapshot.publication.dictionary import DICTIONARY, PREVIEW, data_dictionary
 from cxr_snapshot.publication.parts import Copy, Draft
 from cxr_snapshot.publication.preview import choose, draw_preview
 from cxr_snapshot.publication.shards import write_shards
@@ -103,7 +103,7 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
     snapshot = draft.facts | {"version": version, "uri": uri, "created": created, "previous": previous}
     synthetic = snapshot.get("synthetic", False)
     preview = draw_preview(draft.preview, snapshot)
-    tables = draft.tables | {"preview.jpg": preview}
+    tables = draft.tables | {PREVIEW: preview}
     described = [DescribedFile(name, len(body), _sha256(body)) for name, body in tables.items()]
     described += [DescribedFile(copy.target, copy.size, copy.sha256) for copy in draft.copies if _is_shard(copy)]
     described.sort(key=lambda file: file.name)
@@ -113,7 +113,7 @@ def finish(draft: Draft, version: str, created: str, uri: str, previous: str | N
         "CHANGES.md": f"# Changes in {titled(snapshot)}\n\n{again}{draft.changes}".encode(),
         "README.md": dataset_card(draft.manifest, snapshot),
         "croissant.json": json_bytes(croissant(described, draft.manifest, warning, snapshot)),
-        "preview.jpg": preview,
+        PREVIEW: preview,
         "snapshot.json": json_bytes(snapshot),
     }
 

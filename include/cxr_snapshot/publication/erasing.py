@@ -22,6 +22,7 @@ from cxr_snapshot.errors import VerificationError
 from cxr_snapshot.inspection.contact_sheets import PICTURES
 from cxr_snapshot.publication.archive import archive_name
 from cxr_snapshot.publication.checksums import REPAIR, read_sums, read_table
+from cxr_snapshot.publication.dictionary import PREVIEW
 from cxr_snapshot.publication.marks import ERASED, ERASING, Mark, read_mark, write_mark
 from cxr_snapshot.publication.preview import draw_preview
 from cxr_snapshot.publication.shards import pictures_in, shard_without
@@ -31,7 +32,7 @@ from cxr_snapshot.store.encoding import json_bytes, parse_json
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES
 
-_CROISSANT, _PREVIEW = "croissant.json", "preview.jpg"
+_CROISSANT = "croissant.json"
 _SHEET = re.compile(rb'<img src="data:image/jpeg;base64,[^>]*>')
 _INSTEAD = b"<p>This contact sheet was removed, since an image that was withdrawn was in it.</p>"
 
@@ -120,7 +121,7 @@ class _Snapshot:
     def _made_anew(self, mark: Mark) -> dict[str, str]:
         """Return the new SHA-256 of the files that are still to be made anew, by name, ``croissant.json`` last."""
         done = mark.state == ERASED and self.images <= mark.removed.keys()
-        names = [PAGE] if done or not self.images else [*self.shards, PAGE, _PREVIEW]
+        names = [PAGE] if done or not self.images else [*self.shards, PAGE, PREVIEW]
         made = {}
         for name in names:
             if name in self.sums and (sha256 := self._other(name, mark)):
@@ -140,7 +141,7 @@ class _Snapshot:
 
     def _anew(self, name: str, sums: Mapping[str, str]) -> bytes:
         """Return a file as it is without the images. Where it is that already, it stays, byte for byte."""
-        if name == _PREVIEW:
+        if name == PREVIEW:
             return self._preview()
         body = self._get(name)
         if name == PAGE:

@@ -16,6 +16,7 @@ from typing import Any
 from cxr_snapshot import shown
 from cxr_snapshot.errors import DamagedObjectError, SnapshotError, StorageUnavailableError, VerificationError
 from cxr_snapshot.publication.checksums import read_file, read_sums
+from cxr_snapshot.publication.dictionary import PREVIEW
 from cxr_snapshot.publication.marks import MARK, UNMARKED, read_mark
 from cxr_snapshot.publication.versions import read_pointer, version_key, versions
 from cxr_snapshot.settings import DEFAULT_EDITION
@@ -29,14 +30,13 @@ log = shown.logger(__name__)
 
 INDEX = "index.json"
 INDEX_PAGE = "index.html"
-PREVIEW = "preview.jpg"
 
 Entry = dict[str, Any]
 
 _SCHEMA_VERSION = 1
 _ABOUT = (
-    "Every snapshot of every edition, made of what is published, and written after latest.json. latest.json and a "
-    "folder's _SUCCESS decide where this file says otherwise. path is relative to this file."
+    "The snapshots of all editions, made of what is published, and written after latest.json; damaged ones are left "
+    "out. latest.json and a folder's _SUCCESS decide where this file says otherwise. path is relative to this file."
 )
 _OF_SNAPSHOT = (
     *("version", "uri", "created", "code_version", "schema_version", "counts", "splits", "revisions", "settings"),
