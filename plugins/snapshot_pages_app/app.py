@@ -34,8 +34,7 @@ HERE = Path(__file__).parent
 # elsewhere; Airflow, on the same host, shows the pages in a frame.
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; script-src {SCRIPT_HASH}; style-src 'self'; img-src 'self'; "
-    "form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'self'",
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "private, no-store",
@@ -45,7 +44,7 @@ AUDIT_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'self'"
 )
-PICTURE_HEADERS = {"Cache-Control": "private, max-age=600"}
+CACHED = {"Cache-Control": "private, max-age=600"}
 LINK_SECONDS = 300  # validity of a download link; it is made when it is followed
 
 app = FastAPI(
@@ -69,7 +68,8 @@ def open_edition(request: Request, store: Annotated[Store, Depends(open_store)])
 
 StoreDep = Annotated[Store, Depends(open_edition)]
 PageDep = Annotated[int, Query(ge=1, le=100_000)]
-TextDep = Annotated[str, Query(max_length=1024)]  # the longest path of an upstream
+_LONGEST = 1024  # characters of what is asked for: the longest path of an upstream
+TextDep = Annotated[str, Query(max_length=_LONGEST)]
 router = APIRouter()
 
 
@@ -85,7 +85,7 @@ async def add_headers(request: Request, call_next: Callable[[Request], Awaitable
 @router.get("/style.css")
 def style() -> FileResponse:
     """Return the style sheet."""
-    return FileResponse(HERE / "style.css", media_type="text/css", headers={"Cache-Control": "private, max-age=600"})
+    return FileResponse(HERE / "style.css", media_type="text/css", headers=CACHED)
 
 
 @router.get("/", response_class=HTMLResponse)
@@ -142,7 +142,7 @@ def snapshot(request: Request, store: StoreDep, version: str) -> Response:
 def preview(store: StoreDep, version: str) -> Response:
     """Return the contact sheet."""
     body = store.get(f"{resolve(store, version)}/preview.jpg")
-    return Response(body, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+    return Response(body, media_type="image/jpeg", headers=CACHED)
 
 
 @router.get("/snapshots/{version}/audit.html", response_class=HTMLResponse)
@@ -164,7 +164,7 @@ def images(
     store: StoreDep,
     version: str,
     *,
-    kind: Annotated[str, Query(alias="class", max_length=1024)] = "",
+    kind: Annotated[str, Query(alias="class", max_length=_LONGEST)] = "",
     split: TextDep = "",
     source: TextDep = "",
     view: TextDep = "",
@@ -184,14 +184,14 @@ def image(request: Request, store: StoreDep, version: str, name: str) -> Respons
 @router.get("/snapshots/{version}/thumbnails/{name:path}.png")
 def thumbnail(store: StoreDep, version: str, name: str) -> Response:
     """Return the small picture of an image."""
-    return Response(load_picture(store, version, name), media_type="image/png", headers=PICTURE_HEADERS)
+    return Response(load_picture(store, version, name), media_type="image/png", headers=CACHED)
 
 
 @router.get("/snapshots/{version}/originals/{name:path}")
 def original(store: StoreDep, version: str, name: str) -> Response:
     """Return the file of an image as it was published."""
     kind, size, pieces = load_original(store, version, name)
-    return StreamingResponse(pieces, media_type=kind, headers={"Content-Length": str(size), **PICTURE_HEADERS})
+    return StreamingResponse(pieces, media_type=kind, headers={"Content-Length": str(size), **CACHED})
 
 
 @router.get("/snapshots/{version}/excluded", response_class=HTMLResponse)

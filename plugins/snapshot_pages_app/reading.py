@@ -16,7 +16,7 @@ from cxr_snapshot.plan import RUNS, is_run_folder
 from cxr_snapshot.publication.cards import limits
 from cxr_snapshot.publication.checksums import read_table
 from cxr_snapshot.publication.index import read_index
-from cxr_snapshot.publication.loading import Snippet, snippets
+from cxr_snapshot.publication.loading import Snippet, name_of, snippets
 from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.publication.versions import is_complete, is_version, read_pointer, version_key
 from cxr_snapshot.selection.rules import REASONS
@@ -153,7 +153,6 @@ def load_snapshot(store: Store, version: str) -> Shown:
     listed = {name.removeprefix(f"{version}/"): item for name, item in store.list(f"{version}/").items()}
     endpoint = without_login(str(store.client.meta.endpoint_url))
     mark, marked = read_mark(store, version)
-    named = "-".join(filter(None, (facts.get("edition"), version)))
     return Shown(
         facts=facts,
         latest=read_pointer(store)[0] == version,
@@ -168,7 +167,7 @@ def load_snapshot(store: Store, version: str) -> Shown:
         bytes=sum(item.size for item in listed.values()),
         endpoint=endpoint,
         own_store=not re.search(r"\.amazonaws\.com(\.cn)?$", endpoint),
-        ways=tuple(snippets(facts["uri"], named, facts["splits"])),
+        ways=tuple(snippets(facts["uri"], name_of(facts), facts["splits"])),
     )
 
 

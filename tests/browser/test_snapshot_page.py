@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 import requests
-from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
 
 from cxr_snapshot.tables import CLASSES
 from snapshot_pages_app.app import app
-from support.browser import RunningAirflow, new_context
+from support.browser import RunningAirflow, assert_sound, new_context
 from support.paths import ROOT
 from support.waiting import PATIENCE, eventually
 
@@ -319,13 +318,7 @@ def test_pages_are_accessible(
             if page.locator("summary").count():
                 page.locator("summary").first.click()
             picture(page, f"{name}-{scheme}-{width}", full_page=True)
-            assert not page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"), (
-                name
-            )
-            page.evaluate(AXE_SCRIPT)
-            found = page.evaluate("axe.run()")
-            assert len(found["passes"]) > 20
-            assert {(item["id"], item["impact"], item["nodes"][0]["html"]) for item in found["violations"]} == set()
+            assert_sound(page, name, fewest_passes=20)
 
 
 def test_a_button_on_the_tasks_of_a_run_leads_to_its_snapshot(

@@ -31,6 +31,7 @@ from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
 from support.paths import ROOT
+from support.requests_made import requests_to
 from support.snapshot_pages import NEW, OLD, PREFIX, Elements
 from support.stores import copied_bucket
 from support.upstreams import FEW
@@ -190,20 +191,16 @@ class TestPages:
                 store.put(f"{version}/{name}", body)
         anonymous.sign_in("VIEWER")
         anonymous.use(store)
-        asked: list[str] = []
-        store.client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
-        page = Elements(anonymous.get("/?page=3"))
+        with requests_to(store) as asked:
+            page = Elements(anonymous.get("/?page=3"))
         assert len([link for link in page.named("a") if "/snapshots/" in str(link["href"])]) == PER_PAGE
         assert len(asked) <= 55
 
     def test_list_reads_no_snapshot_that_the_catalogue_names(self, pages, published):
-        asked: list[str] = []
-        client = published.client.meta.events
-        client.register("before-send.s3", count := lambda request, **_: asked.append(request.url), unique_id="count")
-        text = Elements(pages.get("/")).text
-        client.unregister("before-send.s3", count, unique_id="count")
+        with requests_to(published) as asked:
+            text = Elements(pages.get("/")).text
         assert f"{NEW} latest" in text and f"{OLD} complete" in text
-        assert not [url for url in asked if NEW in url or OLD in url]
+        assert not [request for request in asked if NEW in request.url or OLD in request.url]
 
     def test_list_marks_what_was_taken_back_with_and_without_the_catalogue(self, anonymous, published):
         store = copied_bucket(published)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Browser, BrowserContext
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from cxr_snapshot.store.objects import Store
 from support.waiting import PATIENCE
@@ -29,3 +30,19 @@ def new_context(browser: Browser, cookies: Path | None = None) -> BrowserContext
     context = browser.new_context(storage_state=cookies, viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE * 1000)  # milliseconds
     return context
+
+
+def assert_sound(page: Page, name: str, *, fewest_passes: int) -> None:
+    """Assert that a page scrolls down only, and that axe finds nothing amiss; its window must bypass the policy.
+
+    Args:
+        page: as it is shown.
+        name: what an error calls it.
+        fewest_passes: more rules of axe than this must have found something to look at.
+    """
+    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    assert not wide, name
+    page.evaluate(AXE_SCRIPT)
+    found = page.evaluate("axe.run()")
+    assert len(found["passes"]) > fewest_passes
+    assert {(item["id"], item["impact"], item["nodes"][0]["html"]) for item in found["violations"]} == set()

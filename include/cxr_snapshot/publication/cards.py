@@ -13,7 +13,7 @@ from cxr_snapshot.audit.words import SYNTHETIC, counted, percent
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.publication.advice import has_adult_controls, known_limits, privacy, representation, uses
 from cxr_snapshot.publication.contents import columns, files, images_and_patients, images_by_class, sources_named
-from cxr_snapshot.publication.loading import how_to_load
+from cxr_snapshot.publication.loading import how_to_load, name_of
 from cxr_snapshot.selection.patients import ADULT
 from cxr_snapshot.selection.rules import NOT_ADULT
 from cxr_snapshot.selection.splits import TARGET
@@ -93,7 +93,7 @@ def dataset_card(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> bytes:
         "## Columns",
         columns(manifest),
         "## How to load it",
-        how_to_load(facts["uri"], "-".join(filter(None, _name(facts))), splits, _webp(manifest)),
+        how_to_load(facts["uri"], name_of(facts), splits, _webp(manifest)),
         "## Licences",
         *([GENERATED.licence] if synthetic else _rights(manifest, facts)),
         "## How it was made",
@@ -114,12 +114,8 @@ def pretty_name(*, synthetic: bool) -> str:
 
 def titled(facts: Mapping[str, Any]) -> str:
     """Return a snapshot's version, with its edition where that is not the default one."""
-    edition, version = _name(facts)
+    edition, version = facts.get("edition"), facts["version"]
     return f"{version}, edition {edition}" if edition else version
-
-
-def _name(facts: Mapping[str, Any]) -> tuple[str | None, str]:
-    return facts.get("edition"), facts["version"]
 
 
 def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
@@ -132,7 +128,7 @@ def _rights(manifest: pd.DataFrame, facts: Mapping[str, Any]) -> list[str]:
 def _own_citation(facts: Mapping[str, Any]) -> str:
     """Return how to cite this very snapshot, whose digest says whether another one has the same content."""
     return f"""\
-@misc{{covid-cxr-{"-".join(filter(None, _name(facts)))},
+@misc{{covid-cxr-{name_of(facts)},
   title   = {{{pretty_name(synthetic=False)}: snapshot {titled(facts)}}},
   year    = {{{facts["version"][:4]}}},
   version = {{{facts["version"]}}},

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from string import Template
+from typing import Any
 
 from cxr_snapshot.audit.words import counted
 
@@ -108,12 +109,17 @@ dataset = load_dataset("parquet", data_files={$shards
 print(len(manifest), counts, dataset)"""
 
 
+def name_of(facts: Mapping[str, Any]) -> str:
+    """Return a snapshot's edition, unless that is the default one, and its version, joined by a hyphen."""
+    return "-".join(filter(None, (facts.get("edition"), facts["version"])))
+
+
 def snippets(uri: str, name: str, splits: Iterable[str]) -> list[Snippet]:
     """Return the ways to load a snapshot.
 
     Args:
         uri: its address, with a slash at its end.
-        name: its edition, unless that is the default one, and its version.
+        name: from :func:`name_of`.
         splits: those that have images.
     """
     shards = "".join(f'\n    "{split}": f"{{snapshot}}/data/{split}-*.parquet",' for split in splits)
@@ -136,7 +142,7 @@ def how_to_load(uri: str, name: str, splits: Iterable[str], webp: int) -> str:
 
     Args:
         uri: address of the snapshot, with a slash at its end.
-        name: its edition, unless that is the default one, and its version.
+        name: from :func:`name_of`.
         splits: those that have images.
         webp: number of files in WebP, which Keras does not know.
     """

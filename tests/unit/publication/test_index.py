@@ -6,7 +6,6 @@ import hashlib
 import itertools
 import logging
 import threading
-from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -26,6 +25,7 @@ from cxr_snapshot.publication.marks import Mark, write_mark
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from support.catalogue import grays_on_page, put_snapshot, sheet
+from support.requests_made import requests_to
 from support.stores import client_of, store_in
 
 OLD, NEW = "2026-11-22", "2026-11-23"
@@ -89,30 +89,25 @@ def test_every_snapshot_of_every_edition_is_listed(published: Store) -> None:
 
 
 def test_what_is_up_to_date_is_not_written_again(published: Store) -> None:
-    asked: Counter[str] = Counter()
-    client = client_of(published.client.meta.endpoint_url)
-    client.meta.events.register("before-send.s3", lambda request, **_: asked.update([request.method]))
-    update_index(store_in(client, published.bucket, published.prefix))
-    assert set(asked) == {"GET"}
-    assert asked["GET"] < 20
+    with requests_to(published) as asked:
+        update_index(published)
+    assert {request.method for request in asked} == {"GET"}
+    assert len(asked) < 20
 
 
 def test_reading_takes_one_request(published: Store) -> None:
-    asked: list[str] = []
-    client = client_of(published.client.meta.endpoint_url)
-    client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
-    assert len(read_index(store_in(client, published.bucket, published.prefix)) or []) == 3
+    with requests_to(published) as asked:
+        assert len(read_index(published) or []) == 3
     assert len(asked) == 1
 
 
 def test_only_what_is_new_is_read_and_what_is_gone_leaves(published: Store) -> None:
     put_snapshot(published, "2026-11-25", gray=120)
     published.delete([f"{OLD}/{SUCCESS}"])
-    asked: list[str] = []
-    client = client_of(published.client.meta.endpoint_url)
-    client.meta.events.register("before-send.s3", lambda request, **_: asked.append(request.url))
-    update_index(store_in(client, published.bucket, published.prefix))
-    assert [url.rsplit("/", 2)[1] for url in asked if url.endswith("snapshot.json")] == ["2026-11-25"]
+    with requests_to(published) as asked:
+        update_index(published)
+    urls = [request.url for request in asked]
+    assert [url.rsplit("/", 2)[1] for url in urls if url.endswith("snapshot.json")] == ["2026-11-25"]
     assert paths(published) == [f"{NEW}/", "2026-11-25/", f"editions/adults/{NEW}/"]
     assert [entry["latest"] for entry in read_index(published) or []] == [False, True, True]
 
