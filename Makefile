@@ -29,7 +29,7 @@ COMPARE_READY := $(COMPARE_VENV)/.synced-$(call stamp,cat requirements-compare.t
 MOTO_READY := $(MOTO_VENV)/.synced-$(call stamp,cat requirements-moto.txt)
 PREDICTOR_READY := $(PREDICTOR_VENV)/.synced-$(call stamp,cat requirements-predictor.txt)
 SYNC := $(PY) -m uv pip sync --quiet --system-certs --compile-bytecode --require-hashes --python
-PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --ignore tests/distributed
+PYTEST := $(PY) -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder --ignore tests/distributed
 
 # A lock file holds the newest versions of its day; `make lock` on another day gives the same files.
 DAY := 2026-09-18T00:00:00Z

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from cxr_snapshot.store.objects import Store
 from support.airflow_environment import DATABASE, HOME, migrated_database  # before Airflow is imported
 from support.real_stores import chosen
+from support.scheduling import OneWorkerForAirflow
 from support.sharing import made_once
 from support.stages import EARLIER, run_stages
 from support.stores import client_of, new_store
@@ -29,6 +30,11 @@ PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.H
 hypothesis.settings.register_profile("few", PATIENT, max_examples=15)
 hypothesis.settings.register_profile("many", PATIENT)
 hypothesis.settings.load_profile("many")
+
+
+@pytest.hookimpl(optionalhook=True)  # there is no xdist with `-p no:xdist`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForAirflow:
+    return OneWorkerForAirflow(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

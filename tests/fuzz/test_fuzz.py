@@ -12,7 +12,7 @@ from fuzz import mutations
 from fuzz.runner import TARGETS, Target, run, singly
 
 CASES = {
-    "metadata": 200,
+    "metadata": 100,
     "images": 500,
     "answers": 500,
     "archives": 500,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from support.pages import Pages
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two snapshots of the sample, the older one of schema version 1, and the remains of a third."""
     store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
@@ -36,7 +36,7 @@ def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.
     return store
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def mounted(migrated: None) -> FastAPI:
     """A server with the plugin's app."""
     from support.pages import mounted_plugins  # imports Airflow's web server, which not every worker needs

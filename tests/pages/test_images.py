@@ -18,11 +18,13 @@ from cxr_snapshot.store.objects import Store
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
 from support.requests_made import requests_to
-from support.snapshot_pages import NEW, OLD, PREFIX, Elements
-from support.stores import copied_bucket, read_csv
+from support.snapshot_pages import NEW, OLD, PREFIX, Elements, copied
+from support.stores import read_csv
 from support.withdrawers import take_back
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from support.pages import Pages
 
 HERE = f"{PREFIX}/snapshots/{NEW}"
@@ -129,7 +131,7 @@ class TestGallery:
 
     def test_images_without_a_view_can_be_chosen(self, pages, published, manifest):
 
-        store = copied_bucket(published)
+        store = copied(published)
         store.put_table(
             f"{NEW}/manifest.parquet", manifest.assign(view=manifest["view"].where(manifest.index > 0)), MANIFEST_SCHEMA
         )
@@ -149,7 +151,7 @@ class TestGallery:
         assert pages.get("/snapshots/latest/images") == pages.get(f"/snapshots/{NEW}/images")
 
     def test_another_edition_has_its_own(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         for name in published.list(f"{NEW}/"):
             store.copy(name, f"editions/adults/{name}")
         pages.use(store)
@@ -208,7 +210,7 @@ class TestPictures:
         assert page.named("script") == [{}]  # ours
 
     def test_an_object_that_no_row_names_is_not_handed_out(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         store.put(f"{NEW}/images/COVID/stray.jpg", b"a stray")
         pages.use(store)
         pages.get(f"/snapshots/{NEW}/originals/COVID/stray.jpg", 404)
@@ -219,7 +221,7 @@ class TestPictures:
         pages.get(f"/snapshots/{version}/{path}", 404)
 
     def test_a_damaged_table_is_said_to_be_damaged(self, pages, published, manifest):
-        store = copied_bucket(published)
+        store = copied(published)
         shards = list(store.list(f"{NEW}/data/"))
         for name in (f"{NEW}/manifest.parquet", *shards):
             store.put(name, store.get(name)[:-5] + b"xxxxx")
@@ -247,7 +249,7 @@ class TestOneImage:
         assert f"Empty: {manifest.iloc[0].isna().sum()} columns" in page.text
 
     def test_its_group_is_shown_and_of_whom(self, pages, published, manifest, monkeypatch):
-        store, changed = copied_bucket(published), manifest.copy()
+        store, changed = copied(published), manifest.copy()
         changed.loc[:4, "group"] = "one group"
         changed.loc[[0, 3], "patient_id"] = "covid:one patient"
         store.put_table(f"{NEW}/manifest.parquet", changed, MANIFEST_SCHEMA)
@@ -264,7 +266,7 @@ class TestOneImage:
         assert "No other image of this snapshot is of the same patient or looks like this one." in alone.text
 
     def test_what_was_left_out_as_its_copy_is_named(self, pages, published, manifest, excluded):
-        store, row = copied_bucket(published), manifest.iloc[0]
+        store, row = copied(published), manifest.iloc[0]
         copy = {"source": "covid", "path": "images/a copy.jpg", "rule": "duplicate_image"}
         copy["evidence"] = f"same pixels as {row['source']}:{row['path']} ({row['class']})"
         store.put(f"{NEW}/excluded.csv", csv_bytes(pd.concat([excluded, pd.DataFrame([copy])])))
@@ -292,7 +294,7 @@ class TestOneImage:
 
     def test_looks_into_a_bounded_number_of_snapshots(self, pages, published, manifest, monkeypatch):
         few(monkeypatch, VERSIONS=2)
-        store = copied_bucket(published)
+        store = copied(published)
         for day in range(1, 9):
             for name in published.list(f"{NEW}/"):
                 if not name.startswith(f"{NEW}/images/"):
@@ -344,7 +346,7 @@ class TestExcluded:
         assert "There " in page.text and {"href": f"{HERE}/excluded?source=covid"} in page.named("a")
 
     def test_where_nothing_was_left_out_it_says_so(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         head = store.get(f"{NEW}/excluded.csv").split(b"\n", 1)[0]
         store.put(f"{NEW}/excluded.csv", head + b"\n")
         pages.use(store)
@@ -370,30 +372,42 @@ class TestExcluded:
         assert "not_drawn" in pages.client.get(answer.headers["location"]).text
 
     def test_a_damaged_table_is_said_to_be_damaged(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         store.put(f"{NEW}/excluded.csv", b"a,b\n1,2\n3\n")
         pages.use(store)
         assert "is damaged" in pages.get(f"/snapshots/{NEW}/excluded", 502)
 
 
-class TestWithdrawn:
-    @pytest.fixture(params=[False, True], ids=["marked", "erased"])
-    def taken(self, request: pytest.FixtureRequest, pages: Pages, published: Store, manifest: pd.DataFrame) -> str:
-        """An image that was taken back after its pictures were shown."""
-        store = copied_bucket(published)
-        pages.use(store)
-        file = str(manifest["file"][2])
-        for address in self.addresses(name_of(file)):
-            assert pages.client.get(address).status_code == 200
-        take_back(store, "image", manifest["sha256"][2], erase=request.param)
-        return name_of(file)
+def pictures_of(name: str) -> list[str]:
+    """Return the addresses of an image's thumbnail and of its file."""
+    return [f"{HERE}/thumbnails/{name}.png", f"{HERE}/originals/{name}"]
 
-    @staticmethod
-    def addresses(name: str) -> list[str]:
-        return [f"{HERE}/thumbnails/{name}.png", f"{HERE}/originals/{name}"]
+
+@pytest.fixture(scope="module", params=[False, True], ids=["marked", "erased"])
+def withdrawn(request: pytest.FixtureRequest, mounted: FastAPI, published: Store) -> tuple[Store, str]:
+    """A store of which an image was taken back after its pictures were shown, and its name."""
+    from snapshot_pages_app import app
+    from support.pages import Pages
+
+    store, pages = copied(published), Pages(mounted, app, PREFIX)
+    pages.sign_in("VIEWER")
+    pages.use(store)
+    row = store.get_table(f"{NEW}/manifest.parquet").iloc[2]
+    for address in pictures_of(name_of(row["file"])):
+        assert pages.client.get(address).status_code == 200
+    take_back(store, "image", row["sha256"], erase=request.param)
+    return store, name_of(row["file"])
+
+
+class TestWithdrawn:
+    @pytest.fixture
+    def taken(self, pages: Pages, withdrawn: tuple[Store, str]) -> str:
+        store, name = withdrawn
+        pages.use(store)
+        return name
 
     def test_no_picture_of_it_is_shown(self, pages, taken):
-        for address in [*self.addresses(taken), *self.addresses(taken.split("/")[1])]:
+        for address in [*pictures_of(taken), *pictures_of(taken.split("/")[1])]:
             assert pages.client.get(address).status_code == 404
         for path in ("images", f"images/{taken}"):
             shown = [image["src"] for image in Elements(pages.client.get(f"{HERE}/{path}").text).named("img")]
@@ -410,7 +424,7 @@ class TestWithdrawn:
     def test_the_others_are_still_shown(self, pages, taken, manifest):
         for file in manifest["file"]:
             if name_of(file) != taken:
-                for address in self.addresses(name_of(file)):
+                for address in pictures_of(name_of(file)):
                     assert pages.client.get(address).status_code == 200
 
 
@@ -418,7 +432,7 @@ class TestHostileContent:
     @pytest.fixture
     def hostile(self, pages: Pages, published: Store, manifest: pd.DataFrame, excluded: pd.DataFrame) -> pd.DataFrame:
         """The manifest of a copy of the snapshots in which every text that is free to choose is hostile."""
-        store, changed = copied_bucket(published), manifest.copy()
+        store, changed = copied(published), manifest.copy()
         for column in ("view", "split", "source", "path", "finding", "url", "license", "patient_id", "file", "group"):
             changed[column] = changed[column].fillna("") + HOSTILE
         store.put_table(f"{NEW}/manifest.parquet", changed, MANIFEST_SCHEMA)
@@ -486,7 +500,7 @@ class TestRequests:
         assert store_for_pages().client is not client
 
     def test_a_gallery_takes_few(self, anonymous, published):
-        store = copied_bucket(published)
+        store = copied(published)
         anonymous.sign_in("VIEWER")
         anonymous.use(store)
         with requests_to(store) as sent:
@@ -495,7 +509,7 @@ class TestRequests:
 
 
 def test_generated_data_has_a_banner_on_every_page(pages, published, manifest):
-    store = copied_bucket(published)
+    store = copied(published)
     addresses = ["images", f"images/{name_of(manifest['file'][0])}", "excluded"]
     pages.use(store)
     assert not [path for path in addresses if SYNTHETIC in Elements(pages.client.get(f"{HERE}/{path}").text).text]

@@ -32,8 +32,7 @@ from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA
 from support.hostile import PIECES
 from support.paths import ROOT
 from support.requests_made import requests_to
-from support.snapshot_pages import NEW, OLD, PREFIX, Elements
-from support.stores import copied_bucket
+from support.snapshot_pages import NEW, OLD, PREFIX, Elements, copied
 from support.upstreams import FEW
 from support.waiting import PATIENCE
 
@@ -151,7 +150,7 @@ class TestPages:
 
     @pytest.mark.parametrize(("verify", "words"), [("skipped", ", nothing published."), ("success", ".")])
     def test_list_says_when_the_dag_last_ended_well(self, pages, published, airflow_runs, verify, words):
-        store = copied_bucket(published)
+        store = copied(published)
         for name in ("snapshot.json", SUCCESS):
             store.copy(f"{NEW}/{name}", f"editions/nights/{NEW}/{name}")
         pages.use(store)
@@ -164,7 +163,7 @@ class TestPages:
         assert "Last run: 2026-11-24" not in pages.get("/")
 
     def test_tab_of_a_dag_leads_to_what_it_publishes(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         store.copy("latest.json", "editions/adults/latest.json")
         pages.use(store)
         for dag, list_page in (("covid_cxr_snapshot", "/"), ("covid_cxr_snapshot_adults", "/editions/adults/")):
@@ -183,7 +182,7 @@ class TestPages:
     def test_list_takes_few_requests_however_many_snapshots_there_are(self, anonymous, published, count):
         from snapshot_pages_app.reading import PER_PAGE
 
-        store = copied_bucket(published)
+        store = copied(published)
         facts = store.get(f"{NEW}/snapshot.json")
         for number in range(count):
             version = f"{2020 + number // 300}-{number % 300 // 28 + 1:02}-{number % 28 + 1:02}"
@@ -203,7 +202,7 @@ class TestPages:
         assert not [request for request in asked if NEW in request.url or OLD in request.url]
 
     def test_list_marks_what_was_taken_back_with_and_without_the_catalogue(self, anonymous, published):
-        store = copied_bucket(published)
+        store = copied(published)
         write_mark(store, OLD, Mark(images={"a": {"reason": "r", "erased": False}}), None)
         update_index(store, anew=True)
         anonymous.sign_in("VIEWER")
@@ -214,7 +213,7 @@ class TestPages:
 
     @pytest.mark.parametrize("body", [b"no JSON", b"[]", b"{}", b'{"created": 5, "counts": [], "revisions": null}'])
     def test_list_shows_a_bad_snapshot_as_bad(self, anonymous, published, body):
-        store = copied_bucket(published)
+        store = copied(published)
         store.delete([INDEX])  # which says what it was
         store.put(f"{OLD}/snapshot.json", body)
         anonymous.sign_in("VIEWER")
@@ -228,7 +227,7 @@ class TestPages:
         addresses = ["/", f"/snapshots/{NEW}", "/compare"]
         anonymous.use(published)
         assert not [address for address in addresses if SYNTHETIC in Elements(anonymous.get(address)).text]
-        store = copied_bucket(published)
+        store = copied(published)
         store.delete([INDEX])
         for version in (OLD, NEW):
             store.put_json(
@@ -242,7 +241,7 @@ class TestPages:
         assert f"{NEW} latest synthetic" in Elements(anonymous.get("/")).text
 
     def test_changes_of_an_older_snapshot_are_shown(self, anonymous, published):
-        store = copied_bucket(published)
+        store = copied(published)
         changes = read_json(store, f"{NEW}/changes.json")
         del changes["replaced"]
         store.put_json(f"{NEW}/changes.json", changes)
@@ -251,7 +250,7 @@ class TestPages:
         assert f"Compared with {OLD}." in Elements(anonymous.get(f"/snapshots/{NEW}")).text
 
     def test_another_edition_has_pages_of_its_own_that_lead_to_each_other(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         for name in published.list(f"{NEW}/"):
             store.copy(name, f"editions/adults/{name}")
         store.copy("latest.json", "editions/adults/latest.json")
@@ -274,7 +273,7 @@ class TestPages:
         assert "editions/adults" not in pages.get(f"/snapshots/{NEW}")
 
     def test_editions_stand_side_by_side(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         for name in published.list(f"{OLD}/"):
             store.copy(name, f"editions/adults/{name}")
         store.edition("adults").put_json("latest.json", {"version": OLD})
@@ -338,7 +337,7 @@ class TestPages:
         assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
 
     def test_pictures_of_what_a_run_would_lose_are_shown_only_if_they_are_what_it_wrote(self, pages, published):
-        store, name = copied_bucket(published), f"{RUNS}{DRAFT}/lost.jpg"
+        store, name = copied(published), f"{RUNS}{DRAFT}/lost.jpg"
         pages.use(store)
         put_sealed(store, name, b"a picture")
         answer = pages.client.get(f"{PREFIX}/drafts/{DRAFT}/lost.jpg")
@@ -419,7 +418,7 @@ class TestPages:
         assert len([image for image in page.named("img") if "a-" in str(image["src"])]) == 8
 
     def test_comparison_of_snapshots_of_other_collections(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         pages.use(store)
         facts = read_json(store, f"{NEW}/snapshot.json")
         pins = {"covid": facts["revisions"]["covid"], "nih": "4"}
@@ -579,7 +578,7 @@ class TestEmptyAndErrors:
         assert "bucket no-such-bucket does not exist. Create it or set CXR_BUCKET." in text
 
     def test_pointer_that_is_damaged(self, pages, published):
-        store = copied_bucket(published)
+        store = copied(published)
         pages.use(store)
         store.put("latest.json", b"<b>not JSON</b>")
         assert NEW in Elements(pages.get("/")).text

@@ -4,8 +4,19 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
+from cxr_snapshot.store.objects import Store
+from support.stores import copy_objects, new_store
+
 PREFIX = "/covid-cxr-snapshots"
 OLD, NEW = "2026-11-22", "2026-11-23"
+UNSEEN = tuple(f"_work/{name}" for name in ("blobs", "normalised", "inspections", "looks", "sources", "lookalikes"))
+
+
+def copied(published: Store) -> Store:
+    """Return a bucket of its own with all that a page can show or take back: not what only the stages read."""
+    store = new_store(published.client, published.prefix)
+    copy_objects(published, store, leave=UNSEEN)
+    return store
 
 
 class Elements(HTMLParser):

@@ -52,9 +52,11 @@ def new_store(client: S3Client, prefix: str = "covid-cxr") -> Store:
     return store_in(client, bucket, prefix)
 
 
-def copy_objects(store: Store, target: Store) -> None:
-    """Copy all objects to another bucket of the same server."""
+def copy_objects(store: Store, target: Store, leave: tuple[str, ...] = ()) -> None:
+    """Copy all objects to another bucket of the same server, but for those whose names start with one of ``leave``."""
     for name in store.list(""):
+        if name.startswith(leave):
+            continue
         origin: Any = {"Bucket": store.bucket, "Key": store.key(name)}
         store.client.copy_object(Bucket=target.bucket, Key=target.key(name), CopySource=origin)
 
