@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,27 +21,21 @@ from cxr_snapshot.publication.checksums import read_sums, sums_bytes
 from cxr_snapshot.publication.index import INDEX
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.publishers import prepared_plans, publish_and_verify
+from support.publishers import Prepared, publish_and_verify, publisher_in
 from support.s3_proxy import S3Proxy
-from support.stores import client_of, copied_bucket, new_store, store_in
-from support.upstreams import served_sample
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from support.stores import client_of, copied_bucket, store_in
 
 OLD, NEW = "2026-11-22", "2026-11-23"
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def published(two_plans: Prepared) -> Store:
     """Two snapshots with different images, and one that was begun only; not to be changed."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        pipeline = upstream.pipeline(store, folder / "scratch")
-        first, second = prepared_plans(pipeline, 2)
-        assert publish_and_verify(pipeline, {**first, "date": OLD})
-        assert publish_and_verify(pipeline, second)
+    store = copied_bucket(two_plans.store)
+    pipeline, (first, second) = publisher_in(store), two_plans.plans
+    assert publish_and_verify(pipeline, {**first, "date": OLD})
+    assert publish_and_verify(pipeline, second)
     store.put("2026-11-24/manifest.csv", b"")
     store.put("other/_SUCCESS", b"")
     return store
