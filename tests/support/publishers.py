@@ -106,7 +106,7 @@ def publish_and_verify(pipeline: Pipeline, plan: Plan) -> dict[str, Any] | None:
     """Run the last two stages; return what ``publish`` does."""
     snapshot = pipeline.publish(plan)
     if snapshot:
-        pipeline.verify(snapshot["version"])
+        pipeline.verify(snapshot["version"], plan["edition"])
     return snapshot
 
 

@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,9 +40,9 @@ def published(two_plans: Prepared) -> Store:
     return store
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def damaged(published: Store) -> Store:
-    """A copy in which the manifest of the newest snapshot is not what it was."""
+    """A copy in which the manifest of the newest snapshot is not what it was; not to be changed further."""
     copy = copied_bucket(published)
     copy.put(f"{NEW}/manifest.csv", b"damaged")
     return copy
@@ -208,9 +207,10 @@ class TestDownload:
         assert not (tmp_path / "new" / "_SUCCESS").exists()
 
     def test_missing_file(self, damaged, tmp_path):
-        damaged.delete([f"{NEW}/manifest.csv"])
+        store = copied_bucket(damaged)
+        store.delete([f"{NEW}/manifest.csv"])
         with pytest.raises(MissingObjectError, match=r"lacks 1 files .* such as manifest\.csv"):
-            download(damaged, NEW, tmp_path / "new")
+            download(store, NEW, tmp_path / "new")
 
     def test_a_list_of_checksums_cannot_lead_out_of_the_folder(self, store, tmp_path):
         sums = f"{hashlib.sha256(b'x').hexdigest()}  ../evil\n".encode()
@@ -300,10 +300,11 @@ class TestCommand:
             assert words in errors
 
     def test_prune(self, command, damaged):
-        status, output, _ = command(damaged, "prune", "--keep", "1", "--yes")
+        store = copied_bucket(damaged)
+        status, output, _ = command(store, "prune", "--keep", "1", "--yes")
         assert status == 0
         assert f"Deleted: {OLD}." in output
-        assert catalog.versions(damaged) == [NEW]
+        assert catalog.versions(store) == [NEW]
 
     def test_a_list_that_is_wrong_is_told_and_made_anew(self, command, published):
         store = copied_bucket(published)
@@ -321,6 +322,11 @@ class TestCommand:
         line = [sys.executable, "-m", "cxr_snapshot", "show", "latest", "--json"]
         shown = subprocess.run(line, env=environ | environ_of(published), capture_output=True, text=True, check=True)
         assert json.loads(shown.stdout)["version"] == NEW
-        lost = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
-        assert (lost.returncode, lost.stdout) == (2, "")
-        assert "set CXR_BUCKET" in lost.stderr
+
+    def test_without_a_bucket(self, capsys, monkeypatch):
+        monkeypatch.delenv("CXR_BUCKET", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            main(["show", "latest", "--json"])
+        output, errors = capsys.readouterr()
+        assert (ended.value.code, output) == (2, "")
+        assert "set CXR_BUCKET" in errors
