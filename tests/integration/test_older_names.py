@@ -86,6 +86,7 @@ def test_versions_of_both_kinds_are_verified_and_downloaded(nights: Store, tmp_p
         assert files == set(manifest(nights, version)["file"])
 
 
+@pytest.mark.long
 def test_the_command_line_shows_and_compares_them(
     nights: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +114,7 @@ def test_the_command_line_shows_and_compares_them(
     assert "schema_version" in asked("show", OLDER)
 
 
+@pytest.mark.long
 def test_pruning_keeps_the_blobs_of_both(nights: Store) -> None:
     later = datetime.now(UTC) + GRACE + timedelta(hours=1)
     store = copied_bucket(nights)

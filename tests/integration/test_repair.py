@@ -145,6 +145,7 @@ def test_a_snapshot_that_is_the_latest_is_not_taken_back(
     assert catalog.versions(store) == [DAYS[0]]
 
 
+@pytest.mark.long
 def test_a_run_that_died_before_it_verified_is_made_good_by_the_next(
     audited: Plan, sample: ServedUpstream, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -94,9 +94,8 @@ def test_old_things_go_and_what_is_kept_stays_whole(nights: Store) -> None:
     assert sum(map(len, plan_prune(nights, 1, LATER).objects.values())) == 0
 
 
-@pytest.mark.parametrize(
-    "steps", [pytest.param((1,), id="back"), pytest.param((5, 1), id="on-and-back", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("steps", [pytest.param((1,), id="back"), pytest.param((5, 1), id="on-and-back")])
 def test_runs_go_on_after_pruning(
     nights: Store, sample: ServedUpstream, tmp_path: Path, steps: tuple[int, ...]
 ) -> None:
@@ -184,7 +183,7 @@ def aged(store: Store) -> Aged:
     return found
 
 
-@pytest.mark.parametrize("begun", ["before the plan", "after the plan"])
+@pytest.mark.parametrize("begun", [pytest.param("before the plan", marks=pytest.mark.long), "after the plan"])
 def test_a_run_keeps_what_it_counts_on(nights: Store, sample: ServedUpstream, tmp_path: Path, begun: str) -> None:
     store = aged(nights)
     sample.move_to_step(1)
