@@ -13,6 +13,7 @@ import pytest
 
 from cxr_snapshot.store.objects import Store
 from support.airflow_environment import DATABASE, HOME, migrated_database  # before Airflow is imported
+from support.publishers import Prepared, prepared_plans
 from support.real_stores import chosen
 from support.scheduling import OneWorkerForAirflow
 from support.sharing import made_once
@@ -95,6 +96,14 @@ def first_state(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytes
 def last_state(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with a snapshot of the small sample's last commit; copy it before changing it."""
     return snapshot_of(s3_client, small_sample, tmp_path_factory.mktemp("upstream"), 5)
+
+
+@pytest.fixture(scope="session")
+def two_plans(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """What it takes to publish two contents of the small sample's first commit."""
+    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        return Prepared(store, prepared_plans(upstream.pipeline(store, folder / "scratch"), 2))
 
 
 @pytest.fixture(scope="session")

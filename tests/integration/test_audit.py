@@ -17,8 +17,9 @@ from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
+from support.publishers import Prepared, publisher_in
 from support.stages import STAGE_ALONE, balanced_plan
-from support.stores import copied_bucket
+from support.stores import copied_bucket, copy_objects
 from support.upstreams import ServedUpstream, served_sample
 from support.waiting import PATIENCE
 
@@ -64,8 +65,10 @@ def test_every_worker_finds_the_same_to_the_byte(
     assert files(twin, plan) == here, "with looks that were kept"
 
 
-def test_nothing_is_published_that_was_not_audited(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    pipeline = sample.pipeline(store, tmp_path)
+def test_nothing_is_published_that_was_not_audited(two_plans: Prepared, store: Store) -> None:
+    copy_objects(two_plans.store, store)
+    plan = two_plans.plans[0]
+    store.delete(f"{plan['folder']}/{name}" for name in (REPORT, PAGE))
     with pytest.raises(MissingObjectError, match="Clear the task audit and run again"):
-        pipeline.publish(balanced_plan(pipeline))
+        publisher_in(store).publish(plan)
     assert store.get_json("latest.json") is None

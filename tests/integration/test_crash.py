@@ -6,7 +6,6 @@ import itertools
 import signal
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
@@ -15,10 +14,18 @@ from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, read_index
 from cxr_snapshot.publication.protocol import SUCCESS
 from cxr_snapshot.publication.versions import LATEST, read_latest
 from cxr_snapshot.store.objects import Fetched, Store
-from support.publishers import Task, forkserver, prepared_plans, publish_and_verify, publisher, run_stage, started
+from support.publishers import (
+    Prepared,
+    Task,
+    forkserver,
+    publish_and_verify,
+    publisher,
+    publisher_in,
+    run_stage,
+    started,
+)
 from support.s3_proxy import S3Proxy
-from support.stores import copied_bucket
-from support.upstreams import ServedUpstream
+from support.stores import copied_bucket, copy_objects
 from support.waiting import PATIENCE
 
 OLD, NEW = "2026-11-22", "2026-11-23"  # the plans' own date is NEW
@@ -91,15 +98,15 @@ def kill_and_rerun(store: Store, plan: Plan, numbers: Iterable[int]) -> int:
     raise AssertionError("the numbers ended before the publisher did")
 
 
-@pytest.mark.parametrize("every", [48, pytest.param(1, marks=pytest.mark.long)])
-def test_killed_after_its_requests(sample: ServedUpstream, store: Store, tmp_path: Path, every: int) -> None:
+@pytest.mark.parametrize(("every", "lanes"), [(80, 1), pytest.param(1, 2, marks=pytest.mark.long)])
+def test_killed_after_its_requests(two_plans: Prepared, store: Store, every: int, lanes: int) -> None:
     """The publisher is killed after each request whose number ``every`` divides."""
-    pipeline = sample.pipeline(store, tmp_path)
-    first, plan = prepared_plans(pipeline, 2)
-    assert publish_and_verify(pipeline, {**first, "date": OLD}) is not None
-    stores = [store, copied_bucket(store)]
+    copy_objects(two_plans.store, store)
+    first, plan = two_plans.plans
+    assert publish_and_verify(publisher_in(store), {**first, "date": OLD}) is not None
+    stores = [store, *(copied_bucket(store) for _ in range(lanes - 1))]
     forkserver()
-    with ThreadPoolExecutor(len(stores)) as pool:  # each takes every other of them, in a bucket of its own
+    with ThreadPoolExecutor(len(stores)) as pool:  # each takes its share of them, in a bucket of its own
         lanes = [
             pool.submit(kill_and_rerun, lane, plan, itertools.count(start * every, len(stores) * every))
             for start, lane in enumerate(stores, start=1)

@@ -93,6 +93,7 @@ def test_another_edition_fetches_and_decodes_nothing_again(
     assert night(sample, store, tmp_path, "2026-11-24", edition="other", max_per_class=3).plan is None
 
 
+@pytest.mark.long
 def test_plans_from_before_there_were_editions_are_of_the_default_one(
     sample: ServedUpstream, store: Store, tmp_path: Path
 ) -> None:
@@ -188,7 +189,7 @@ def test_the_edition_of_adults_holds_nobody_who_is_known_to_be_a_child(
     write_repository(folder / HANNOVER_NAME, [hannover_commit({"b343e657": "189daebe"})])
     write_zip(folder / NIH_NAME, nih_members(LABELS, AGES))
     with served_with_hannover(folder) as upstream:
-        options = {**ADULTS.settings, "edition": ADULTS.name, "max_per_class": None}
+        options = {**ADULTS.settings, "edition": ADULTS.name}
         outcome = night(upstream, store, tmp_path, "2026-11-23", **options)
     snapshot, place = outcome.snapshot, store.edition("adults")
     assert snapshot is not None and outcome.plan is not None

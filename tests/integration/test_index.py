@@ -14,10 +14,11 @@ from cxr_snapshot.publication import index
 from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, list_published, read_index
 from cxr_snapshot.store.objects import Store
 from support.catalogue import pictures_on_page
+from support.publishers import Prepared, publish_and_verify, publisher_in
 from support.s3_proxy import S3Proxy
-from support.stages import EARLIER, run_stages
-from support.stores import client_of, copy_objects, store_in
-from support.upstreams import ServedUpstream
+from support.stages import EARLIER, balanced_plan
+from support.stores import client_of, copied_bucket, copy_objects, store_in
+from support.upstreams import served_sample
 from support.withdrawers import published, take_back
 
 DAY = EARLIER[1][:10]
@@ -31,9 +32,23 @@ def known(last_state: Store, store: Store) -> Store:
     return store
 
 
-def run_other(sample: ServedUpstream, store: Store, folder: Path) -> None:
-    sample.move_to_step(5)
-    assert run_stages(sample.pipeline(store, folder), "o", f"{OTHER_DAY}T03:00:00+00:00", edition="other").snapshot
+@pytest.fixture(scope="module")
+def audited(last_state: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """A store with one snapshot, and the plan of another edition, which was audited and not published."""
+    store, folder = copied_bucket(last_state), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        upstream.move_to_step(5)
+        pipeline = upstream.pipeline(store, folder / "scratch")
+        plan = balanced_plan(pipeline, "other", f"{OTHER_DAY}T03:00:00+00:00", edition="other")
+        pipeline.audit(plan)
+    return Prepared(store, [plan])
+
+
+@pytest.fixture
+def ready(audited: Prepared, store: Store) -> Prepared:
+    """A store with one snapshot, and the plan to publish another edition."""
+    copy_objects(audited.store, store)
+    return Prepared(store, audited.plans)
 
 
 def paths(store: Store) -> list[str]:
@@ -59,11 +74,10 @@ def test_a_publication_lists_itself_and_a_list_takes_one_request(
     assert json.loads(capsys.readouterr().out) == [entry]
 
 
-def test_two_editions_and_a_publisher_that_was_killed_before_it_listed_itself(
-    sample: ServedUpstream, known: Store, tmp_path: Path
-) -> None:
+def test_two_editions_and_a_publisher_that_was_killed_before_it_listed_itself(ready: Prepared) -> None:
+    known, (plan,) = ready.store, ready.plans
     before = {name: known.fetch(name) for name in (INDEX, INDEX_PAGE)}
-    run_other(sample, known, tmp_path)
+    assert publish_and_verify(publisher_in(known), plan)
     both = [f"{DAY}/", f"editions/other/{OTHER_DAY}/"]
     assert paths(known) == both
     assert read_index(known) == list_published(known)
@@ -74,40 +88,32 @@ def test_two_editions_and_a_publisher_that_was_killed_before_it_listed_itself(
     with pytest.raises(VerificationError, match=rf"wrong about editions/other/{OTHER_DAY}/"):
         catalog.list_snapshots(known, check=True)
     pointer = known.edition("other").get("latest.json")
-    sample.pipeline(known, tmp_path).verify(OTHER_DAY, "other")  # which Airflow tries again
+    publisher_in(known).verify(OTHER_DAY, "other")  # which Airflow tries again
     assert paths(known) == both
     assert known.edition("other").get("latest.json") == pointer
     catalog.list_snapshots(known, check=True)
 
 
-def test_no_failure_of_the_catalogue_stops_a_publication(
-    sample: ServedUpstream, known: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_failure_of_the_catalogue_stops_a_publication(ready: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    known, (plan,) = ready.store, ready.plans
+
     def fail(*_: object, **__: object) -> None:
         raise StorageError("no more room")
 
     monkeypatch.setattr(index, "update_index", fail)
-    run_other(sample, known, tmp_path)
+    assert publish_and_verify(publisher_in(known), plan)
     assert known.edition("other").get_json("latest.json") is not None
     assert paths(known) == [f"{DAY}/"]
 
 
-def test_a_snapshot_that_fails_its_verification_is_not_listed(
-    sample: ServedUpstream, known: Store, tmp_path: Path
-) -> None:
-    sample.move_to_step(5)
-    pipeline = sample.pipeline(known, tmp_path)
-    publish = pipeline.publish
-
-    def damaging(plan):
-        snapshot = publish(plan)
-        index.update_index(known.edition("other"))  # as somebody who prunes meanwhile
-        known.put(f"editions/other/{OTHER_DAY}/manifest.csv", b"damaged")
-        return snapshot
-
-    pipeline.publish = damaging
+def test_a_snapshot_that_fails_its_verification_is_not_listed(ready: Prepared) -> None:
+    known, (plan,) = ready.store, ready.plans
+    pipeline = publisher_in(known)
+    assert pipeline.publish(plan)
+    index.update_index(known.edition("other"))  # as somebody who prunes meanwhile
+    known.put(f"editions/other/{OTHER_DAY}/manifest.csv", b"damaged")
     with pytest.raises(VerificationError, match="It was taken back"):
-        run_stages(pipeline, "o", f"{OTHER_DAY}T03:00:00+00:00", edition="other")
+        pipeline.verify(OTHER_DAY, "other")
     assert paths(known) == [f"{DAY}/"]
 
 

@@ -24,6 +24,8 @@ from support.upstreams import served_sample, write_zipped_images
 from upstream_simulator.covid_sample import Commit
 from upstream_simulator.sample import GIT_NAME, write_repository
 
+pytestmark = pytest.mark.long
+
 MOST = 600 * 1024  # KB
 PICTURES = 5
 
@@ -59,7 +61,7 @@ def measure(tmp_path: Path) -> Measure:
     return run
 
 
-@pytest.mark.parametrize("kind", ["singly", pytest.param("archive", marks=pytest.mark.long)])
+@pytest.mark.parametrize("kind", ["singly", "archive"])
 def test_of_a_repository(measure: Measure, kind: str) -> None:
     with served() as address:
         read, peak = measure(kind, address)
@@ -67,7 +69,6 @@ def test_of_a_repository(measure: Measure, kind: str) -> None:
     assert peak < MOST
 
 
-@pytest.mark.long
 def test_of_a_zip(measure: Measure, tmp_path: Path) -> None:
     write_zip(tmp_path / "giants.zip")
     read, peak = measure("zip", str(tmp_path / "giants.zip"))
@@ -75,7 +76,6 @@ def test_of_a_zip(measure: Measure, tmp_path: Path) -> None:
     assert peak < MOST
 
 
-@pytest.mark.long
 def test_of_the_store(measure: Measure, store: Store) -> None:
     for number in range(PICTURES):
         body = giant_picture(number)
@@ -85,7 +85,6 @@ def test_of_the_store(measure: Measure, store: Store) -> None:
     assert peak < MOST
 
 
-@pytest.mark.long
 def test_of_the_stages_after_inspect(store: Store, tmp_path: Path) -> None:
     rows = "".join(f"{n},Pneumonia/Viral/COVID-19,PA,X-ray,images,g{n}.png\n" for n in range(PICTURES))
     table = f"patientid,finding,view,modality,folder,filename\n{rows}".encode()

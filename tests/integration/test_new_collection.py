@@ -18,9 +18,7 @@ def test_a_third_collection_needs_one_file_and_one_line(
     sample: ServedUpstream, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(SOURCES, "third", "support.third_collection:ThirdCollection")
-    snapshot = run_stages(
-        sample.pipeline(store, tmp_path, max_per_class=1000, sources="covid,pneumonia,third"), "run"
-    ).snapshot
+    snapshot = run_stages(sample.pipeline(store, tmp_path, sources="covid,pneumonia,third"), "run").snapshot
     assert snapshot is not None
     assert snapshot["revisions"]["third"] == "7"
     version = snapshot["version"]

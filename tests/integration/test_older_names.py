@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import pytest
@@ -20,29 +19,23 @@ from cxr_snapshot.publication.versions import read_seen
 from cxr_snapshot.selection.manifest import named_by_content
 from cxr_snapshot.store.objects import Store
 from support.older_names import schema_version_1
-from support.publishers import prepared_plans, publish_and_verify
-from support.stores import copied_bucket, new_store
-from support.upstreams import served_sample
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from support.publishers import Prepared, publish_and_verify, publisher_in
+from support.stores import copied_bucket
 
 OLDER, RENAMED, NEXT = VERSIONS = ["2026-11-21", "2026-11-22", "2026-11-23"]
 
 
 @pytest.fixture(scope="module")
-def nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def nights(two_plans: Prepared) -> Store:
     """One content under the older names, then under the new ones, then another content; not to be changed."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        pipeline = upstream.pipeline(store, folder / "scratch")
-        same, other = prepared_plans(pipeline, 2)
-        with schema_version_1():
-            assert publish_and_verify(pipeline, {**same, "date": OLDER})
-            assert pipeline.publish({**same, "date": OLDER, "fingerprint": "still version 1"}) is None
-        assert publish_and_verify(pipeline, {**same, "date": RENAMED, "fingerprint": "version 2"})
-        assert pipeline.publish({**same, "date": NEXT, "fingerprint": "nothing new"}) is None
-        assert publish_and_verify(pipeline, {**other, "date": NEXT})
+    store = copied_bucket(two_plans.store)
+    pipeline, (same, other) = publisher_in(store), two_plans.plans
+    with schema_version_1():
+        assert publish_and_verify(pipeline, {**same, "date": OLDER})
+        assert pipeline.publish({**same, "date": OLDER, "fingerprint": "still version 1"}) is None
+    assert publish_and_verify(pipeline, {**same, "date": RENAMED, "fingerprint": "version 2"})
+    assert pipeline.publish({**same, "date": NEXT, "fingerprint": "nothing new"}) is None
+    assert publish_and_verify(pipeline, {**other, "date": NEXT})
     return store
 
 
@@ -93,6 +86,7 @@ def test_versions_of_both_kinds_are_verified_and_downloaded(nights: Store, tmp_p
         assert files == set(manifest(nights, version)["file"])
 
 
+@pytest.mark.long
 def test_the_command_line_shows_and_compares_them(
     nights: Store, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +114,7 @@ def test_the_command_line_shows_and_compares_them(
     assert "schema_version" in asked("show", OLDER)
 
 
+@pytest.mark.long
 def test_pruning_keeps_the_blobs_of_both(nights: Store) -> None:
     later = datetime.now(UTC) + GRACE + timedelta(hours=1)
     store = copied_bucket(nights)

@@ -100,6 +100,7 @@ def test_nothing_is_recorded_where_nothing_had_to_be_accepted(
         assert "alice" not in text_of(store, first["version"], name)
 
 
+@pytest.mark.long
 def test_an_approval_is_published_with_the_name_of_who_gave_it(
     sample: ServedUpstream, store: Store, tmp_path: Path, shrunken: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

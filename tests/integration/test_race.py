@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cxr_snapshot.pipeline import Plan
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.publication.versions import newest_version
 from cxr_snapshot.store.objects import Store
-from support.publishers import Task, prepared_plans, run_protocol, started
+from support.publishers import Prepared, Task, prepared_plans, run_protocol, started
 from support.stores import copy_objects, new_store
 from support.upstreams import served_sample
 
@@ -28,19 +26,11 @@ LOST = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Plans of different contents, and the store that they can be published in; read only."""
-
-    store: Store
-    plans: list[Plan]
-
-
-@pytest.fixture(scope="module")
-def prepared(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        return Prepared(store, prepared_plans(upstream.pipeline(store, folder / "scratch"), PROCESSES))
+@pytest.fixture
+def many_plans(s3_client: S3Client, small_sample: Path, tmp_path: Path) -> Prepared:
+    store = new_store(s3_client)
+    with served_sample(small_sample, tmp_path) as upstream:
+        return Prepared(store, prepared_plans(upstream.pipeline(store, tmp_path / "scratch"), PROCESSES))
 
 
 def race(orders: list[Any], date: str, previous: str | None) -> list[tuple[str, str]]:
@@ -51,9 +41,8 @@ def race(orders: list[Any], date: str, previous: str | None) -> list[tuple[str, 
 
 
 @pytest.mark.long
-def test_different_contents(prepared: Prepared, store: Store) -> None:
-    plans = prepared.plans
-    copy_objects(prepared.store, store)
+def test_different_contents(many_plans: Prepared) -> None:
+    store, plans = many_plans.store, many_plans.plans
     endpoint = store.client.meta.endpoint_url
     with ExitStack() as stack:
         tasks = [Task(endpoint, store.bucket, store.prefix, plan) for plan in plans]
@@ -75,9 +64,9 @@ def test_different_contents(prepared: Prepared, store: Store) -> None:
             assert newest_version(store, date) in published
 
 
-def test_equal_contents_are_one_snapshot(prepared: Prepared, store: Store) -> None:
-    copy_objects(prepared.store, store)
-    plan = prepared.plans[0]
+def test_equal_contents_are_one_snapshot(two_plans: Prepared, store: Store) -> None:
+    copy_objects(two_plans.store, store)
+    plan = two_plans.plans[0]
     task = Task(store.client.meta.endpoint_url, store.bucket, store.prefix, plan)
     with ExitStack() as stack:
         orders = [stack.enter_context(started(task, run_protocol))[1] for _ in range(4)]

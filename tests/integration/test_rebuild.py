@@ -6,16 +6,19 @@ from pathlib import Path
 
 from cxr_snapshot.store.objects import Store
 from support.stages import run_stages
-from support.stores import new_store
+from support.stores import copy_objects, new_store
 from support.upstreams import ServedUpstream
 
 
-def test_from_the_record_on_an_empty_store(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
-    for step in (1, 3):
-        sample.move_to_step(step)
-        pipeline = sample.pipeline(store, tmp_path / "first", views="frontal+lateral", salt="another salt")
-        published = run_stages(pipeline, f"run-{step}", f"2026-11-{step:02d}T03:00:00+00:00").snapshot
+def test_from_the_record_on_an_empty_store(
+    first_state: Store, sample: ServedUpstream, store: Store, tmp_path: Path
+) -> None:
+    copy_objects(first_state, store)
+    sample.move_to_step(3)
+    pipeline = sample.pipeline(store, tmp_path / "first", views="frontal+lateral", salt="another salt")
+    published = run_stages(pipeline, "first", "2026-11-21T03:00:00+00:00").snapshot
     assert published is not None
+    assert published["previous"] is not None
     record = store.get_json(f"{published['version']}/snapshot.json")
     assert record["revisions"].keys() == pipeline.sources.keys()
 

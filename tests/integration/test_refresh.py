@@ -38,9 +38,9 @@ def upstream_paths(sample: ServedUpstream) -> list[str]:
 
 
 def test_quiet_night_makes_one_request_to_each_upstream_and_writes_nothing(
-    first_night: None, sample: ServedUpstream, store: Store, tmp_path: Path
+    first_state: Store, sample: ServedUpstream, tmp_path: Path
 ) -> None:
-    before = store.list("")
+    store, before = first_state, first_state.list("")
     seen = len(sample.simulator.requests)
     counting, requests = counted(store)
     settings = Settings.load(sample.settings(tmp_path, bucket=store.bucket), environ={})

@@ -10,13 +10,15 @@ import pytest
 
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.errors import GuardError, VerificationError
+from cxr_snapshot.plan import Plan
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.publication.versions import read_latest, read_pointer
 from cxr_snapshot.store.objects import Store
 from support.damage import DAMAGES, flip
-from support.stages import Outcome, run_stages
-from support.stores import copy_objects
-from support.upstreams import ServedUpstream
+from support.publishers import Prepared, publish_and_verify
+from support.stages import Outcome, balanced_plan, run_stages
+from support.stores import copied_bucket, copy_objects
+from support.upstreams import ServedUpstream, served_sample
 
 
 def long(*values: object) -> Any:
@@ -32,6 +34,26 @@ def first(first_state: Store, sample: ServedUpstream, store: Store) -> None:
     """Let the store have what the first night left, and upstream something new."""
     copy_objects(first_state, store)
     sample.move_to_step(2)
+
+
+@pytest.fixture(scope="module")
+def second_audited(first_state: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    """What the first night left, and the second night's plan, which was audited and not published."""
+    store, folder = copied_bucket(first_state), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        upstream.move_to_step(2)
+        pipeline = upstream.pipeline(store, folder / "scratch")
+        plan = balanced_plan(pipeline, "second", f"{DAYS[1]}T03:00:00+00:00")
+        pipeline.audit(plan)
+    return Prepared(store, [plan])
+
+
+@pytest.fixture
+def audited(second_audited: Prepared, sample: ServedUpstream, store: Store) -> Plan:
+    """Let the store have what two nights left up to the second's audit; return the plan of that one."""
+    copy_objects(second_audited.store, store)
+    sample.move_to_step(2)
+    return second_audited.plans[0]
 
 
 def night(sample: ServedUpstream, store: Store, folder: Path, number: int, **options: bool) -> Outcome:
@@ -84,33 +106,26 @@ def test_on_the_same_day_the_advice_makes_the_same_snapshot_whole(
 @pytest.mark.parametrize(
     ("kind", "going_on"),
     [
-        ("data/", "the next night"),
+        ("data/", "the same run"),
         long("images/", "the same run"),
         long("images/", "the next night"),
-        long("data/", "the same run"),
+        long("data/", "the next night"),
         long("README.md", "the same run"),
         long("README.md", "the next night"),
     ],
 )
 def test_what_fails_its_verification_never_becomes_the_latest(
-    first: None, sample: ServedUpstream, store: Store, tmp_path: Path, kind: str, going_on: str
+    audited: Plan, sample: ServedUpstream, store: Store, tmp_path: Path, kind: str, going_on: str
 ) -> None:
     pipeline = sample.pipeline(store, tmp_path)
-    publish = pipeline.publish
-
-    def damaged_afterwards(plan):
-        snapshot = publish(plan)
-        flip(store, next(name for name in store.list(f"{snapshot['version']}/{kind}")))
-        return snapshot
-
-    pipeline.publish = damaged_afterwards
+    assert pipeline.publish(audited)
+    flip(store, next(name for name in store.list(f"{DAYS[1]}/{kind}")))
     with pytest.raises(VerificationError, match=r"not what SHA256SUMS says.*It was taken back.*Clear the task publish"):
-        run_stages(pipeline, "unlucky", f"{DAYS[1]}T03:00:00+00:00")
+        pipeline.verify(DAYS[1])
     assert read_pointer(store)[0] == DAYS[0]
     assert catalog.versions(store) == [DAYS[0]]
     if going_on == "the same run":
-        pipeline.publish = publish
-        snapshot = run_stages(pipeline, "unlucky", f"{DAYS[1]}T03:00:00+00:00").snapshot
+        snapshot = publish_and_verify(pipeline, audited)
     else:
         snapshot = night(sample, store, tmp_path, 2).snapshot
     assert snapshot is not None
@@ -130,16 +145,13 @@ def test_a_snapshot_that_is_the_latest_is_not_taken_back(
     assert catalog.versions(store) == [DAYS[0]]
 
 
+@pytest.mark.long
 def test_a_run_that_died_before_it_verified_is_made_good_by_the_next(
-    first: None, sample: ServedUpstream, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    audited: Plan, sample: ServedUpstream, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    pipeline = sample.pipeline(store, tmp_path)
-    verified = pipeline.verify
-    pipeline.verify = lambda *_: {}
-    published = run_stages(pipeline, "died", f"{DAYS[1]}T03:00:00+00:00").snapshot
+    published = sample.pipeline(store, tmp_path).publish(audited)
     assert published is not None
     assert read_pointer(store)[0] == DAYS[0]
-    pipeline.verify = verified
     with caplog.at_level(logging.WARNING, "cxr_snapshot"):
         assert night(sample, store, tmp_path, 2).snapshot == published
     assert f"latest.json does not name {DAYS[1]}, the newest complete snapshot" in caplog.text

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,19 +18,23 @@ from support.upstreams import served_sample
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+ALL = ("sample_folder", range(1, 6))
 CLASSES = ("COVID", "NORMAL", "PNEUMONIA")
 
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param((3, 4, 5), id="three-steps"), pytest.param(range(1, 6), id="all", marks=pytest.mark.long)],
+    params=[
+        pytest.param(("small_sample", (3, 4, 5)), id="three-steps"),
+        pytest.param(ALL, id="all", marks=pytest.mark.long),
+    ],
 )
 def nights(
-    request: pytest.FixtureRequest, s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, s3_client: S3Client, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Nights]:
-    folder = tmp_path_factory.mktemp("upstream")
-    with served_sample(sample_folder, folder) as upstream:
-        yield replay(upstream, new_store(s3_client), folder / "scratch", request.param)
+    (sample, steps), folder = request.param, tmp_path_factory.mktemp("upstream")
+    with served_sample(request.getfixturevalue(sample), folder) as upstream:
+        yield replay(upstream, new_store(s3_client), folder / "scratch", steps)
 
 
 def test_every_state_is_published_with_all_of_its_records(nights: Nights) -> None:
@@ -72,6 +75,11 @@ def test_the_audit_is_in_the_snapshot_and_follows_its_figures(nights: Nights) ->
         assert report["previous"] == (versions[-1] if versions else None)
         assert all(check["passed"] for check in report["checks"])
         versions.append(snapshot["version"])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("nights", [pytest.param(ALL, id="all")], indirect=True, scope="module")
+def test_the_audit_tells_what_grew(nights: Nights) -> None:
     report = json.loads(nights.store.get(f"2026-11-05/{REPORT}"))
     assert report["drift"][0]["change"] > 0
 

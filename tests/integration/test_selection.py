@@ -33,6 +33,7 @@ def test_controls(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
         assert set(upstream) == (wanted if controls == "prefer-upstream" else set())
 
 
+@pytest.mark.long
 def test_licences(sample: ServedUpstream, store: Store, tmp_path: Path) -> None:
     kinds = {
         "any": {None, "derivatives", "no-derivatives"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +15,44 @@ from cxr_snapshot.catalog.reading import list_snapshots, show
 from cxr_snapshot.errors import SettingsError
 from cxr_snapshot.pipeline import Pipeline
 from cxr_snapshot.store.objects import Store
-from support.stages import balanced_plan, run_stages
+from support.stages import EARLIER, balanced_plan, run_stages
 from support.stores import new_store, read_csv
-from support.upstreams import ServedUpstream, served_sample
+from support.upstreams import ServedUpstream, commit_at, served_sample
 from support.words import OF_THE_REAL_ONES
+from upstream_simulator.covid_sample import Commit
+from upstream_simulator.sample import GIT_NAME, KAGGLE_NAME, write_repository
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 FIRST, SECOND = "2026-11-22", "2026-11-23"
 LATER = "2026-11-24T03:00:00+00:00"
+FEW_FILES = re.compile(r"metadata\.csv|images/(replaced-film|withdrawn|icu-ward|first-days|late-upload)-.*")
 TEXTS = ("README.md", "CHANGES.md", "audit.html", "croissant.json")
 
 
+def write_few(whole: Path, folder: Path) -> None:
+    """Write the second and third commit of a generated sample, with few images, among them all that changed."""
+    commits = []
+    for commit in (commit_at(whole, 2), commit_at(whole, 3)):
+        files = {path: body for path, body in commit.files.items() if FEW_FILES.fullmatch(path)}
+        commits.append(Commit(commit.date, commit.subject, files))
+    write_repository(folder / GIT_NAME, commits)
+    shutil.copytree(whole / KAGGLE_NAME, folder / KAGGLE_NAME)
+
+
+@pytest.fixture(scope="module")
+def few(small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("few")
+    write_few(small_sample, folder)
+    return folder
+
+
 def published(client: S3Client, sample: Path, folder: Path, *, synthetic: bool) -> Store:
-    """Return a store with snapshots of the sample's second and third commit, with all images."""
+    """Return a store with snapshots of two commits of a sample, with all images."""
     store = new_store(client)
     with served_sample(sample, folder, synthetic=synthetic) as upstream:
-        for step, day in ((2, FIRST), (3, SECOND)):
+        for step, day in ((1, FIRST), (2, SECOND)):
             upstream.move_to_step(step)
             pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=None)
             assert run_stages(pipeline, f"run-{step}", f"{day}T03:00:00+00:00").snapshot
@@ -40,13 +60,13 @@ def published(client: S3Client, sample: Path, folder: Path, *, synthetic: bool) 
 
 
 @pytest.fixture(scope="module")
-def generated(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return published(s3_client, sample_folder, tmp_path_factory.mktemp("generated"), synthetic=True)
+def generated(s3_client: S3Client, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return published(s3_client, few, tmp_path_factory.mktemp("generated"), synthetic=True)
 
 
 @pytest.fixture(scope="module")
-def taken_for_real(s3_client: S3Client, sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return published(s3_client, sample_folder, tmp_path_factory.mktemp("real"), synthetic=False)
+def taken_for_real(s3_client: S3Client, few: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return published(s3_client, few, tmp_path_factory.mktemp("real"), synthetic=False)
 
 
 def words(store: Store, version: str, name: str) -> str:
@@ -133,19 +153,18 @@ def first(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def pipeline(sample: ServedUpstream, store: Store, tmp_path: Path, first: bool) -> Iterator[Pipeline]:
-    """A pipeline whose upstream became of the other kind after the first snapshot."""
-    sample.simulator.synthetic = first
-    pipeline = sample.pipeline(store, tmp_path)
-    assert run_stages(pipeline, "first", f"{SECOND}T03:00:00+00:00").snapshot
+def pipeline(request: pytest.FixtureRequest, sample: ServedUpstream, tmp_path: Path, first: bool) -> Pipeline:
+    """A pipeline whose upstream became of the other kind after a snapshot."""
     sample.simulator.synthetic = not first
     sample.move_to_step(2)
-    yield pipeline
+    return sample.pipeline(request.getfixturevalue("generated" if first else "first_state"), tmp_path)
 
 
-def test_poll_refuses_to_compare_one_with_the_other(pipeline: Pipeline, store: Store, first: bool) -> None:
+def test_poll_refuses_to_compare_one_with_the_other(pipeline: Pipeline, first: bool) -> None:
     theirs, ours = ("generated", "real") if first else ("real", "generated")
-    said = rf"holds snapshots of {theirs} data, such as {SECOND}, .* give {ours} data\. Set CXR_PREFIX .*-{ours}, "
+    newest = SECOND if first else EARLIER[1][:10]
+    said = rf"holds snapshots of {theirs} data, such as {newest}, .* give {ours} data\. Set CXR_PREFIX .*-{ours}, "
+    store = pipeline.store
     before = store.list("")
     for options in ({}, {"force": True}, {"as_of": "2026-11-01"}):
         with pytest.raises(SettingsError, match=said):
@@ -154,7 +173,8 @@ def test_poll_refuses_to_compare_one_with_the_other(pipeline: Pipeline, store: S
 
 
 @pytest.mark.long
-def test_with_another_prefix_it_goes_on(pipeline: Pipeline, store: Store) -> None:
+def test_with_another_prefix_it_goes_on(pipeline: Pipeline) -> None:
+    store = pipeline.store
     elsewhere = Store(store.client, store.bucket, "elsewhere")
     other = Pipeline(pipeline.settings, elsewhere, pipeline.sources)
     assert other.poll("second", LATER) is not None

@@ -18,11 +18,16 @@ from support.withdrawers import published
 DAY = EARLIER[1][:10]
 
 
+def show(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line have this store."""
+    monkeypatch.setattr(command_line, "_store", lambda name: catalog.find_edition(store, name))
+
+
 @pytest.fixture
 def shown(last_state: Store, store: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with a snapshot, which is that of the command line."""
     copy_objects(last_state, store)
-    monkeypatch.setattr(command_line, "_store", lambda name: catalog.find_edition(store, name))
+    show(store, monkeypatch)
     return store
 
 
@@ -68,8 +73,13 @@ def test_first_it_is_said_then_done_then_told(shown: Store, capsys: pytest.Captu
     ],
 )
 def test_what_cannot_be_is_refused_with_a_remedy(
-    shown: Store, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], said: str
+    last_state: Store,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    said: str,
 ) -> None:
+    show(last_state, monkeypatch)
     status, text = run(capsys, "withdraw", *arguments, "--yes")
     assert status in (1, 2)
     assert said in text

@@ -26,6 +26,7 @@ from cxr_snapshot.selection.balance import class_counts
 from cxr_snapshot.selection.manifest import build_manifest, content_digest, excluded_records
 from cxr_snapshot.selection.rules import excluded_by_rule
 from cxr_snapshot.settings import Settings
+from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from support.stages import balanced_plan
 from support.stores import client_of, store_in
@@ -66,6 +67,14 @@ def prepared_plans(pipeline: Pipeline, count: int) -> list[Plan]:
 
 
 @dataclass(frozen=True)
+class Prepared:
+    """Plans of different contents, and the store that they can be published in; copy it first."""
+
+    store: Store
+    plans: list[Plan]
+
+
+@dataclass(frozen=True)
 class Task:
     """What a process is to publish, and where."""
 
@@ -77,8 +86,13 @@ class Task:
 
 def publisher(task: Task) -> Pipeline:
     """Return a pipeline that can publish, and knows no sources."""
-    settings = Settings.load({"bucket": task.bucket, "prefix": task.prefix}, environ={})
-    return Pipeline(settings, store_in(client_of(task.endpoint), task.bucket, task.prefix), sources={})
+    return publisher_in(store_in(client_of(task.endpoint), task.bucket, task.prefix))
+
+
+def publisher_in(store: Store) -> Pipeline:
+    """Return a pipeline that can publish what was prepared in a store, and knows no sources."""
+    settings = Settings.load({"bucket": store.bucket, "prefix": store.prefix}, environ={})
+    return Pipeline(settings, store, sources={})
 
 
 def run_stage(task: Task, orders: Connection) -> None:
@@ -92,7 +106,7 @@ def publish_and_verify(pipeline: Pipeline, plan: Plan) -> dict[str, Any] | None:
     """Run the last two stages; return what ``publish`` does."""
     snapshot = pipeline.publish(plan)
     if snapshot:
-        pipeline.verify(snapshot["version"])
+        pipeline.verify(snapshot["version"], plan["edition"])
     return snapshot
 
 

@@ -35,9 +35,11 @@ class Outcome:
     snapshot: dict[str, Any] | None = None
 
 
-def balanced_plan(pipeline: Pipeline, run_id: str = "run") -> Plan:
+def balanced_plan(
+    pipeline: Pipeline, run_id: str = "run", created: str = "2026-11-23T03:00:00+00:00", **options: Any
+) -> Plan:
     """Run the stages up to ``balance`` in this process."""
-    plan = pipeline.poll(run_id, "2026-11-23T03:00:00+00:00")
+    plan = pipeline.poll(run_id, created, **options)
     assert plan is not None
     for source in [*pipeline.sources, *pipeline.judges]:
         pipeline.ingest(plan, source)

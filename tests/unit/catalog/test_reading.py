@@ -8,8 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,35 +20,29 @@ from cxr_snapshot.publication.checksums import read_sums, sums_bytes
 from cxr_snapshot.publication.index import INDEX
 from cxr_snapshot.store.objects import Store
 from support.paths import ROOT
-from support.publishers import prepared_plans, publish_and_verify
+from support.publishers import Prepared, publish_and_verify, publisher_in
 from support.s3_proxy import S3Proxy
-from support.stores import client_of, copied_bucket, new_store, store_in
-from support.upstreams import served_sample
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from support.stores import client_of, copied_bucket, store_in
 
 OLD, NEW = "2026-11-22", "2026-11-23"
 Command = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
-def published(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+def published(two_plans: Prepared) -> Store:
     """Two snapshots with different images, and one that was begun only; not to be changed."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        pipeline = upstream.pipeline(store, folder / "scratch")
-        first, second = prepared_plans(pipeline, 2)
-        assert publish_and_verify(pipeline, {**first, "date": OLD})
-        assert publish_and_verify(pipeline, second)
+    store = copied_bucket(two_plans.store)
+    pipeline, (first, second) = publisher_in(store), two_plans.plans
+    assert publish_and_verify(pipeline, {**first, "date": OLD})
+    assert publish_and_verify(pipeline, second)
     store.put("2026-11-24/manifest.csv", b"")
     store.put("other/_SUCCESS", b"")
     return store
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def damaged(published: Store) -> Store:
-    """A copy in which the manifest of the newest snapshot is not what it was."""
+    """A copy in which the manifest of the newest snapshot is not what it was; not to be changed further."""
     copy = copied_bucket(published)
     copy.put(f"{NEW}/manifest.csv", b"damaged")
     return copy
@@ -214,9 +207,10 @@ class TestDownload:
         assert not (tmp_path / "new" / "_SUCCESS").exists()
 
     def test_missing_file(self, damaged, tmp_path):
-        damaged.delete([f"{NEW}/manifest.csv"])
+        store = copied_bucket(damaged)
+        store.delete([f"{NEW}/manifest.csv"])
         with pytest.raises(MissingObjectError, match=r"lacks 1 files .* such as manifest\.csv"):
-            download(damaged, NEW, tmp_path / "new")
+            download(store, NEW, tmp_path / "new")
 
     def test_a_list_of_checksums_cannot_lead_out_of_the_folder(self, store, tmp_path):
         sums = f"{hashlib.sha256(b'x').hexdigest()}  ../evil\n".encode()
@@ -306,10 +300,11 @@ class TestCommand:
             assert words in errors
 
     def test_prune(self, command, damaged):
-        status, output, _ = command(damaged, "prune", "--keep", "1", "--yes")
+        store = copied_bucket(damaged)
+        status, output, _ = command(store, "prune", "--keep", "1", "--yes")
         assert status == 0
         assert f"Deleted: {OLD}." in output
-        assert catalog.versions(damaged) == [NEW]
+        assert catalog.versions(store) == [NEW]
 
     def test_a_list_that_is_wrong_is_told_and_made_anew(self, command, published):
         store = copied_bucket(published)
@@ -327,6 +322,11 @@ class TestCommand:
         line = [sys.executable, "-m", "cxr_snapshot", "show", "latest", "--json"]
         shown = subprocess.run(line, env=environ | environ_of(published), capture_output=True, text=True, check=True)
         assert json.loads(shown.stdout)["version"] == NEW
-        lost = subprocess.run(line, env=environ, capture_output=True, text=True, check=False)
-        assert (lost.returncode, lost.stdout) == (2, "")
-        assert "set CXR_BUCKET" in lost.stderr
+
+    def test_without_a_bucket(self, capsys, monkeypatch):
+        monkeypatch.delenv("CXR_BUCKET", raising=False)
+        with pytest.raises(SystemExit) as ended:
+            main(["show", "latest", "--json"])
+        output, errors = capsys.readouterr()
+        assert (ended.value.code, output) == (2, "")
+        assert "set CXR_BUCKET" in errors

@@ -94,9 +94,8 @@ def test_old_things_go_and_what_is_kept_stays_whole(nights: Store) -> None:
     assert sum(map(len, plan_prune(nights, 1, LATER).objects.values())) == 0
 
 
-@pytest.mark.parametrize(
-    "steps", [pytest.param((1,), id="back"), pytest.param((5, 1), id="on-and-back", marks=pytest.mark.long)]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("steps", [pytest.param((1,), id="back"), pytest.param((5, 1), id="on-and-back")])
 def test_runs_go_on_after_pruning(
     nights: Store, sample: ServedUpstream, tmp_path: Path, steps: tuple[int, ...]
 ) -> None:
@@ -184,7 +183,7 @@ def aged(store: Store) -> Aged:
     return found
 
 
-@pytest.mark.parametrize("begun", ["before the plan", "after the plan"])
+@pytest.mark.parametrize("begun", [pytest.param("before the plan", marks=pytest.mark.long), "after the plan"])
 def test_a_run_keeps_what_it_counts_on(nights: Store, sample: ServedUpstream, tmp_path: Path, begun: str) -> None:
     store = aged(nights)
     sample.move_to_step(1)
@@ -270,14 +269,25 @@ def test_a_damaged_inventory_stops_pruning(nights: Store) -> None:
     assert plan_prune(nights, 3, LATER).kept == tuple(VERSIONS)
 
 
+THEIRS = VERSIONS[:2]
+
+
+@pytest.fixture(scope="module")
+def two_editions(three_nights: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The three nights, and two of another edition; not to be changed."""
+    store, folder = copied_bucket(three_nights), tmp_path_factory.mktemp("upstream")
+    with served_sample(small_sample, folder) as upstream:
+        for step, version in enumerate(THEIRS, start=1):
+            upstream.move_to_step(step)
+            pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=3)
+            assert run_stages(pipeline, f"other-{step}", f"{version}T03:00:00+00:00", edition="other").snapshot
+    return store
+
+
 @pytest.fixture
-def with_another(nights: Store, sample: ServedUpstream, tmp_path: Path) -> tuple[Store, str]:
-    """The three nights, and another edition that alone still needs what the oldest of them was made of; its version."""
-    sample.move_to_step(1)
-    pipeline = sample.pipeline(nights, tmp_path, max_per_class=3)
-    outcome = run_stages(pipeline, "other", "2026-11-01T03:00:00+00:00", edition="other")
-    assert outcome.snapshot is not None
-    return nights, outcome.snapshot["version"]
+def with_another(two_editions: Store) -> Store:
+    """The three nights, and another edition that alone still needs what the oldest of them was made of."""
+    return copied_bucket(two_editions)
 
 
 def needed(place: Store, version: str) -> set[str]:
@@ -288,8 +298,8 @@ def needed(place: Store, version: str) -> set[str]:
     return {blob_name(sha256) for sha256 in wanted}
 
 
-def test_what_another_edition_needs_stays(with_another: tuple[Store, str]) -> None:
-    store, version = with_another
+def test_what_another_edition_needs_stays(with_another: Store) -> None:
+    store, (version, later) = with_another, THEIRS
     other = store.edition("other")
     before = other.list(f"{version}/") | other.list("latest.json") | store.list("_work/editions/")
     only_theirs = needed(other, version) - needed(store, "2026-11-03")
@@ -301,29 +311,23 @@ def test_what_another_edition_needs_stays(with_another: tuple[Store, str]) -> No
     after = other.list(f"{version}/") | other.list("latest.json") | store.list("_work/editions/")
     assert after == before
     verify(other, version, all_images=True)
-    assert catalog.resolve(other, "latest") == version
+    assert catalog.resolve(other, "latest") == later
 
 
-def test_pruning_another_edition_leaves_the_default_one_alone(
-    with_another: tuple[Store, str], sample: ServedUpstream, tmp_path: Path
-) -> None:
-    store, version = with_another
+def test_pruning_another_edition_leaves_the_default_one_alone(with_another: Store) -> None:
+    store, (version, later) = with_another, THEIRS
     other = store.edition("other")
-    sample.move_to_step(2)
-    pipeline = sample.pipeline(store, tmp_path, max_per_class=3)
-    later = run_stages(pipeline, "later", "2026-11-02T03:00:00+00:00", edition="other").snapshot
-    assert later is not None
     other.put(f"_work/seen/{version}.json", b"")
     store.put(f"_work/seen/{version}.json", b"of the default edition")
     before = {name: item for name, item in store.list("").items() if not name.startswith(("_work/", "editions/"))}
     plan = plan_prune(other, 1, LATER)
-    assert (plan.edition, plan.kept, plan.doomed) == ("other", (later["version"],), (version,))
+    assert (plan.edition, plan.kept, plan.doomed) == ("other", (later,), (version,))
     assert plan.summary()["edition"] == "other"
     assert not plan.objects["unfinished"], "what was begun in the default edition is none of its business"
     prune(store, plan)  # the plan says whose it is
     assert store.list("").keys() >= before.keys()
     assert catalog.versions(store) == VERSIONS
-    assert catalog.versions(other) == [later["version"]]
+    assert catalog.versions(other) == [later]
     assert not other.list(f"{version}/")
     assert not other.exists(f"_work/seen/{version}.json") and store.exists(f"_work/seen/{version}.json")
     assert other.exists(f"_work/claims/{version}.json")

@@ -12,10 +12,19 @@ from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.store.objects import Store, blob_name
 from support.ledgers import picture
 from support.patients import ENOUGH, publish_patients
+from support.stores import new_store
 
 
-def test_pictures_of_the_shards_are_those_that_are_made_of_the_files(store: Store) -> None:
-    manifest = publish_patients(store)
+@pytest.fixture(scope="module")
+def enough(s3_client) -> Store:
+    """A store with a snapshot that is large enough; not to be changed."""
+    store = new_store(s3_client)
+    publish_patients(store)
+    return store
+
+
+def test_pictures_of_the_shards_are_those_that_are_made_of_the_files(enough: Store) -> None:
+    store, manifest = enough, enough.get_table("2026-11-22/manifest.parquet")
     snapshot = read_snapshot(stored(store, "2026-11-22"))
     assert snapshot.pictures.shape == (len(manifest), SIDE, SIDE)
     assert set(snapshot.rows["sha256"]) == set(manifest["sha256"])
@@ -46,16 +55,18 @@ def test_a_file_that_no_snapshot_would_hold_is_refused() -> None:
         from_file(picture(3, "PNG")[:-20])
 
 
-def test_splits_are_those_of_the_manifest(store: Store) -> None:
-    publish_patients(store)
-    snapshot = read_snapshot(stored(store, "2026-11-22"))
+def test_splits_are_those_of_the_manifest(enough: Store) -> None:
+    snapshot = read_snapshot(stored(enough, "2026-11-22"))
     check_size(snapshot)
     for split, count in ENOUGH.items():
         assert groups_by_class(snapshot.split(split).rows) == dict.fromkeys(("COVID", "NORMAL", "PNEUMONIA"), count)
         assert len(snapshot.split(split).pictures) == 3 * count
 
 
-@pytest.mark.parametrize(("split", "count"), [("train", 4), ("validation", 0), ("test", 0)])
+@pytest.mark.parametrize(
+    ("split", "count"),
+    [("validation", 0), *(pytest.param(*few, marks=pytest.mark.long) for few in (("train", 4), ("test", 0)))],
+)
 def test_a_snapshot_with_too_few_patients_is_refused_by_name_of_the_split(store: Store, split: str, count: int) -> None:
     publish_patients(store, patients=ENOUGH | {split: count})
     with pytest.raises(TooFewPatientsError, match=f"the split {split} of 2026-11-22 has COVID {count}, NORMAL {count}"):

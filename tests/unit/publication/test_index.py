@@ -141,8 +141,15 @@ def test_of_another_release_all_is_made_anew(published: Store, adults: Store) ->
     assert published.get(INDEX) == before
 
 
-@pytest.mark.parametrize("name", [INDEX, INDEX_PAGE])
-@pytest.mark.parametrize("lost", [False, True])
+@pytest.mark.parametrize(
+    ("name", "lost"),
+    [
+        (INDEX, False),
+        (INDEX_PAGE, True),
+        pytest.param(INDEX, True, marks=pytest.mark.long),
+        pytest.param(INDEX_PAGE, False, marks=pytest.mark.long),
+    ],
+)
 def test_of_two_editions_at_once_neither_loses_anything(published: Store, adults: Store, name: str, lost: bool) -> None:
     if lost:
         published.delete([INDEX, INDEX_PAGE])

@@ -18,7 +18,7 @@ from cxr_snapshot.inspection.pictures import Pictures, picture_name
 from cxr_snapshot.publication import shards
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.parts import Copy
-from cxr_snapshot.publication.shards import SHARD_ROWS, pictures_in, shard_bytes, shard_without, write_shards
+from cxr_snapshot.publication.shards import pictures_in, shard_bytes, shard_without, write_shards
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
@@ -72,17 +72,18 @@ def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(stor
     assert train["sha256"].to_pylist() == sorted(rows.loc[rows["split"].eq("train"), "sha256"])
 
 
-def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store):
+def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(shards, "SHARD_ROWS", 300)
     one = manifest("train")
     put_sealed(store, picture_name(one["sha256"][0]), PNG)
-    many = pd.concat([one] * (SHARD_ROWS + 1), ignore_index=True)
+    many = pd.concat([one] * 301, ignore_index=True)
     copies = write_shards(store, Pictures(store), many, "_work/runs/b")
     assert [copy.target for copy in copies] == [
         "data/train-00000-of-00002.parquet",
         "data/train-00001-of-00002.parquet",
     ]
     found = [pq.ParquetFile(io.BytesIO(store.get(copy.source))).metadata for copy in copies]
-    assert [file.num_rows for file in found] == [shards.SHARD_ROWS, 1]
+    assert [file.num_rows for file in found] == [300, 1]
     assert found[0].row_group(0).num_rows == 100
 
 

@@ -102,10 +102,10 @@ def test_crops_are_looked_for_in_searched_collections_only(store: Store) -> None
 @pytest.mark.parametrize(
     "nights",
     [
-        [["a", "b", "c"], list(IMAGES)],
+        pytest.param([["a", "b", "c"], list(IMAGES)], marks=pytest.mark.long),
         [list(IMAGES), ["a", "a, cropped more", "b"]],  # what linked the first two is gone
         [["a, cropped more", "c"], ["a, cropped more", "a"], ["a, cropped", "a", "b, cropped", "a, cropped more"]],
-        [list(IMAGES), [], ["c", "b"]],
+        pytest.param([list(IMAGES), [], ["c", "b"]], marks=pytest.mark.long),
     ],
 )
 def test_what_earlier_nights_found_changes_nothing(store: Store, nights: list[list[str]]) -> None:
