@@ -115,7 +115,7 @@ def load_pictures(pictures: Pictures, picked: Mapping[str, Sequence[Mapping[str,
     missing = sorted(wanted - kept.keys())
     found = {sha256: kept[sha256] for sha256 in wanted & kept.keys()}
     found |= dict(zip(missing, pictures.load(missing), strict=True))
-    if found != kept:
+    if wanted and found != kept:
         table = pd.DataFrame(sorted(found.items()), columns=_SCHEMA.names)
         put_sealed_table(pictures.store, name, table, _SCHEMA)
     return found

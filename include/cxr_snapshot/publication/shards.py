@@ -78,7 +78,7 @@ def write_shards(
     """
     present = store.list(f"{folder}/data/")
     sums = current_sums(store, earlier, read_sums(store, earlier, "data/")) if earlier else {}
-    copies, found = [], {}
+    copies, found = [], dict[str, bytes]()
     progress = Progress("pictures put into shards", len(manifest))
     most = max(SHARD_ROWS * SMALL.side**2 // others.form.side**2, 1)
     for split in TARGET:
