@@ -29,13 +29,9 @@ DEATHS = [
     *(("inspect", 2, ""), ("inspect", 30, "blobs"), ("inspect", 1, "7.parquet"), ("filter", 1, ""), ("filter", 9, "")),
     *(("filter", 1, "filtered"), ("balance", 1, ""), ("balance", 1, "balanced"), ("audit", 3, "")),
     *(("audit", 2, "/pictures/"), ("publish", 1, ""), ("publish", 1, "claims"), ("publish", 1, "images")),
-    *(
-        ("publish", 5, "images"),
-        ("publish", 5, "images"),
-        ("publish", 1, "manifest.csv"),
-        ("publish", 1, "snapshot.json"),
-    ),
-    *(("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS"), ("verify", 1, ""), ("verify", 2, "latest.json")),
+    *(("publish", 5, "images"), ("publish", 5, "images"), ("publish", 1, "manifest.csv")),
+    *(("publish", 1, "snapshot.json"), ("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS")),
+    *(("verify", 1, ""), ("verify", 2, "latest.json")),
 ]
 ONE_IN_EACH_STAGE = list({death[0]: death for death in DEATHS}.values())
 
