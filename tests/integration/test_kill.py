@@ -28,9 +28,10 @@ DEATHS = [
     *(("ingest", 1, "known.parquet"), ("ingest", 1, "covid/"), ("ingest", 5, "blobs"), ("ingest", 1, "pneumonia/")),
     *(("inspect", 2, ""), ("inspect", 30, "blobs"), ("inspect", 1, "7.parquet"), ("filter", 1, ""), ("filter", 9, "")),
     *(("filter", 1, "filtered"), ("balance", 1, ""), ("balance", 1, "balanced"), ("audit", 3, "")),
-    *(("publish", 1, ""), ("publish", 1, "claims"), ("publish", 1, "images"), ("publish", 5, "images")),
-    *(("publish", 5, "images"), ("publish", 1, "manifest.csv"), ("publish", 1, "snapshot.json")),
-    *(("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS"), ("verify", 1, ""), ("verify", 2, "latest.json")),
+    *(("audit", 2, "/pictures/"), ("publish", 1, ""), ("publish", 1, "claims"), ("publish", 1, "images")),
+    *(("publish", 5, "images"), ("publish", 5, "images"), ("publish", 1, "manifest.csv")),
+    *(("publish", 1, "snapshot.json"), ("publish", 1, "SHA256SUMS"), ("publish", 1, "/_SUCCESS")),
+    *(("verify", 1, ""), ("verify", 2, "latest.json")),
 ]
 # In the stages that write more than a table or two.
 FEW_DEATHS = [("ingest", 5, "blobs"), ("inspect", 30, "blobs"), ("publish", 5, "images"), ("verify", 2, "latest.json")]

@@ -22,7 +22,7 @@ from cxr_snapshot.catalog.download import download
 from cxr_snapshot.catalog.retention import plan_prune
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.forms import Form
-from cxr_snapshot.inspection.pictures import picture_name
+from cxr_snapshot.inspection.uniform import uniform_name
 from cxr_snapshot.publication import protocol, readings
 from cxr_snapshot.publication.archive import archive_name
 from cxr_snapshot.publication.verification import verify
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_made_again_and_never_published(
     caplog.set_level(logging.WARNING, "cxr_snapshot")
     store = copied_bucket(published)
     before = read_csv(store, f"{VERSION}/manifest.csv")
-    name = picture_name(before["source_sha256"][0], FORM)
+    name = uniform_name(before["source_sha256"][0], FORM)
     sound = store.get(name)
     DAMAGES[damage](store, name)
     upstream.move_to_step(NEXT_STEP)
@@ -152,7 +152,7 @@ def test_a_lost_blob_and_its_file_are_brought_back(published: Store, upstream: S
     pipeline = upstream.pipeline(store, tmp_path, **SETTINGS)
     plan = balanced_plan(pipeline, "next")
     pipeline.audit(plan)
-    store.delete([picture_name(source, FORM), blob_name(source)])
+    store.delete([uniform_name(source, FORM), blob_name(source)])
     assert pipeline.publish(plan) is not None
     verify(store, NEXT, all_images=True)
 
@@ -179,7 +179,7 @@ def test_a_file_that_rots_unseen_is_made_again_once_it_is_read(
     monkeypatch.setattr(readings, "_due", lambda known, today: set())
     copy = copied_bucket(published)
     store = Rotten(copy.client, copy.bucket, copy.prefix)
-    name = picture_name(read_csv(store, f"{VERSION}/manifest.csv")["source_sha256"][0], FORM)
+    name = uniform_name(read_csv(store, f"{VERSION}/manifest.csv")["source_sha256"][0], FORM)
     sound, store.etag = store.get(name), store.list(name)[name].etag
     DAMAGES["flipped"](store, name)
     store.rotten = name

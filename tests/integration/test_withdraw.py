@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from cxr_snapshot.catalog import reading as catalog
 from cxr_snapshot.catalog.download import download
 from cxr_snapshot.errors import GuardError, MissingObjectError, VerificationError
-from cxr_snapshot.inspection.pictures import picture_name
+from cxr_snapshot.inspection.decoding import decoded
+from cxr_snapshot.inspection.forms import SMALL
 from cxr_snapshot.publication.index import INDEX_PAGE
 from cxr_snapshot.publication.marks import MARK, read_mark
 from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.publication.versions import read_pointer, versions
 from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.store.withdrawals import load_withdrawals
 from support.catalogue import pictures_on_page
 from support.publishers import Task, forkserver, started
@@ -111,14 +114,24 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
     manifest = published(store, DAY).sort_values("source_sha256")
     image = manifest[manifest["class"].eq("COVID")].iloc[0]  # the first on the preview
     source = image["source_sha256"]
-    looked_for = [store.get(blob_name(source)), store.get(picture_name(source))]
-    names, before = set(store.list("")), {name: store.get(name) for name in store.list(f"{DAY}/")}
-    assert any(body in each for body in looked_for for each in before.values())
+    with decoded(store.get(blob_name(source))) as pixels:
+        looked_for = [store.get(blob_name(source)), SMALL.make(pixels)]
+    names, folders = set(store.list("")), (f"{DAY}/", "_work/runs/")
+    before = {name: store.get(name) for name in names if name.startswith(folders)}
+    for folder in folders:
+        assert any(looked_for[1] in body for name, body in before.items() if name.startswith(folder))
     copy = tmp_path / "copy"
     download(store, DAY, copy)
     assert (copy / image["file"]).exists()
 
+    lost = f"{next(iter(store.list('_work/runs/'))).rsplit('/', 1)[0]}/lost.jpg"
+    store.put(lost, b"what a person was shown")
+    kept = "_work/examples/224.4.parquet"
+    shown = pd.DataFrame({"sha256": [source, "0" * 64], "picture": [b"its picture", b"another"]})
+    put_sealed_table(store, kept, shown, pa.schema([("sha256", pa.string()), ("picture", pa.binary())]))
     take_back(store, "source-path", f"covid:{image['path']}", erase=True)
+    assert list(store.get_table(kept)["picture"]) == [b"another"]
+    assert not store.exists(lost)
     after = {name: store.get(name) for name in store.list("")}
     assert not [name for name, each in after.items() for body in looked_for if body in each]
     assert not [name for name in after if source in name]
@@ -130,6 +143,8 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
     for name in store.list("_work/looks/"):
         assert source not in set(store.get_table(name)["sha256"])
     for place in (store, store.edition("uniform")):
+        for name in place.list("_work/examples/"):
+            assert source not in set(place.get_table(name)["sha256"])
         for name in place.list("_work/lookalikes/"):
             if name.endswith("descriptions.parquet"):
                 assert image["pixel_sha256"] not in set(place.get_table(name)["pixel_sha256"])

@@ -41,7 +41,7 @@ def drawn(number: int, kind: str, fault: str) -> bytes:
 def look_of(body: bytes) -> dict[str, Any]:
     """Return what the audit sees of an image file."""
     with decoded(body) as image:
-        return describe_picture(image, SMALL.make(image))
+        return describe_picture(image, drawn := SMALL.draw(image), len(SMALL.encode(drawn)))
 
 
 @cache

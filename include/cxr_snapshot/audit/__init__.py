@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 REPORT, PAGE = "audit.json", "audit.html"
+EXAMPLES = "_work/examples/"  # pictures that ``PAGE`` shows, for the next audit
 LOST = "lost.jpg"  # pictures of what is lost, where a person is asked; it is not published
 
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from PIL import Image
 
+from cxr_snapshot.audit import EXAMPLES
 from cxr_snapshot.audit.looks import SIDE
 from cxr_snapshot.audit.probes import Probe, visible
 from cxr_snapshot.audit.words import CLASSES_QUESTION, PICTURES
 from cxr_snapshot.inspection.contact_sheets import PICTURES as MOST
 from cxr_snapshot.inspection.contact_sheets import contact_sheet
 from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import CLASSES
 
 FEWEST_LETTERS = 4  # marks in a row from which a picture is a candidate for burnt-in text
 
+_KEYS = ("sha256", "kept_sha256")
+_SCHEMA = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])
 _ALIKE = ("same pixels as ", "copy of ")  # how the evidence of such a pair begins
 _DUPLICATES = ("duplicate_image", "near_duplicate_image", "duplicate_across_classes")
 
@@ -94,22 +99,46 @@ def pick_texts(manifest: pd.DataFrame, looks: pd.DataFrame) -> list[dict[str, An
     return _records(most.groupby("class").head(MOST), ["file", "class", "sha256", "text_score"])
 
 
-def draw_duplicates(pictures: Pictures, pairs: Sequence[dict[str, Any]]) -> bytes:
-    """Return a sheet with pictures above their copies."""
-    rows = {"Picture": "kept_sha256", "Its copy": "sha256"}
-    return contact_sheet({title: list(pictures.load(pair[name] for pair in pairs)) for title, name in rows.items()})
+def load_pictures(pictures: Pictures, picked: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, bytes]:
+    """Return the pictures of what was picked, by SHA-256.
 
-
-def draw_by_class(pictures: Pictures, picked: Sequence[dict[str, Any]], *, without_lungs: bool = False) -> bytes:
-    """Return a sheet with a row for each class that has pictures.
+    They are kept in one object, since most of them are picked night after night.
 
     Args:
         pictures: of the blobs.
+        picked: by kind, from the functions above.
+    """
+    name = f"{EXAMPLES}{pictures.form.recipe}.parquet"
+    wanted = {each[key] for kind in picked.values() for each in kind for key in _KEYS if key in each}
+    known = find_sealed_table(pictures.store, name) if wanted else None
+    kept = {} if known is None else dict(zip(known["sha256"], known["picture"], strict=True))
+    missing = sorted(wanted - kept.keys())
+    found = {sha256: kept[sha256] for sha256 in wanted & kept.keys()}
+    found |= dict(zip(missing, pictures.load(missing), strict=True))
+    if wanted and found != kept:
+        table = pd.DataFrame(sorted(found.items()), columns=_SCHEMA.names)
+        put_sealed_table(pictures.store, name, table, _SCHEMA)
+    return found
+
+
+def draw_duplicates(pictures: Mapping[str, bytes], pairs: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return a sheet with pictures above their copies."""
+    rows = {"Picture": "kept_sha256", "Its copy": "sha256"}
+    return contact_sheet({title: [pictures[pair[name]] for pair in pairs] for title, name in rows.items()})
+
+
+def draw_by_class(
+    pictures: Mapping[str, bytes], picked: Sequence[Mapping[str, Any]], *, without_lungs: bool = False
+) -> bytes:
+    """Return a sheet with a row for each class that has pictures.
+
+    Args:
+        pictures: by SHA-256 of the blob.
         picked: what to draw, each with ``class`` and ``sha256``.
         without_lungs: black out what the probe ``no_lungs`` does not see.
     """
     rows = {name: [each["sha256"] for each in picked if each["class"] == name] for name in CLASSES}
-    sheet = {name: list(pictures.load(row)) for name, row in rows.items() if row}
+    sheet = {name: [pictures[sha256] for sha256 in row] for name, row in rows.items() if row}
     if without_lungs:
         sheet = {name: [_blacked_out(body) for body in bodies] for name, bodies in sheet.items()}
     return contact_sheet(sheet)

@@ -1,9 +1,13 @@
-"""Small pictures and figures that the probes look at, made once for each image and kept in the store."""
+"""Small pictures and figures that the probes look at, made once for each image and kept in the store.
+
+They are made of the same pixels as the picture of the shards, so that is made here too, and packed for them.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,10 +18,11 @@ from PIL import Image
 from scipy import ndimage
 
 from cxr_snapshot.inspection.decoding import decoded
-from cxr_snapshot.inspection.forms import SMALL
-from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.forms import SMALL, Form
+from cxr_snapshot.inspection.packs import pack_name, put_pack
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
+from cxr_snapshot.inspection.uniform import UniformFiles
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
@@ -43,12 +48,15 @@ _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that 
 _ENOUGH = 448  # pixels of the longer side that are left, at least, where a large image is averaged in whole boxes
 
 
-def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str], files: Pictures | None = None) -> pd.DataFrame:
-    """Return the looks of these blobs, sorted by SHA-256; those that are new are made and kept, as are their pictures.
+def load_looks(
+    store: Store, form: Form, run: str, sha256s: Iterable[str], files: UniformFiles | None = None
+) -> pd.DataFrame:
+    """Return the looks of these blobs, sorted by SHA-256; new ones are made and kept, and their pictures packed.
 
     Args:
         store: holds the blobs and the looks of earlier runs.
-        pictures: keeps their pictures.
+        form: of the pictures.
+        run: folder of the run, for the packs.
         sha256s: of the blobs.
         files: keeps the files that are published in place of the blobs; ``None`` where the blobs are.
 
@@ -58,15 +66,20 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str], files: 
     Raises:
         LostBlobError: a blob is missing or damaged.
     """
-    wanted, folder = pd.Index(sorted(set(sha256s))), _folder(pictures, files)
+    wanted, folder = pd.Index(sorted(set(sha256s))), _folder(form, files)
     known = _load_tables(store, folder)
     missing = wanted.difference(list(known["sha256"]))
     progress = Progress("images looked at", len(missing))
     rows = []
-    looks = bounded_map(lambda sha256: _look(store, pictures, files, sha256), missing, threads=_THREADS, held=held)
-    for sha256, found in looks:
-        rows.append({"sha256": sha256} | found)
-        progress.advance()
+    looks = bounded_map(lambda sha256: _look(store, form, files, sha256), missing, threads=_THREADS, held=held)
+    for name, made in groupby(looks, key=lambda each: pack_name(run, form, each[0])):
+        pictures = {}
+        for sha256, (found, picture) in made:
+            rows.append({"sha256": sha256} | found)
+            pictures[sha256] = picture
+            progress.advance()
+        if files is None or files.form != form:  # else each is kept by itself
+            put_pack(store, name, form, pictures)
     table = pd.concat([known, conform(pd.DataFrame(rows), LOOK_SCHEMA)]) if rows else known
     # Another run may do the same at the same time and its looks get lost here; they are only made again.
     for partition in sorted({sha256[0] for sha256 in missing}):
@@ -75,12 +88,13 @@ def load_looks(store: Store, pictures: Pictures, sha256s: Iterable[str], files: 
     return table.set_index("sha256").loc[wanted].rename_axis("sha256").reset_index()
 
 
-def describe_picture(image: Image.Image, picture: bytes, file: bytes | None = None) -> dict[str, Any]:
+def describe_picture(image: Image.Image, drawn: Image.Image, size: int, file: bytes | None = None) -> dict[str, Any]:
     """Return the columns of ``LOOK_SCHEMA`` without ``sha256``.
 
     Args:
         image: what :func:`cxr_snapshot.inspection.decoding.decoded` yields of the original.
-        picture: bytes of the picture of the shards that was made of it.
+        drawn: the picture of the shards that was made of it.
+        size: bytes of that one's file.
         file: those of the file that is published in place of the original, if it is not.
     """
     less = image.reduce(max(max(image.size) // _ENOUGH, 1))
@@ -89,8 +103,8 @@ def describe_picture(image: Image.Image, picture: bytes, file: bytes | None = No
     gray.thumbnail((_TEXT_SIDE, _TEXT_SIDE), Image.Resampling.BOX, reducing_gap=None)
     return {
         "raw": _small(published).convert("RGB").tobytes(),
-        "normalised": _small(Image.open(io.BytesIO(picture))).tobytes(),
-        "normalised_bytes": len(picture),
+        "normalised": _small(drawn).tobytes(),
+        "normalised_bytes": size,
         "text_score": text_score(np.asarray(gray)),
     }
 
@@ -129,10 +143,12 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
     )
 
 
-def _look(store: Store, pictures: Pictures, files: Pictures | None, sha256: str) -> dict[str, Any]:
+def _look(store: Store, form: Form, files: UniformFiles | None, sha256: str) -> tuple[dict[str, Any], bytes]:
+    """Return how a blob looks, and its picture."""
     with decoded(get_blob(store, sha256)) as image:
         file = files.keep(sha256, image) if files else None
-        return describe_picture(image, pictures.keep(sha256, image), file)
+        picture = form.encode(drawn := form.draw(image))
+        return describe_picture(image, drawn, len(picture), file), picture
 
 
 def _small(image: Image.Image) -> Image.Image:
@@ -147,8 +163,8 @@ def _load_tables(store: Store, folder: str) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(LOOK_SCHEMA)
 
 
-def _folder(pictures: Pictures, files: Pictures | None) -> str:
+def _folder(form: Form, files: UniformFiles | None) -> str:
     """Return where looks at such pictures and files are kept."""
-    if files is None and pictures.form == SMALL:
+    if files is None and form == SMALL:
         return f"_work/looks/{RECIPE}/"
-    return f"_work/looks/{RECIPE}-{files.form.recipe if files else 'original'}-{pictures.form.recipe}/"
+    return f"_work/looks/{RECIPE}-{files.form.recipe if files else 'original'}-{form.recipe}/"

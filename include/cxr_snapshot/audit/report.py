@@ -30,7 +30,7 @@ from cxr_snapshot.audit.words import (
 )
 from cxr_snapshot.inspection.forms import Form, form_of_files, form_of_pictures
 from cxr_snapshot.inspection.pictures import Pictures
-from cxr_snapshot.inspection.uniform import make_files
+from cxr_snapshot.inspection.uniform import UniformFiles, make_files
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.judges import pick_judges
 from cxr_snapshot.selection.manifest import build_manifest, file_name
@@ -61,7 +61,7 @@ def write_report(
     """Measure, and write ``audit.json`` and ``audit.html`` into the run's folder.
 
     Args:
-        store: holds the blobs and earlier snapshots; receives pictures and looks that are new, and the two files.
+        store: holds the blobs and earlier snapshots; receives looks and pictures that are new, and the two files.
         ledger: columns of ``LEDGER_SCHEMA``, balanced.
         checks: results of the gates.
         judged: the ledger that has the collections that only judge too; ``None`` where there are none.
@@ -75,14 +75,14 @@ def write_report(
         The main results; see :func:`cxr_snapshot.audit.summary`.
     """
     form, pictures = form_of_files(plan["settings"]), Pictures(store, form_of_pictures(plan["settings"]))
-    files = None if form is None else Pictures(store, form)
+    files = None if form is None else UniformFiles(store, form)
     manifest, control = (_as_published(images, form) for images in (build_manifest(ledger), control_images(ledger)))
     duplicates = examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     judges = external.who_judges(sample, pick_judges(ledger, judged))
     del ledger, judged, manifest  # the probes need the memory
     wanted = {*sample["sha256"], *control["sha256"], *judges.loc[judges["judges"], "sha256"]}
-    looks = load_looks(store, pictures, wanted, files)
+    looks = load_looks(store, pictures.form, plan["folder"], wanted, files)
     seen = _with_looks(sample, looks)
     probes = ask_all(seen, _with_looks(control, looks), uniform=form is not None, side=pictures.form.side)
     described["external"] = external.check_elsewhere(
@@ -242,7 +242,7 @@ def _as_published(images: pd.DataFrame, form: Form | None) -> pd.DataFrame:
     return images if form is None else images.assign(**form.facts)
 
 
-def _named(picked: list[dict[str, Any]], sample: pd.DataFrame, files: Pictures | None) -> list[dict[str, Any]]:
+def _named(picked: list[dict[str, Any]], sample: pd.DataFrame, files: UniformFiles | None) -> list[dict[str, Any]]:
     """Return examples with the names of the files that are published."""
     if files is None:
         return picked
@@ -288,13 +288,13 @@ def _measured(
 
 def _sheets(pictures: Pictures, picked: Mapping[str, Any]) -> dict[str, bytes]:
     """Return contact sheets as JPEG by name, of what there is."""
-    sheets = {}
+    sheets, found = {}, examples.load_pictures(pictures, picked)
     if picked["duplicates"]:
-        sheets["duplicates"] = examples.draw_duplicates(pictures, picked["duplicates"])
+        sheets["duplicates"] = examples.draw_duplicates(found, picked["duplicates"])
     if picked["shortcuts"]:
-        sheets["shortcuts"] = examples.draw_by_class(pictures, picked["shortcuts"], without_lungs=True)
+        sheets["shortcuts"] = examples.draw_by_class(found, picked["shortcuts"], without_lungs=True)
     if picked["texts"]:
-        sheets["texts"] = examples.draw_by_class(pictures, picked["texts"])
+        sheets["texts"] = examples.draw_by_class(found, picked["texts"])
     return sheets
 
 

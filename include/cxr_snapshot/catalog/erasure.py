@@ -8,7 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from cxr_snapshot.audit import EXAMPLES, LOST, PAGE
 from cxr_snapshot.errors import StorageUnavailableError
+from cxr_snapshot.inspection.packs import PACKS
+from cxr_snapshot.inspection.uniform import KEPT
 from cxr_snapshot.plan import RUNS
 from cxr_snapshot.store.encoding import parquet_bytes
 from cxr_snapshot.store.errors import PreconditionFailedError
@@ -16,14 +19,15 @@ from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.seals import find_sealed, put_sealed
 from cxr_snapshot.tables import to_frame
 
+_SHOWN = ("/data/", PACKS, f"/{PAGE}", f"/{LOST}")  # in the names of what shows images in a run's folder
 _WRITES = 20  # tries to write a table; each lost one means that a run wrote it meanwhile
 
 
 def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str], pixels: Collection[str]) -> None:
     """Delete all that shows some of the upstreams' files; again and again with the same result.
 
-    Blobs; pictures made of them; small pictures that the audit and the search for copies keep; and of all runs the
-    shards and the audit's page.
+    Blobs; files made of them; small pictures that the audit and the search for copies keep; and of all runs the
+    shards, what was packed for them, the audit's page and the pictures of what was lost.
 
     Args:
         store: where they are.
@@ -35,11 +39,13 @@ def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str], 
         StorageError: the store refused or did not answer.
     """
     store.delete(blob_name(sha256) for sha256 in sorted(sha256s))
-    store.delete(name for name in store.list("_work/normalised/") if _stem(name) in sha256s)
-    store.delete(name for name in store.list(RUNS) if "/data/" in name or name.endswith("/audit.html"))
+    store.delete(name for name in store.list(KEPT) if _stem(name) in sha256s)
+    store.delete(name for name in store.list(RUNS) if any(each in name for each in _SHOWN))
     for name in store.list("_work/looks/"):
         _drop(store, name, "sha256", sha256s)
     for place in places:
+        for name in place.list(EXAMPLES):
+            _drop(place, name, "sha256", sha256s)
         for name in place.list("_work/lookalikes/"):
             if name.endswith("/descriptions.parquet"):
                 _drop(place, name, "pixel_sha256", pixels)
@@ -67,5 +73,5 @@ def _drop(store: Store, name: str, column: str, values: Collection[str]) -> None
 
 
 def _stem(name: str) -> str:
-    """Return the SHA-256 in the name of a picture."""
+    """Return the SHA-256 in the name of a file made of a blob."""
     return name.rsplit("/", 1)[1].split(".", 1)[0]

@@ -16,6 +16,8 @@ from typing import Any
 from cxr_snapshot import shown
 from cxr_snapshot.errors import PublishConflictError, SettingsError, StorageError
 from cxr_snapshot.ingestion.ingest import inventory_name
+from cxr_snapshot.inspection.forms import FILE_SIDE, Form
+from cxr_snapshot.inspection.uniform import KEPT
 from cxr_snapshot.plan import RUNS
 from cxr_snapshot.publication.checksums import SUCCESS, read_table
 from cxr_snapshot.publication.index import keep_index
@@ -33,6 +35,7 @@ GRACE = timedelta(days=7)
 _KNOWN = "known.parquet"
 _WORK = "_work/"
 _SOURCES = "_work/sources/"
+_FILES = f"{KEPT}{Form(FILE_SIDE, uniform=True).recipe}/"
 _NOTES = ("_work/seen/", "_work/archives/")
 
 _Kept = tuple[Store, str]  # an edition's place, and the name of a snapshot there
@@ -47,7 +50,8 @@ class PrunePlan:
         kept: versions that stay, oldest first.
         doomed: versions that go.
         objects: size in bytes by name of each object to delete, by what it is: ``snapshots``, ``unfinished`` snapshots,
-            ``runs``, ``inventories``, ``blobs``, ``pictures`` made from blobs, ``notes`` about deleted snapshots.
+            ``runs``, ``inventories``, ``blobs``, ``pictures`` made from blobs that go, or
+            by earlier releases; ``notes`` about deleted snapshots.
         inventories: names of those that stay.
         now: the time for which the plan was made.
     """
@@ -95,7 +99,7 @@ def plan_prune(store: Store, keep: int, now: datetime) -> PrunePlan:
         "runs": _sizes(_old_runs(work, now)),
         "inventories": _sizes({name: old[name] for name in old if _is_inventory(name) and name not in inventories}),
         "blobs": _sizes(_without(old, "_work/blobs/sha256/", blobs)),
-        "pictures": _sizes(_without(old, "_work/normalised/", blobs)),
+        "pictures": _sizes(_without(old, KEPT, blobs) | _unread(old)),
         "notes": _sizes({name: own[name] for name in own if _is_note(name, doomed)}),
     }
     return PrunePlan(store.edition_name, kept, doomed, objects, frozenset(inventories), now)
@@ -229,6 +233,11 @@ def _without(objects: Mapping[str, StoredObject], folder: str, blobs: set[str]) 
     """Return the objects in ``folder`` that are named by a blob other than ``blobs``."""
     found = {name: item for name, item in objects.items() if name.startswith(folder)}
     return {name: item for name, item in found.items() if _blob_in(name) not in blobs}
+
+
+def _unread(objects: Mapping[str, StoredObject]) -> dict[str, StoredObject]:
+    """Return what nobody reads any more: pictures that earlier releases kept one by one."""
+    return {name: item for name, item in objects.items() if name.startswith(KEPT) and not name.startswith(_FILES)}
 
 
 def _blob_in(name: str) -> str:

@@ -12,7 +12,8 @@ import pandas as pd
 
 from cxr_snapshot.audit import REPORT, summary
 from cxr_snapshot.inspection.forms import form_of_files, form_of_pictures
-from cxr_snapshot.inspection.pictures import Pictures, picture_name
+from cxr_snapshot.inspection.pictures import Pictures
+from cxr_snapshot.inspection.uniform import UniformFiles, uniform_name
 from cxr_snapshot.publication.cards import attribution, dataset_card, limits, split_counts, titled
 from cxr_snapshot.publication.changes import changes_markdown, changes_report, compare
 from cxr_snapshot.publication.checksums import read_file, read_sums, read_table
@@ -52,16 +53,18 @@ def build_draft(
     audit = json.loads(report[REPORT])
     files, form = form_of_files(facts["settings"]), form_of_pictures(facts["settings"])
     earlier = previous["version"] if previous and previous["pictures"] == form.description else None
-    pictures = Pictures(store, form)
+    pictures = UniformFiles(store, form) if form == files else Pictures(store, form, folder)
     # Takes much memory, so while there are no tables yet.
-    shards = write_shards(store, pictures, manifest, folder, earlier)
+    chosen = choose(manifest)
+    shown = {sha256 for sha256s in chosen.values() for sha256 in sha256s}
+    shards, found = write_shards(store, pictures, manifest, folder, earlier, shown=shown)
+    preview = {name: [found[sha256] for sha256 in sha256s] for name, sha256s in chosen.items()}
     synthetic = facts.get("synthetic", False)
     attributed, splits = attribution(manifest, files, synthetic=synthetic), split_counts(manifest)
-    preview = choose(pictures, manifest)
-    found = compare(*_earlier_tables(store, previous), manifest, excluded)
-    changes = changes_report(found, previous, facts["revisions"])
+    changed = compare(*_earlier_tables(store, previous), manifest, excluded)
+    changes = changes_report(changed, previous, facts["revisions"])
     changes_text, changes_json = changes_markdown(changes, audit["overrides"], synthetic=synthetic), json_bytes(changes)
-    del found, changes  # a first snapshot has an entry for each image
+    del changed, changes  # a first snapshot has an entry for each image
     manifest_csv = csv_bytes(manifest[list(MANIFEST_COLUMNS)])
     tables = {
         "manifest.csv": manifest_csv,
@@ -82,7 +85,7 @@ def build_draft(
     }
     made |= {"files": files.description} if files else {}
     images = tuple(
-        Copy(blob_name(source) if files is None else picture_name(source, files), file, sha256, size)
+        Copy(blob_name(source) if files is None else uniform_name(source, files), file, sha256, size)
         for source, file, sha256, size in manifest[["source_sha256", "file", "sha256", "bytes"]].itertuples(
             index=False, name=None
         )

@@ -9,27 +9,25 @@ import pandas as pd
 
 from cxr_snapshot.audit.words import DRAWINGS, counted
 from cxr_snapshot.inspection.contact_sheets import PICTURES, contact_sheet
-from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.publication.cards import titled
 from cxr_snapshot.tables import CLASSES
 
 
-def choose(pictures: Pictures, manifest: pd.DataFrame) -> dict[str, list[bytes]]:
-    """Return up to ``PICTURES`` pictures of each class, those whose upstream's files have the lowest SHA-256.
+def choose(manifest: pd.DataFrame) -> dict[str, list[str]]:
+    """Return up to ``PICTURES`` images of each class, those upstream's files that have the lowest SHA-256.
 
     Args:
-        pictures: of the blobs.
         manifest: columns of ``MANIFEST_SCHEMA``.
     """
     of_class = {name: manifest.loc[manifest["class"].eq(name), "source_sha256"].sort_values() for name in CLASSES}
-    return {name: list(pictures.load(sha256s.head(PICTURES))) for name, sha256s in of_class.items()}
+    return {name: sha256s.head(PICTURES).tolist() for name, sha256s in of_class.items()}
 
 
 def draw_preview(chosen: Mapping[str, Sequence[bytes]], facts: Mapping[str, Any]) -> bytes:
     """Return the contact sheet as JPEG, which people may meet without the snapshot that it is of.
 
     Args:
-        chosen: from :func:`choose`.
+        chosen: pictures by class.
         facts: what ``snapshot.json`` says.
     """
     what = "generated sample" if facts.get("synthetic") else "chest X-rays"

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from cxr_snapshot.errors import LostBlobError
 from cxr_snapshot.inspection.forms import Form
-from cxr_snapshot.inspection.pictures import list_pictures, picture_name
+from cxr_snapshot.inspection.uniform import list_uniform, uniform_name
 from cxr_snapshot.selection.manifest import upstream_files
 from cxr_snapshot.store.blobs import list_blobs
 from cxr_snapshot.store.objects import Store, blob_name
@@ -49,10 +49,10 @@ def divide(
     Raises:
         LostBlobError: by the store's listing, some are missing.
     """
-    listed = list_blobs(store) if form is None else list_pictures(store, form)
+    listed = list_blobs(store) if form is None else list_uniform(store, form)
     images = pd.DataFrame({"sha256": upstream_files(manifest)}).drop_duplicates()
     if missing := sorted(set(images["sha256"]).difference(listed)):
-        name = blob_name(missing[0]) if form is None else picture_name(missing[0], form)
+        name = blob_name(missing[0]) if form is None else uniform_name(missing[0], form)
         raise LostBlobError(f"{len(missing)} files are missing, such as {store.uri(name)}.")
     images = images.assign(etag=[listed[sha256].etag for sha256 in images["sha256"]])
     noted = find_sealed_table(store, _name(form))

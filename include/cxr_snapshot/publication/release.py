@@ -11,8 +11,7 @@ import pandas as pd
 from cxr_snapshot import __version__, shown
 from cxr_snapshot.errors import DamagedObjectError
 from cxr_snapshot.inspection.forms import form_of_files
-from cxr_snapshot.inspection.pictures import Pictures
-from cxr_snapshot.inspection.uniform import check_files, make_files
+from cxr_snapshot.inspection.uniform import UniformFiles, check_files, make_files
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.progress import listed
 from cxr_snapshot.publication.cards import unknown_ages
@@ -59,7 +58,7 @@ def release(
         LostBlobError: the blob of an image is missing or damaged.
     """
     form = form_of_files(plan["settings"])
-    files = None if form is None else Pictures(store, form)
+    files = None if form is None else UniformFiles(store, form)
     kept = ledger.loc[ledger["rule"].isna(), "sha256"].tolist()
     made = make_files(files, kept) if files else pd.DataFrame()  # of nothing: the upstreams' files are published
     manifest, excluded = build_manifest(ledger, made), excluded_records(ledger)

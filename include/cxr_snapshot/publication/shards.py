@@ -51,8 +51,14 @@ SHARD_SCHEMA = pa.schema(
 
 
 def write_shards(
-    store: Store, others: Pictures, manifest: pd.DataFrame, folder: str, earlier: str | None = None
-) -> tuple[Copy, ...]:
+    store: Store,
+    others: Pictures,
+    manifest: pd.DataFrame,
+    folder: str,
+    earlier: str | None = None,
+    *,
+    shown: Container[str] = (),
+) -> tuple[tuple[Copy, ...], dict[str, bytes]]:
     """Write the shards as objects under the run's folder, named by content; those that are there are not written again.
 
     The order in a shard is that of the SHA-256 of the upstream's files, so that someone who streams it meets the
@@ -65,13 +71,14 @@ def write_shards(
         folder: the run's folder.
         earlier: version of a snapshot with pictures of the same form. They are taken out of its shards of the same
             split.
+        shown: SHA-256 of upstream's files whose pictures are wanted for more.
 
     Returns:
-        What to copy into the snapshot.
+        What to copy into the snapshot; and the pictures of ``shown`` that are in it.
     """
     present = store.list(f"{folder}/data/")
     sums = current_sums(store, earlier, read_sums(store, earlier, "data/")) if earlier else {}
-    copies = []
+    copies, found = [], dict[str, bytes]()
     progress = Progress("pictures put into shards", len(manifest))
     most = max(SHARD_ROWS * SMALL.side**2 // others.form.side**2, 1)
     for split in TARGET:
@@ -82,7 +89,8 @@ def write_shards(
             body = shard_bytes(manifest.loc[part.index], pictures, compressed=not others.form.uniform)
             source, sha256, size = _write_shard(store, body, folder, present)
             copies.append(Copy(source, f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet", sha256, size))
-    return tuple(copies)
+            found |= {each: pictures[place].as_py() for place, each in enumerate(part) if each in shown}
+    return tuple(copies), found
 
 
 def _write_shard(store: Store, body: bytes, folder: str, present: Container[str]) -> tuple[str, str, int]:

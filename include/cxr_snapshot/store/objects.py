@@ -38,7 +38,7 @@ MODELS = "models/"  # of the snapshots of an edition, in a folder of its name; t
 _WORK = "_work/"
 # What each edition has of its own under ``_work/``: notes on its versions, and what is made anew from the images of one
 # run, so that another edition's would only replace it. All else there serves every edition.
-_OWN = ("claims/", "seen/", "archives/", "lookalikes/", "readings.parquet", "readings/")
+_OWN = ("claims/", "seen/", "archives/", "lookalikes/", "examples/", "readings.parquet", "readings/")
 # How a browser that follows a link into the bucket is to take a file; text from outside never as a page.
 _TYPES = {
     "csv": "text/csv; charset=utf-8",

@@ -21,7 +21,7 @@ from cxr_snapshot.audit.confounding import (
     mutual_information,
 )
 from cxr_snapshot.audit.drift import TITLES, extend_trend, main_figures, measure_drift
-from cxr_snapshot.audit.examples import pick_duplicates, pick_shortcuts, pick_texts
+from cxr_snapshot.audit.examples import load_pictures, pick_duplicates, pick_shortcuts, pick_texts
 from cxr_snapshot.audit.external import check_elsewhere, who_judges
 from cxr_snapshot.audit.gates import check_pictures
 from cxr_snapshot.audit.looks import LOOK_SCHEMA, load_looks, text_score
@@ -36,13 +36,17 @@ from cxr_snapshot.audit.report import (
     within_collection,
 )
 from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.inspection.forms import SMALL, Form
 from cxr_snapshot.inspection.pictures import Pictures
-from cxr_snapshot.store.objects import Store
+from cxr_snapshot.inspection.uniform import UniformFiles
+from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import CLASSES, CLINICAL_COLUMNS
+from support.damage import flip
 from support.ledgers import ledger, picture, row, small_ledger
 from support.planted import look_of
 
+RUN = "_work/runs/one"
 CLINICAL = (*CLINICAL_COLUMNS, "date", "location")
 COLUMNS = (
     "source",
@@ -163,26 +167,83 @@ def test_a_deep_image_is_seen_as_its_stretched_self() -> None:
 def test_looks_are_made_once_and_kept(store: Store) -> None:
     table = small_ledger(store)
     sha256s = list(table["sha256"])
-    first = load_looks(store, Pictures(store), sha256s[:3])
+    first = load_looks(store, SMALL, RUN, sha256s[:3])
     written = store.list("_work/looks/")
-    assert load_looks(store, Pictures(store), sha256s[:3]).equals(first)
+    assert load_looks(store, SMALL, RUN, sha256s[:3]).equals(first)
     assert store.list("_work/looks/") == written
     with pytest.raises(MissingObjectError):
-        load_looks(store, Pictures(store), ["0" * 64])
-    everything = load_looks(store, Pictures(store), sha256s)
+        load_looks(store, SMALL, RUN, ["0" * 64])
+    everything = load_looks(store, SMALL, RUN, sha256s)
     assert list(everything["sha256"]) == sorted(sha256s)
     assert everything[everything["sha256"].isin(sha256s[:3])].reset_index(drop=True).equals(first)
 
 
+@pytest.mark.parametrize("form", [SMALL, Form(64, uniform=True)])
+def test_the_pictures_that_are_made_for_it_are_packed_for_the_shards(store: Store, form: Form) -> None:
+    sha256s = sorted(set(small_ledger(store)["sha256"]))
+    made = list(Pictures(store, form).load(sha256s))
+    looks = load_looks(store, form, RUN, sha256s)
+    assert list(looks["normalised_bytes"]) == [len(each) for each in made]
+    store.delete(store.list("_work/blobs/"))
+    assert list(Pictures(store, form, RUN).load(sha256s)) == made
+    packs = store.list(f"{RUN}/")
+    load_looks(store, form, RUN, sha256s)
+    load_looks(store, form, "_work/runs/another", sha256s)
+    assert store.list("_work/runs/") == packs, "nothing was new"
+
+
+def test_a_try_that_was_killed_leaves_packs_that_the_next_one_completes(store: Store) -> None:
+    sha256s = sorted(set(small_ledger(store)["sha256"]))
+    made = list(Pictures(store).load(sha256s))
+    load_looks(store, SMALL, RUN, sha256s)
+    _, lost, *others = store.list("_work/looks/")
+    flip(store, lost)
+    store.delete(others)
+    store.delete(list(store.list(f"{RUN}/"))[1:])
+    load_looks(store, SMALL, RUN, sha256s)
+    store.delete(store.list("_work/blobs/"))
+    assert list(Pictures(store, SMALL, RUN).load(sha256s)) == made
+
+
+def test_files_that_are_pictures_too_are_kept_and_not_packed(store: Store) -> None:
+    form, sha256s = Form(64, uniform=True), sorted(set(small_ledger(store)["sha256"]))
+    load_looks(store, form, RUN, sha256s, UniformFiles(store, form))
+    assert not store.list(RUN)
+    store.delete(store.list("_work/blobs/"))
+    assert len(list(UniformFiles(store, form).load(sha256s))) == len(sha256s)
+
+
+def test_what_people_are_shown_is_made_once_as_long_as_it_is_shown(store: Store) -> None:
+    one, other, third = sorted(set(small_ledger(store)["sha256"]))[:3]
+    pictures = Pictures(store)
+    made = dict(zip((one, other, third), pictures.load([one, other, third]), strict=True))
+    first = {"texts": [{"sha256": one}], "duplicates": [{"sha256": one, "kept_sha256": other}], "shortcuts": []}
+    assert load_pictures(pictures, first) == {one: made[one], other: made[other]}
+    (name,) = written = store.list("_work/examples/")
+    blob = store.get(blob_name(one))
+    store.delete([blob_name(one)])
+    assert load_pictures(pictures, first) == {one: made[one], other: made[other]}
+    assert load_pictures(pictures, {"texts": []}) == {}
+    assert store.list("_work/examples/") == written
+    assert load_pictures(pictures, {"texts": [{"sha256": one}, {"sha256": third}]}) == {
+        one: made[one],
+        third: made[third],
+    }
+    assert list(store.get_table(name)["sha256"]) == [one, third]
+    flip(store, name)
+    store.put(blob_name(one), blob)
+    assert load_pictures(pictures, first) == {one: made[one], other: made[other]}
+
+
 def test_looks_of_an_earlier_recipe_are_not_used(store: Store) -> None:
     sha256s = list(small_ledger(store)["sha256"])
-    now = load_looks(store, Pictures(store), sha256s)
+    now = load_looks(store, SMALL, RUN, sha256s)
     for name in store.list("_work/looks/3/"):
         earlier = now[now["sha256"].str.startswith(name[-9])].assign(text_score=99)
         put_sealed_table(store, name.replace("/3/", "/2/"), earlier, LOOK_SCHEMA)
         store.delete([name])
     assert len(store.list("_work/looks/2/")) > 0
-    assert load_looks(store, Pictures(store), sha256s).equals(now)
+    assert load_looks(store, SMALL, RUN, sha256s).equals(now)
 
 
 def test_letters_are_found_in_a_large_film_too() -> None:

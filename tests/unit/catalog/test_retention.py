@@ -48,12 +48,17 @@ def three_nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pyte
             assert run_stages(pipeline, f"run-{step}", f"{version}T03:00:00+00:00").snapshot is not None
     store.put("2026-11-04/manifest.csv", b"begun")
     store.put(blob_name(ORPHAN), b"orphan")
-    store.put(f"_work/normalised/224/{ORPHAN[:2]}/{ORPHAN}.png", b"picture")
+    for sha256 in (ORPHAN, store.get_table(f"{VERSIONS[-1]}/manifest.parquet")["source_sha256"][0]):
+        store.put(kept_picture(sha256), b"as an earlier release kept each by itself")
     known = store.get_table("_work/sources/covid/known.parquet")
     row = {"path": "images/gone.png", "bytes": 6, "upstream_hash": "0" * 40, "sha256": ORPHAN}
     both = conform(pd.concat([known, pd.DataFrame([row])]), INVENTORY_SCHEMA)
     put_sealed_table(store, "_work/sources/covid/known.parquet", both, INVENTORY_SCHEMA)
     return store
+
+
+def kept_picture(sha256: str) -> str:
+    return f"_work/normalised/224.4/{sha256[:2]}/{sha256}.png"
 
 
 @pytest.fixture
@@ -79,7 +84,8 @@ def test_old_things_go_and_what_is_kept_stays_whole(nights: Store) -> None:
     gone = before.keys() - nights.list("").keys()
     assert gone == {name for objects in plan.objects.values() for name in objects}
     assert {kind for kind, objects in plan.objects.items() if not objects} <= {"notes"}
-    assert {"2026-11-04/manifest.csv", blob_name(ORPHAN), f"_work/normalised/224/{ORPHAN[:2]}/{ORPHAN}.png"} <= gone
+    assert {"2026-11-04/manifest.csv", blob_name(ORPHAN), kept_picture(ORPHAN)} <= gone
+    assert not nights.list("_work/normalised/")
     runs = {run_folder(f"run-{step}") for step in (1, 2, 3)}
     assert {"/".join(name.split("/")[:3]) for name in gone if name.startswith("_work/runs/")} == runs
     assert not [name for name in gone if name.startswith("_work/claims/")]

@@ -9,11 +9,15 @@ from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
 from cxr_snapshot.inspection.decoding import decoded
-from cxr_snapshot.inspection.forms import SMALL
-from cxr_snapshot.inspection.pictures import Pictures, picture_name
+from cxr_snapshot.inspection.forms import SMALL, Form
+from cxr_snapshot.inspection.packs import take_packed
+from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store, blob_name
-from cxr_snapshot.store.seals import put_sealed
+from support.damage import DAMAGES
 from support.ledgers import picture
+from support.packs import pack
+
+RUN = "_work/runs/one"
 
 
 def file_of(image: Image.Image, file_format: str = "PNG", **options: object) -> bytes:
@@ -95,25 +99,40 @@ def test_equal_bytes_give_equal_bytes():
     assert made_from(picture(3)) != made_from(picture(4))
 
 
-def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: Store):
-    bodies = [picture(number) for number in range(3)]
-    sha256s = [put_blob(store, body) for body in bodies]
-    pictures = Pictures(store)
-    with decoded(bodies[0]) as image:
-        assert [pictures.keep(sha256s[0], image) for _ in range(2)] == [SMALL.make(image)] * 2
-        put_sealed(store, picture_name(sha256s[0]), b"kept as it is")
-        assert pictures.keep(sha256s[0], image) == b"kept as it is"
-        assert Pictures(store).keep(sha256s[0], image) == b"kept as it is"
-    assert list(Pictures(store).load(sha256s)) == [b"kept as it is", made_from(bodies[1]), made_from(bodies[2])]
-    assert list(store.list("_work/normalised/")) == [picture_name(sha256s[0])]
+def test_what_was_packed_is_used_and_the_others_are_made(store: Store):
+    bodies = [picture(number) for number in range(9)]
+    sha256s = sorted(put_blob(store, body) for body in bodies)
+    made = list(Pictures(store).load(sha256s))
+    assert sorted(made) == sorted(made_from(body) for body in bodies)
+    names = pack(store, RUN, {sha256: f"of {sha256}".encode() for sha256 in sha256s[::2]})
+    assert names == sorted({f"{RUN}/pictures/{SMALL.recipe}/{sha256[0]}.parquet" for sha256 in sha256s[::2]})
+    wanted = made.copy()
+    wanted[::2] = [f"of {sha256}".encode() for sha256 in sha256s[::2]]
+    assert list(Pictures(store, SMALL, RUN).load(sha256s)) == wanted
+    assert list(Pictures(store, SMALL, "_work/runs/another").load(sha256s)) == made
+    assert list(Pictures(store).load(sha256s)) == made
 
 
-def test_what_was_kept_by_an_earlier_recipe_is_not_used(store: Store):
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_was_packed_and_is_damaged_is_made_again(store: Store, damage: str):
     sha256 = put_blob(store, picture(1))
-    earlier = picture_name(sha256).replace(f"/{SMALL.recipe}/", "/224.3/")
-    assert earlier != picture_name(sha256)
-    put_sealed(store, earlier, b"of an earlier recipe")
-    assert list(Pictures(store).load([sha256])) == [made_from(picture(1))]
+    (name,) = pack(store, RUN, {sha256: b"packed"})
+    assert list(Pictures(store, SMALL, RUN).load([sha256])) == [b"packed"]
+    DAMAGES[damage](store, name)
+    assert list(Pictures(store, SMALL, RUN).load([sha256])) == [made_from(picture(1))]
+    assert store.damaged == ([] if damage == "deleted" else [name])
+
+
+@pytest.mark.parametrize("form", [SMALL, Form(64, uniform=True), Form(512), Form(512, uniform=True)])
+def test_a_pack_gives_back_what_was_put_in(store: Store, form: Form):
+    gray = form.make(Image.new("L", (90, 70), 99))
+    pictures = {f"{first}{second}{'0' * 62}": gray for first in "07f" for second in "08f"}
+    names = pack(store, RUN, pictures, form)
+    assert len(names) == (3 if form.side <= 224 else 9)
+    assert dict(take_packed(store, RUN, form, [*pictures, "f" * 64])) == pictures | {"f" * 64: None}
+    sizes = [item.size for item in store.list(f"{RUN}/").values()]
+    assert max(sizes) < 30_000, "what PNG does not compress, the pack does"
+    assert dict(take_packed(store, RUN, Form(99), list(pictures))) == dict.fromkeys(pictures), "of another form"
 
 
 def test_a_picture_without_its_blob_is_an_error(store: Store):

@@ -55,7 +55,7 @@ def seen(body: bytes) -> tuple[object, ...]:
     facts = inspect_image(body)
     with decoded(body) as image:
         made = SMALL.make(image)
-        return (*(facts[name] for name in SAME), made, *describe_picture(image, made).values())
+        return (*(facts[name] for name in SAME), made, *describe_picture(image, SMALL.draw(image), len(made)).values())
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -226,7 +226,7 @@ def look(path):
     facts = inspect_image(body)
     if "problem" not in facts:
         with decoded(body) as image:
-            describe_picture(image, SMALL.make(image))
+            describe_picture(image, drawn := SMALL.draw(image), len(SMALL.encode(drawn)))
     return facts.get("problem")
 
 print([problem for _, problem in bounded_map(look, sys.argv[1:], threads=4)])

@@ -8,13 +8,12 @@ import pytest
 
 from cxr_snapshot.audit.words import SYNTHETIC
 from cxr_snapshot.inspection.forms import SMALL
-from cxr_snapshot.inspection.pictures import picture_name
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.draft import build_draft, finish
 from cxr_snapshot.publication.parts import Draft
 from cxr_snapshot.store.objects import Store
-from cxr_snapshot.store.seals import put_sealed
 from support.ledgers import FACTS, REPORT, parted, picture, small_ledger
+from support.packs import pack
 
 WHEN = "2026-11-23T03:00:00+00:00"
 
@@ -143,9 +142,8 @@ def test_changes_are_told_against_the_tables_of_the_previous_snapshot(store: Sto
 
 @pytest.mark.parametrize(("recipe", "used"), [(SMALL.recipe, True), ("224.3", False)])
 def test_pictures_come_out_of_earlier_shards_only_if_they_were_made_alike(store: Store, recipe: str, used: bool):
-    names = [picture_name(sha256) for sha256 in parted(small_ledger(store))[0]["sha256"]]
-    for name in names:
-        put_sealed(store, name, picture(99))  # of none of the images
+    sha256s = parted(small_ledger(store))[0]["sha256"]
+    names = pack(store, "_work/runs/one", dict.fromkeys(sha256s, picture(99)))  # of none of the images
     first = draft(store)
     publish_by_hand(store, first)
     store.delete(names)

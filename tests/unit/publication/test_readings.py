@@ -11,7 +11,7 @@ import pytest
 
 from cxr_snapshot.errors import LostBlobError
 from cxr_snapshot.inspection.forms import Form
-from cxr_snapshot.inspection.pictures import picture_name
+from cxr_snapshot.inspection.uniform import uniform_name
 from cxr_snapshot.publication import readings
 from cxr_snapshot.publication.readings import DAYS, divide, note_read
 from cxr_snapshot.store.objects import Store, blob_name
@@ -83,7 +83,7 @@ def test_what_was_written_over_is_read(store, manifest):
 def test_what_was_made_of_blobs_is_read_in_their_place(store, manifest):
     form, names = (
         Form(512, uniform=True),
-        manifest["sha256"].map(lambda each: picture_name(each, Form(512, uniform=True))),
+        manifest["sha256"].map(lambda each: uniform_name(each, Form(512, uniform=True))),
     )
     for name in names:
         store.put(name, b"made")

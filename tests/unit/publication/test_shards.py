@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -13,17 +14,17 @@ import pytest
 from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
-from cxr_snapshot.inspection.forms import Form
-from cxr_snapshot.inspection.pictures import Pictures, picture_name
+from cxr_snapshot.inspection.forms import SMALL, Form
+from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.publication import shards
 from cxr_snapshot.publication.checksums import SUCCESS, SUMS, sums_bytes
 from cxr_snapshot.publication.parts import Copy
 from cxr_snapshot.publication.shards import pictures_in, shard_bytes, shard_without, write_shards
 from cxr_snapshot.selection.manifest import build_manifest
 from cxr_snapshot.store.objects import Store
-from cxr_snapshot.store.seals import put_sealed
 from cxr_snapshot.tables import CLASSES, MANIFEST_COLUMNS, MANIFEST_SCHEMA
 from support.ledgers import ledger, picture, row
+from support.packs import pack
 
 PNG = picture(0, "PNG")
 
@@ -58,12 +59,11 @@ def test_the_same_rows_give_the_same_bytes():
 
 def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(store: Store):
     rows = manifest("train", "test", "train", "train")
-    for number, sha256 in enumerate(rows["sha256"]):
-        put_sealed(store, picture_name(sha256), picture(number, "PNG"))
-    copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
+    pack(store, "_work/runs/a", {sha256: picture(number, "PNG") for number, sha256 in enumerate(rows["sha256"])})
+    copies, _ = write_shards(store, Pictures(store, SMALL, "_work/runs/a"), rows, "_work/runs/a")
     assert [copy.target for copy in copies] == ["data/train-00000-of-00001.parquet", "data/test-00000-of-00001.parquet"]
     before = store.list("_work/runs/a/")
-    assert write_shards(store, Pictures(store), rows, "_work/runs/a") == copies
+    assert write_shards(store, Pictures(store, SMALL, "_work/runs/a"), rows, "_work/runs/a") == (copies, {})
     assert store.list("_work/runs/a/") == before  # with the times of their last change
     for copy in copies:
         body = store.get(copy.source)
@@ -75,9 +75,9 @@ def test_an_empty_split_has_no_shard_and_what_is_there_is_not_written_again(stor
 def test_a_large_split_is_cut_and_the_names_say_into_how_many(store: Store, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(shards, "SHARD_ROWS", 300)
     one = manifest("train")
-    put_sealed(store, picture_name(one["sha256"][0]), PNG)
+    pack(store, "_work/runs/b", {one["sha256"][0]: PNG})
     many = pd.concat([one] * 301, ignore_index=True)
-    copies = write_shards(store, Pictures(store), many, "_work/runs/b")
+    copies, _ = write_shards(store, Pictures(store, SMALL, "_work/runs/b"), many, "_work/runs/b")
     assert [copy.target for copy in copies] == [
         "data/train-00000-of-00002.parquet",
         "data/train-00001-of-00002.parquet",
@@ -92,9 +92,8 @@ def test_a_shard_of_larger_pictures_has_fewer(store: Store, monkeypatch: pytest.
     monkeypatch.setattr(shards, "SHARD_ROWS", 10)
     images = manifest(*["train"] * 2)
     blank = form.make(Image.new("L", (99, 88), 7))
-    for sha256 in images["sha256"]:
-        put_sealed(store, picture_name(sha256, form), blank)
-    copies = write_shards(store, Pictures(store, form), images, "_work/runs/a")
+    pack(store, "_work/runs/a", dict.fromkeys(images["sha256"], blank), form)
+    copies, _ = write_shards(store, Pictures(store, form, "_work/runs/a"), images, "_work/runs/a")
     assert len(copies) == -(-len(images) // rows)
     assert {row["image"]["bytes"] for copy in copies for row in read(store, copy.source)} == {blank}
     assert all(copy.size < 50_000 for copy in copies), "what PNG does not compress, the shard does"
@@ -108,7 +107,7 @@ def test_an_earlier_shard_without_the_column_serves_as_well(store: Store, monkey
         field = MANIFEST_SCHEMA.get_field_index("source_sha256")
         before.setattr(shards, "MANIFEST_SCHEMA", MANIFEST_SCHEMA.remove(field))
         publish_shards(store, rows)
-    [copy] = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+    [copy], _ = write_shards(store, Pictures(store, SMALL, "_work/runs/b"), rows, "_work/runs/b", "2026-11-22")
     assert {row["image"]["bytes"].decode() for row in read(store, copy.source)} == {
         f"made for {sha256}" for sha256 in rows["sha256"]
     }
@@ -118,9 +117,10 @@ def test_pictures_come_out_of_the_shards_of_an_earlier_snapshot(store: Store, mo
     monkeypatch.setattr(shards, "SHARD_ROWS", 2)
     rows = manifest(*["train"] * 5, "test")
     publish_shards(store, rows.drop(index=[1, 4]))
-    for sha256 in rows["sha256"][[1, 4]]:
-        put_sealed(store, picture_name(sha256), f"made for {sha256}".encode())
-    copies = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+    pack(store, "_work/runs/b", made_for(rows["sha256"][[1, 4]]))
+    run, shown = "_work/runs/b", {*rows["sha256"][[0, 1, 5]], "0" * 64}
+    copies, bodies = write_shards(store, Pictures(store, SMALL, run), rows, run, "2026-11-22", shown=shown)
+    assert bodies == made_for(rows["sha256"][[0, 1, 5]])
     found = {row["sha256"]: row["image"]["bytes"].decode() for copy in copies for row in read(store, copy.source)}
     assert found == {sha256: f"made for {sha256}" for sha256 in rows["sha256"]}
 
@@ -131,27 +131,28 @@ def test_a_damaged_shard_is_not_used(store: Store, caplog: pytest.LogCaptureFixt
     [copy] = publish_shards(store, rows)
     store.put(f"2026-11-22/{copy.target}", b"damaged")
     with pytest.raises(MissingObjectError):
-        write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
-    for sha256 in rows["sha256"]:
-        put_sealed(store, picture_name(sha256), f"made for {sha256}".encode())
-    [again] = write_shards(store, Pictures(store), rows, "_work/runs/b", "2026-11-22")
+        write_shards(store, Pictures(store, SMALL, "_work/runs/b"), rows, "_work/runs/b", "2026-11-22")
+    pack(store, "_work/runs/b", made_for(rows["sha256"]))
+    [again], _ = write_shards(store, Pictures(store, SMALL, "_work/runs/b"), rows, "_work/runs/b", "2026-11-22")
     assert again.sha256 == copy.sha256
     assert f"{copy.target} is not what SHA256SUMS says" in caplog.text
 
 
 def publish_shards(store: Store, rows: pd.DataFrame) -> tuple[Copy, ...]:
-    """Make a snapshot of nothing but shards; forget the pictures that they hold."""
-    names = [picture_name(sha256) for sha256 in rows["sha256"]]
-    for name, sha256 in zip(names, rows["sha256"], strict=True):
-        put_sealed(store, name, f"made for {sha256}".encode())
-    copies = write_shards(store, Pictures(store), rows, "_work/runs/a")
+    """Make a snapshot of nothing but shards."""
+    pack(store, "_work/runs/a", made_for(rows["sha256"]))
+    copies, _ = write_shards(store, Pictures(store, SMALL, "_work/runs/a"), rows, "_work/runs/a")
     sums = sums_bytes({copy.target: copy.sha256 for copy in copies})
     store.put(f"2026-11-22/{SUMS}", sums)
     store.put(f"2026-11-22/{SUCCESS}", hashlib.sha256(sums).hexdigest().encode() + b"\n")
     for copy in copies:
         store.copy(copy.source, f"2026-11-22/{copy.target}")
-    store.delete(names)
     return copies
+
+
+def made_for(sha256s: Iterable[str]) -> dict[str, bytes]:
+    """Return what stands for the pictures of blobs, by SHA-256."""
+    return {sha256: f"made for {sha256}".encode() for sha256 in sha256s}
 
 
 def read(store: Store, name: str) -> list[dict[str, Any]]:

@@ -229,6 +229,7 @@ class TestEditions:
             "2026-11-23/manifest.csv": "editions/adults/2026-11-23/manifest.csv",
             "_work/claims/2026-11-23.json": "_work/editions/adults/claims/2026-11-23.json",
             "_work/seen/2026-11-23.json": "_work/editions/adults/seen/2026-11-23.json",
+            "_work/examples/224.4.parquet": "_work/editions/adults/examples/224.4.parquet",
             "_work/readings.parquet": "_work/editions/adults/readings.parquet",
             "_work/blobs/sha256/ab/ab": "_work/blobs/sha256/ab/ab",
             "_work/runs/one/ledger.parquet": "_work/runs/one/ledger.parquet",
