@@ -37,6 +37,7 @@ from support.withdrawers import (
 )
 
 DAY = EARLIER[1][:10]
+OLDER_DESCRIPTIONS = "_work/lookalikes/orb.1/descriptions.parquet"  # where an older version kept them
 
 
 def one_of(store: Store, version: str = DAY, kind: str = "COVID") -> pd.Series:
@@ -102,6 +103,10 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
     image = manifest[manifest["class"].eq("COVID")].iloc[0]  # the first on the preview
     source = image["source_sha256"]
     looked_for = [store.get(blob_name(source)), store.get(picture_name(source))]
+    described = [store.get_table(name) for name in store.list("_work/descriptions/")]
+    assert source in set(pd.concat(described)["sha256"])
+    for place in (store, store.edition("uniform")):
+        place.put(OLDER_DESCRIPTIONS, b"what an older version kept")
     before = {name: store.get(name) for name in store.list("")}
     assert any(body in each for body in looked_for for each in before.values())
     copy = tmp_path / "copy"
@@ -111,18 +116,15 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
     take_back(store, "source-path", f"covid:{image['path']}", erase=True)
     after = {name: store.get(name) for name in store.list("")}
     assert not [name for name, each in after.items() for body in looked_for if body in each]
-    assert not [name for name in after if source in name]
+    assert not [name for name in after if source in name or name.endswith("/descriptions.parquet")]
     gone = {name for name in before.keys() - after.keys() if not name.startswith("_work/")}
     assert {f"{DAY}/{image['file']}", f"{DAY}/covid-cxr-{DAY}.zip"} <= gone
     assert before[f"{DAY}/preview.jpg"] != after[f"{DAY}/preview.jpg"]
     assert source not in sources_in_shards(store, DAY)
     assert source not in sources_in_shards(store.edition("uniform"), DAY)
-    for name in store.list("_work/looks/"):
-        assert source not in set(store.get_table(name)["sha256"])
-    for place in (store, store.edition("uniform")):
-        for name in place.list("_work/lookalikes/"):
-            if name.endswith("descriptions.parquet"):
-                assert image["pixel_sha256"] not in set(place.get_table(name)["pixel_sha256"])
+    for folder in ("_work/looks/", "_work/descriptions/"):
+        kept = [sha256 for name in store.list(folder) for sha256 in store.get_table(name)["sha256"]]
+        assert kept and source not in kept
     assert after[f"{DAY}/manifest.csv"] == before[f"{DAY}/manifest.csv"]
     verify(store, DAY, all_images=True)
     verify(store.edition("uniform"), DAY, all_images=True)
@@ -135,7 +137,10 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
         assert hashlib.sha256((copy / name).read_bytes()).hexdigest() == sha256
     assert (copy / MARK).exists()
 
-    for lost in (["_work/inspections/", "_work/lookalikes/"], ["_work/sources/", "_work/blobs/"]):
+    for lost in (
+        ["_work/inspections/", "_work/descriptions/", "_work/lookalikes/"],
+        ["_work/sources/", "_work/blobs/"],
+    ):
         store.delete(name for folder in lost for name in store.list(folder))
         pipeline = upstream.pipeline(store, tmp_path, max_per_class=None)
         run_stages(pipeline, str(lost), "2026-11-21T03:00:00+00:00", force=True)
