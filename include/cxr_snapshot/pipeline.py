@@ -19,6 +19,7 @@ from cxr_snapshot.catalog.retention import clear_old_runs
 from cxr_snapshot.errors import GuardError, LostBlobError, SettingsError, VerificationError
 from cxr_snapshot.ingestion.delivered import Delivered
 from cxr_snapshot.ingestion.ingest import ingest
+from cxr_snapshot.inspection.descriptions import Descriptions
 from cxr_snapshot.inspection.results import inspect_shard, load_all_inspections
 from cxr_snapshot.plan import Plan, day_of, make_plan
 from cxr_snapshot.progress import listed
@@ -159,8 +160,10 @@ class Pipeline:
 
     def inspect(self, plan: Plan, shard: int) -> dict[str, Any]:
         """Decode the images of one of ``INSPECT_SHARDS`` shards that were never decoded."""
-        images = self._delivered(plan, judges=True).images()
-        return self._with_mended(inspect_shard(self.store, images["sha256"], shard))
+        delivered = self._delivered(plan, judges=True)
+        images = delivered.images()
+        searched = images.loc[images["source"].isin(delivered.searched()), "sha256"]
+        return self._with_mended(inspect_shard(self.store, images["sha256"], shard, searched))
 
     def filter(self, plan: Plan) -> dict[str, Any]:
         """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits.
@@ -316,9 +319,9 @@ class Pipeline:
         rules |= {"licences": ANY_LICENCE} if judges else {}
         ledger = filter_records(records, inspections, **rules, withdrawals=load_withdrawals(store))
         del records, inspections  # as large as the ledger
-        table = JUDGES if judges else NUMBERS
-        numbers = self._mending(plan, lambda: find_copies(store, ledger, delivered.searched(), table=table))
-        pictures = self._mending(plan, lambda: load_copies(store, ledger, numbers))
+        table, searched, descriptions = JUDGES if judges else NUMBERS, delivered.searched(), Descriptions(store)
+        numbers = self._mending(plan, lambda: find_copies(store, ledger, searched, descriptions, table=table))
+        pictures = self._mending(plan, lambda: load_copies(ledger, numbers, descriptions))
         ledger = resolve_duplicates(ledger, numbers, pictures, delivered.republished())
         return in_order(assign_splits(ledger, settings["salt"]))
 
@@ -347,7 +350,7 @@ class Pipeline:
 
     def _with_mended(self, facts: dict[str, Any]) -> dict[str, Any]:
         """Add to a stage's facts how many damaged objects were made or fetched again, where any were."""
-        count = len(self.store.damaged)
+        count = len(set(self.store.damaged))  # who reads a table and who adds to it both find it damaged
         self.store.damaged.clear()
         return facts | ({"mended": count} if count else {})
 

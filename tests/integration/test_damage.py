@@ -268,7 +268,7 @@ def is_runs_own(stage: str, name: str) -> bool:
     """Say whether the run wrote an object and its next stage reads it."""
     reads = {
         "inspect": ("/sources/",),
-        "filter": ("/inspections/",),
+        "filter": ("/inspections/", "/descriptions/"),
         "balance": ("/filtered.parquet",),
         "audit": ("/balanced.parquet", "/lookalikes/"),
         "publish": ("/audit.", "/balanced.parquet", "/pictures/"),

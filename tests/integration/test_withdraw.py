@@ -40,6 +40,7 @@ from support.withdrawers import (
 )
 
 DAY = EARLIER[1][:10]
+OLDER_DESCRIPTIONS = "_work/lookalikes/orb.1/descriptions.parquet"  # where an older version kept them
 
 
 def one_of(store: Store, version: str = DAY, kind: str = "COVID") -> pd.Series:
@@ -94,7 +95,10 @@ def test_no_later_build_of_any_edition_takes_it_in(
     assert store.exists(blob_name(image["source_sha256"])) is not erase
 
 
-INSPECTED, FETCHED = ["_work/inspections/", "_work/lookalikes/"], ["_work/sources/", "_work/blobs/"]
+INSPECTED, FETCHED = (
+    ["_work/inspections/", "_work/descriptions/", "_work/lookalikes/"],
+    ["_work/sources/", "_work/blobs/"],
+)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +120,10 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
     source = image["source_sha256"]
     with decoded(store.get(blob_name(source))) as pixels:
         looked_for = [store.get(blob_name(source)), SMALL.make(pixels)]
+    described = [store.get_table(name) for name in store.list("_work/descriptions/")]
+    assert source in set(pd.concat(described)["sha256"])
+    for place in (store, store.edition("uniform")):
+        place.put(OLDER_DESCRIPTIONS, b"what an older version kept")
     names, folders = set(store.list("")), (f"{DAY}/", "_work/runs/")
     before = {name: store.get(name) for name in names if name.startswith(folders)}
     for folder in folders:
@@ -134,20 +142,18 @@ def test_where_it_is_erased_nothing_shows_it_and_nobody_fetches_it_again(
     assert not store.exists(lost)
     after = {name: store.get(name) for name in store.list("")}
     assert not [name for name, each in after.items() for body in looked_for if body in each]
-    assert not [name for name in after if source in name]
+    assert not [name for name in after if source in name or name.endswith("/descriptions.parquet")]
     gone = {name for name in names - after.keys() if not name.startswith("_work/")}
     assert {f"{DAY}/{image['file']}", f"{DAY}/covid-cxr-{DAY}.zip"} <= gone
     assert before[f"{DAY}/preview.jpg"] != after[f"{DAY}/preview.jpg"]
     assert source not in sources_in_shards(store, DAY)
     assert source not in sources_in_shards(store.edition("uniform"), DAY)
-    for name in store.list("_work/looks/"):
-        assert source not in set(store.get_table(name)["sha256"])
+    for folder in ("_work/looks/", "_work/descriptions/"):
+        found = [sha256 for name in store.list(folder) for sha256 in store.get_table(name)["sha256"]]
+        assert found and source not in found
     for place in (store, store.edition("uniform")):
         for name in place.list("_work/examples/"):
             assert source not in set(place.get_table(name)["sha256"])
-        for name in place.list("_work/lookalikes/"):
-            if name.endswith("descriptions.parquet"):
-                assert image["pixel_sha256"] not in set(place.get_table(name)["pixel_sha256"])
     assert after[f"{DAY}/manifest.csv"] == before[f"{DAY}/manifest.csv"]
     verify(store, DAY, all_images=True)
     verify(store.edition("uniform"), DAY, all_images=True)

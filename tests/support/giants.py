@@ -106,7 +106,7 @@ def main(kind: str, where: str, *others: str) -> int:
     if kind == "inspect":
         store = store_in(client_of(where), *others)
         names = [name.rpartition("/")[2] for name in store.list("_work/blobs/")]
-        read = inspect_blobs(store, PARTITIONS, names)["new"] * SIZE
+        read = inspect_blobs(store, PARTITIONS, names, searched=names)["new"] * SIZE
     elif kind == "zip":
         read = _ingest(zips.read_members(Path(where), zips.list_members(Path(where))))
     else:

@@ -14,6 +14,7 @@ from cxr_snapshot.audit.history import REMEMBERED, Entry, best
 from cxr_snapshot.audit.words import exact_percent
 from cxr_snapshot.errors import GuardError
 from cxr_snapshot.ingestion.delivered import Delivered
+from cxr_snapshot.inspection.descriptions import Descriptions
 from cxr_snapshot.plan import Plan
 from cxr_snapshot.selection.balance import candidate_counts, class_counts, withdrawn_counts
 from cxr_snapshot.selection.duplicates import clusters_of
@@ -90,7 +91,8 @@ def run_checks(
     paths = set(zip(images["source"], images["path"], strict=True))
     del images
     ledger = load_ledger(store, plan["folder"], "balanced")
-    published, numbers = ledger[ledger["rule"].isna()], find_copies(store, ledger, delivered.searched())
+    published = ledger[ledger["rule"].isna()]
+    numbers = find_copies(store, ledger, delivered.searched(), Descriptions(store))
     clusters = clusters_of(published, numbers, delivered.republished())
     splits = split_report(published)
     candidates = candidate_counts(ledger)

@@ -23,7 +23,7 @@ _SHOWN = ("/data/", PACKS, f"/{PAGE}", f"/{LOST}")  # in the names of what shows
 _WRITES = 20  # tries to write a table; each lost one means that a run wrote it meanwhile
 
 
-def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str], pixels: Collection[str]) -> None:
+def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str]) -> None:
     """Delete all that shows some of the upstreams' files; again and again with the same result.
 
     Blobs; files made of them; small pictures that the audit and the search for copies keep; and of all runs the
@@ -33,7 +33,6 @@ def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str], 
         store: where they are.
         places: the store as each edition sees it.
         sha256s: of the upstreams' files.
-        pixels: ``pixel_sha256`` of these.
 
     Raises:
         StorageError: the store refused or did not answer.
@@ -41,26 +40,26 @@ def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str], 
     store.delete(blob_name(sha256) for sha256 in sorted(sha256s))
     store.delete(name for name in store.list(KEPT) if _stem(name) in sha256s)
     store.delete(name for name in store.list(RUNS) if any(each in name for each in _SHOWN))
-    for name in store.list("_work/looks/"):
-        _drop(store, name, "sha256", sha256s)
+    for folder in ("_work/looks/", "_work/descriptions/"):
+        for name in store.list(folder):
+            _drop(store, name, sha256s)
     for place in places:
         for name in place.list(EXAMPLES):
-            _drop(place, name, "sha256", sha256s)
-        for name in place.list("_work/lookalikes/"):
-            if name.endswith("/descriptions.parquet"):
-                _drop(place, name, "pixel_sha256", pixels)
+            _drop(place, name, sha256s)
+        # where an older version kept what describes pictures; nobody reads it any more
+        place.delete(name for name in place.list("_work/lookalikes/") if name.endswith("/descriptions.parquet"))
 
 
-def _drop(store: Store, name: str, column: str, values: Collection[str]) -> None:
-    """Take the rows with some values out of a sealed table; one that is damaged is deleted, since it is made again."""
-    wanted = pa.array(sorted(values), type=pa.string())
+def _drop(store: Store, name: str, sha256s: Collection[str]) -> None:
+    """Take the rows of some files out of a sealed table; one that is damaged is deleted, since it is made again."""
+    wanted = pa.array(sorted(sha256s), type=pa.string())
     for _ in range(_WRITES):
         body, etag = find_sealed(store, name)
         if body is None:
             store.delete([name])
             return
         table = pq.read_table(pa.BufferReader(body))
-        hit = pc.is_in(table[column], value_set=wanted)
+        hit = pc.is_in(table["sha256"], value_set=wanted)
         if not pc.any(hit).as_py():
             return
         kept = table.filter(pc.invert(hit))

@@ -202,8 +202,7 @@ def apply_withdrawals(store: Store) -> int:
         if gone:
             _delete_unfinished(place)
     if gone:
-        pixels = {pixel for each in withdrawals if each.erase for pixel in each.pixels}
-        erase_work(store, _places(store), gone, pixels)
+        erase_work(store, _places(store), gone)
     keep_index(store, anew=True)
     return marked
 

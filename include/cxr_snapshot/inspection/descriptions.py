@@ -1,9 +1,14 @@
-"""What describes pictures, kept in the store for those that are compared again and again."""
+"""What describes pictures, kept in the store for those that are compared again and again.
+
+Descriptions are kept by file, not by picture, since ``inspect`` knows files; equal pixels have equal descriptions. All
+editions share them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,72 +18,82 @@ from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.features import RECIPE, Features, describe
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.progress import Progress
+from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
-from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
+from cxr_snapshot.store.seals import add_sealed_rows, find_sealed_table
 
-_NAME = f"_work/lookalikes/{RECIPE}/descriptions.parquet"
-_SCHEMA = pa.schema([("pixel_sha256", pa.string()), *((name, pa.binary()) for name in Features._fields)])
+_FOLDER = f"_work/descriptions/{RECIPE}/"
+_SCHEMA = pa.schema([("sha256", pa.string()), *((name, pa.binary()) for name in Features._fields)])
 
 
 class Descriptions:
-    """Describes pictures on demand, each once as long as it is wanted.
+    """Returns descriptions of pictures, and makes those that ``inspect`` did not make.
+
+    These are of collections that are not searched for crops, of what an older version inspected, and what was lost.
 
     Args:
         store: holds the files, and the descriptions that were kept.
-        blobs: SHA-256 of a file of each picture, by ``pixel_sha256``.
     """
 
-    def __init__(self, store: Store, blobs: Mapping[str, str]) -> None:
-        self._store, self._blobs = store, blobs
-        self._changed = False
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     @cached_property
     def _kept(self) -> dict[str, Features]:
-        table = find_sealed_table(self._store, _NAME)
-        return {} if table is None else _features(table)
+        """By SHA-256 of the file."""
+        names = sorted(self._store.list(_FOLDER))
+        tables = bounded_map(lambda name: find_sealed_table(self._store, name), names)
+        return {sha256: found for _, table in tables if table is not None for sha256, found in _features(table)}
 
-    def of(self, pictures: Collection[str], *, keep: bool) -> dict[str, Features]:
+    def of(self, blobs: Mapping[str, str], *, keep: bool) -> dict[str, Features]:
         """Return descriptions of pictures by ``pixel_sha256``.
 
         Args:
-            pictures: their ``pixel_sha256``.
-            keep: what is described now is remembered, and written by :meth:`save`.
+            blobs: SHA-256 of a file of each picture, by ``pixel_sha256``.
+            keep: what is described now is remembered, here and for other tasks, nights and editions.
 
         Raises:
             LostBlobError: a file is missing or damaged.
             StorageError: the store refused or did not answer.
         """
-        missing = [each for each in pictures if each not in self._kept]
+        missing = [sha256 for sha256 in blobs.values() if sha256 not in self._kept]
         new = dict(self._describe(missing))
         if keep and new:
             self._kept.update(new)
-            self._changed = True
-        return {each: new.get(each) or self._kept[each] for each in pictures}
+            keep_descriptions(self._store, [{"sha256": each, **found._asdict()} for each, found in new.items()])
+        return {picture: new.get(sha256) or self._kept[sha256] for picture, sha256 in blobs.items()}
 
-    def save(self, wanted: Collection[str]) -> None:
-        """Keep the descriptions of some pictures for other tasks and nights, if there are new ones.
-
-        If two runs do so at once, the last one's table stays; the other's is made again when it is needed.
-        """
-        if self._changed:
-            rows = [(each, *features) for each, features in sorted(self._kept.items()) if each in wanted]
-            put_sealed_table(self._store, _NAME, pd.DataFrame(rows, columns=_SCHEMA.names), _SCHEMA)
-            self._changed = False
-
-    def _describe(self, pictures: Collection[str]) -> Iterator[tuple[str, Features]]:
+    def _describe(self, sha256s: Sequence[str]) -> Iterator[tuple[str, Features]]:
         """Decode here, in this thread, while others fetch ahead."""
-        progress = Progress("pictures described", len(pictures))
-        for each, body in bounded_map(self._fetch, pictures, threads=4, held=held):
+        progress = Progress("pictures described", len(sha256s))
+        for sha256, body in bounded_map(lambda each: get_blob(self._store, each), sha256s, threads=4, held=held):
             with decoded(body) as image:
-                yield each, describe(np.asarray(to_gray(image)))
+                yield sha256, describe(np.asarray(to_gray(image)))
             progress.advance()
 
-    def _fetch(self, picture: str) -> bytes:
-        return get_blob(self._store, self._blobs[picture])
+
+def keep_descriptions(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep the descriptions of some files.
+
+    Args:
+        store: where.
+        rows: ``sha256`` and the fields of ``Features``; those without a description are left out.
+
+    Raises:
+        StorageError: the store refused or did not answer.
+    """
+    table = pd.DataFrame(rows, columns=_SCHEMA.names).dropna()
+    for shard, found in table.groupby(table["sha256"].map(_shard)):
+        add_sealed_rows(store, f"{_FOLDER}{shard}.parquet", found, _SCHEMA)
 
 
-def _features(table: pd.DataFrame) -> dict[str, Features]:
+def _shard(sha256: str) -> int:
+    """Say which task of ``inspect`` has a file, so that each writes to one table."""
+    return int(sha256[0], 16) % INSPECT_SHARDS
+
+
+def _features(table: pd.DataFrame) -> Iterator[tuple[str, Features]]:
     columns = (table[name].map(bytes) for name in Features._fields)
-    return dict(zip(table["pixel_sha256"], map(Features, *columns), strict=True))
+    return zip(table["sha256"], map(Features, *columns), strict=True)

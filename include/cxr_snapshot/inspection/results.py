@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import pandas as pd
 
 from cxr_snapshot import shown
-from cxr_snapshot.errors import LostBlobError, StorageUnavailableError
+from cxr_snapshot.errors import LostBlobError
 from cxr_snapshot.inspection.decoding import inspect_image
+from cxr_snapshot.inspection.descriptions import keep_descriptions
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.blobs import get_blob, held
-from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
-from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
-from cxr_snapshot.store.seals import find_sealed, find_sealed_table, put_sealed
+from cxr_snapshot.store.seals import add_sealed_rows, find_sealed_table
 from cxr_snapshot.tables import INSPECTION_SCHEMA, conform, empty_frame
 
 log = shown.logger(__name__)
@@ -31,16 +31,14 @@ PARTITIONS = "0123456789abcdef"
 
 SAVE_EVERY = 500  # images; a killed task loses no more than these
 
-_SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
 
-
-def inspect_shard(store: Store, sha256s: pd.Series, shard: int) -> dict[str, int]:
+def inspect_shard(store: Store, sha256s: pd.Series, shard: int, searched: pd.Series) -> dict[str, int]:
     """Inspect one of ``INSPECT_SHARDS`` equal shares of some blobs; see :func:`inspect_blobs`.
 
     Lost blobs are left out and warned of: shards work at the same time, and one alone shall fetch them again.
     """
     partitions, wanted = PARTITIONS[shard::INSPECT_SHARDS], list(sha256s.dropna().unique())
-    return inspect_blobs(store, partitions, wanted, leave_lost=True)
+    return inspect_blobs(store, partitions, wanted, searched=set(searched.dropna()), leave_lost=True)
 
 
 def load_all_inspections(store: Store, sha256s: pd.Series) -> pd.DataFrame:
@@ -59,7 +57,12 @@ def load_all_inspections(store: Store, sha256s: pd.Series) -> pd.DataFrame:
 
 
 def inspect_blobs(
-    store: Store, partitions: Sequence[str], sha256s: Sequence[str], *, leave_lost: bool = False
+    store: Store,
+    partitions: Sequence[str],
+    sha256s: Sequence[str],
+    *,
+    searched: Collection[str] = frozenset(),
+    leave_lost: bool = False,
 ) -> dict[str, int]:
     """Inspect the blobs of some partitions that were never inspected, and keep the results.
 
@@ -67,6 +70,7 @@ def inspect_blobs(
         store: holds the blobs and the results.
         partitions: first hex digits of the SHA-256 of the blobs that this call looks after.
         sha256s: blobs that must be inspected afterwards; those of other partitions are left to other calls.
+        searched: those in which crops are looked for; what finds them is made of the same pixels, and kept.
         leave_lost: go on without blobs that are missing or damaged.
 
     Returns:
@@ -79,10 +83,12 @@ def inspect_blobs(
     wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
     missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
     progress = Progress("images inspected", len(missing))
-    for partition in partitions:
-        here = [sha256 for sha256 in missing if sha256.startswith(partition)]
-        for start in range(0, len(here), SAVE_EVERY):
-            _keep(store, partition, _inspect_all(store, here[start : start + SAVE_EVERY], progress, leave_lost))
+    for start in range(0, len(missing), SAVE_EVERY):
+        rows = _inspect_all(store, missing[start : start + SAVE_EVERY], searched, progress, leave_lost)
+        keep_descriptions(store, rows)  # first, since what counts as inspected is not decoded here again
+        found = conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
+        for partition, part in found.groupby(found["sha256"].str[:1]):
+            add_sealed_rows(store, _name(str(partition)), part, INSPECTION_SCHEMA)
     log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
     return {"images": len(wanted), "new": len(missing)}
 
@@ -99,7 +105,9 @@ def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
 
 
-def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave_lost: bool) -> pd.DataFrame:
+def _inspect_all(
+    store: Store, sha256s: Sequence[str], searched: Collection[str], progress: Progress, leave_lost: bool
+) -> list[dict[str, Any]]:
     """Decode here, in this thread, while others fetch ahead."""
 
     def fetch(sha256: str) -> bytes | None:
@@ -114,26 +122,9 @@ def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave
     rows = []
     for sha256, body in bounded_map(fetch, sha256s, threads=4, held=held):
         if body is not None:
-            rows.append({"sha256": sha256} | inspect_image(body))
+            rows.append({"sha256": sha256} | inspect_image(body, searched=sha256 in searched))
         progress.advance()
-    return conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
-
-
-def _keep(store: Store, partition: str, found: pd.DataFrame) -> None:
-    """Add rows to a partition's table. A backfill may do the same at the same time, so that each try reads it anew."""
-    name = _name(partition)
-    for _ in range(_SAVES):
-        body, etag = find_sealed(store, name)
-        known = empty_frame(INSPECTION_SCHEMA) if body is None else parse_parquet(body, store.uri(name))
-        both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
-        new = parquet_bytes(both, INSPECTION_SCHEMA)
-        try:
-            put_sealed(store, name, new, only_if_absent=etag is None, only_if_etag=etag)
-        except PreconditionFailedError:
-            log.info("%s was written by another run meanwhile; adding to it again", name)
-        else:
-            return
-    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_SAVES} times in a row. Try again later.")
+    return rows
 
 
 def _where(store: Store) -> str:

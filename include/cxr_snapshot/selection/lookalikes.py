@@ -28,7 +28,12 @@ _AT_ONCE = 5_000  # pairs that are decided on together; their descriptions take 
 
 
 def find_copies(
-    store: Store, ledger: pd.DataFrame, searched: Collection[str], *, table: str = NUMBERS
+    store: Store,
+    ledger: pd.DataFrame,
+    searched: Collection[str],
+    descriptions: Descriptions,
+    *,
+    table: str = NUMBERS,
 ) -> dict[str, int]:
     """Return a number for each picture, by ``pixel_sha256``; those that a chain of copies links get the same.
 
@@ -39,9 +44,10 @@ def find_copies(
     pictures that are in it.
 
     Args:
-        store: holds the files, and what earlier runs found.
+        store: holds what earlier runs found.
         ledger: columns of ``LEDGER_SCHEMA``; every row with a picture takes part, whatever its rule.
         searched: names of the sources to search for crops.
+        descriptions: of the pictures.
         table: what was found is kept under this name; ledgers of other collections keep theirs under another, so that
             no night compares anew what the other one forgot.
 
@@ -56,17 +62,15 @@ def find_copies(
     linked, new = _earlier(pictures, pd.DataFrame(columns=_SCHEMA.names) if known is None else known)
     if not new.any() and known is not None:
         return _numbers(pictures, linked)
-    descriptions = Descriptions(store, _blobs(pictures))
     names = pictures.index
     for pairs in _proposed(pictures, new, descriptions):
         unlinked = [pair for pair in pairs if not linked.connected(*pair)]
         places = sorted({place for pair in unlinked for place in pair})
-        found = descriptions.of([names[place] for place in places], keep=False)
+        found = descriptions.of(_blobs(pictures.iloc[places]), keep=False)
         described = {n: Picture(pictures["phash"].iloc[n], found[names[n]]) for n in places}
         confirm(described, unlinked, linked)
     numbers = _numbers(pictures, linked)
-    descriptions.of(several := _several(numbers), keep=True)
-    descriptions.save({*pictures.index[pictures["searched"]], *several})
+    descriptions.of(_blobs(pictures.loc[_several(numbers)]), keep=True)
     found_now = {"pixel_sha256": names, "searched": pictures["searched"].array, "number": numbers.values()}
     put_sealed_table(store, name, pd.DataFrame(found_now), _SCHEMA)
     return numbers
@@ -78,18 +82,17 @@ def known_copies(store: Store) -> dict[str, int]:
     return {} if table is None else dict(zip(table["pixel_sha256"], table["number"], strict=True))
 
 
-def load_copies(store: Store, ledger: pd.DataFrame, numbers: Mapping[str, int]) -> dict[str, Picture]:
+def load_copies(ledger: pd.DataFrame, numbers: Mapping[str, int], descriptions: Descriptions) -> dict[str, Picture]:
     """Return what is known of the pictures that are copies of others, by ``pixel_sha256``.
 
     Args:
-        store: as for :func:`find_copies`.
         ledger: as for :func:`find_copies`.
         numbers: from :func:`find_copies`.
+        descriptions: of the pictures.
     """
-    pictures = _pictures(ledger[ledger["pixel_sha256"].isin(several := _several(numbers))], ())
-    descriptions = Descriptions(store, _blobs(pictures))
-    found = descriptions.of(several, keep=False)
-    return {name: Picture(pictures["phash"][name], found[name]) for name in several}
+    pictures = _pictures(ledger[ledger["pixel_sha256"].isin(_several(numbers))], ())
+    found = descriptions.of(_blobs(pictures), keep=False)
+    return {name: Picture(pictures["phash"][name], features) for name, features in found.items()}
 
 
 def _name(table: str) -> str:
@@ -133,7 +136,7 @@ def _proposed(
 ) -> Iterator[Collection[Pair]]:
     """Yield pairs of positions that may be copies, so many at a time that their descriptions fit into memory."""
     searched = np.flatnonzero(pictures["searched"])
-    found = descriptions.of(list(pictures.index[searched]), keep=True)
+    found = descriptions.of(_blobs(pictures.iloc[searched]), keep=True)
     pairs: list[Pair] = []
     for one, other in close_pairs(list(pictures["phash"]), PROPOSED_BITS, new.tolist()):
         pairs += zip(one.tolist(), other.tolist(), strict=True)

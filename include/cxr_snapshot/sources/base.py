@@ -117,7 +117,7 @@ class Source(Protocol):
         name: short name; begins the names of its images and patients.
         about: what people must know of it.
         metadata_path: of the file that is no image but a table with a row for each, or ``None``.
-        search_crops: whether its images may be crops of one another. To look for them takes 13 KB and some 12 ms for
+        search_crops: whether its images may be crops of one another. To look for them takes 13 KB and some 8 ms for
             each image, once; copies that are not cropped are found in any case.
         republishes: names of other collections whose files it has too, under the same name but for the ending; such
             files are one film, whatever was done to the picture.

@@ -16,13 +16,16 @@ import pandas as pd
 import pyarrow as pa
 
 from cxr_snapshot import shown
-from cxr_snapshot.errors import DamagedObjectError, MissingObjectError
+from cxr_snapshot.errors import DamagedObjectError, MissingObjectError, StorageUnavailableError
 from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
+from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.tables import empty_frame
 
 log = shown.logger(__name__)
 
 SEAL = "cxr-seal"  # name of the metadata
+_SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
 
 
 def put_sealed(
@@ -76,6 +79,29 @@ def find_sealed(store: Store, name: str) -> tuple[bytes | None, str | None]:
 def put_sealed_table(store: Store, name: str, frame: pd.DataFrame, schema: pa.Schema) -> None:
     """Write ``frame`` as Parquet with exactly ``schema``, with a seal."""
     put_sealed(store, name, parquet_bytes(frame, schema))
+
+
+def add_sealed_rows(store: Store, name: str, found: pd.DataFrame, schema: pa.Schema) -> None:
+    """Add rows to a sealed table by ``sha256`` that can be made again; those that it has already stay as they are.
+
+    Another run may do the same at the same time, so that each try reads the table anew.
+
+    Raises:
+        StorageUnavailableError: others changed it at each try.
+        StorageError: the store refused or did not answer.
+    """
+    for _ in range(_SAVES):
+        body, etag = find_sealed(store, name)
+        known = empty_frame(schema) if body is None else parse_parquet(body, store.uri(name))
+        both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+        new = parquet_bytes(both, schema)
+        try:
+            put_sealed(store, name, new, only_if_absent=etag is None, only_if_etag=etag)
+        except PreconditionFailedError:
+            log.info("%s was written by another run meanwhile; adding to it again", name)
+        else:
+            return
+    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_SAVES} times in a row. Try again later.")
 
 
 def get_sealed_table(store: Store, name: str, remedy: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
