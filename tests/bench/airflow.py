@@ -7,6 +7,7 @@ their databases are made. What `make` runs is run as `make` does. The rounds' me
 from __future__ import annotations
 
 import json
+import os
 import re
 import statistics
 import subprocess
@@ -143,6 +144,7 @@ def alone(root: Path) -> dict[str, Spent]:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     environ = environ_of(root) | airflow_home.variables(root, home, keys, port)
+    environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environ["PATH"]])  # it calls `airflow`
     tested, _ = command(airflow("dags", "test", "empty"), environ)
     with healthy(airflow("standalone"), environ, url, root / "standalone.log") as (_, started):
         return {"airflow dags test": tested, "airflow standalone": started}
