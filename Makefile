@@ -51,7 +51,7 @@ export PYTHONUTF8 := 1
 unexport PYTHONDONTWRITEBYTECODE PYTHONHOME VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help run ui advance download cxr predictor test test-all test-distributed test-stores fuzz lint lock bench bench-scale secrets up down logs clean
+.PHONY: help run ui advance download cxr predictor test test-all test-distributed test-stores fuzz lint lock bench bench-scale bench-real secrets up down logs clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' Makefile
@@ -116,6 +116,9 @@ bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare,$(ARGS)),$(COMPARE_READ
 
 bench-scale: $(DEV_READY) $(STORE_READY) ## run the whole pipeline over N generated images and measure it; N="1000 10000" is the default
 	@PYTHONPATH=include:tests $(PY) -m bench.scale $(N) --out .local/bench-scale
+
+bench-real: $(DEV_READY) $(STORE_READY) ## the same over as many images, and as large, as the two collections have; needs 8 GB of disk
+	@PYTHONPATH=include:tests $(PY) -m bench.scale --real --out .local/bench-real
 
 secrets: ## write .env with random passwords for `make up`
 	@$(PYTHON) -m local_stack.env_file

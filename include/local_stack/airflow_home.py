@@ -1,4 +1,4 @@
-"""The environment of a local Airflow: its folders, its secrets and its port."""
+"""The environment of a local Airflow: its folders, its secrets, its port and its database."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ import base64
 import json
 import os
 import secrets
+import sqlite3
+from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
+
+DATABASE = "airflow.db"
+MIGRATED = "migrated.txt"  # says which Airflow migrated the database last, and to which form
 
 
 def load_secrets(file: Path) -> dict[str, str]:
@@ -49,7 +55,7 @@ def variables(root: Path, home: Path, keys: dict[str, str], port: int) -> dict[s
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW_CONFIG": str(home / "airflow.cfg"),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / DATABASE}",
         "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(home / "logs"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(root / "dags"),
         "AIRFLOW__CORE__PLUGINS_FOLDER": str(root / "plugins"),
@@ -66,3 +72,24 @@ def variables(root: Path, home: Path, keys: dict[str, str], port: int) -> dict[s
         "AIRFLOW__API__SECRET_KEY": keys["api_secret_key"],
         "AIRFLOW__API_AUTH__JWT_SECRET": keys["jwt_secret"],
     }
+
+
+def is_migrated(home: Path) -> bool:
+    """Say whether the database in ``home`` is as this version of Airflow left it; to ask Airflow takes seconds."""
+    note, form = home / MIGRATED, _form(home)
+    return form is not None and note.exists() and note.read_text() == form
+
+
+def note_migrated(home: Path) -> None:
+    """Note that this version of Airflow has migrated the database in ``home``."""
+    (home / MIGRATED).write_text(_form(home) or "")
+
+
+def _form(home: Path) -> str | None:
+    """Return the version of Airflow and the revision of its tables, or ``None`` where there is no whole database."""
+    try:
+        with closing(sqlite3.connect(f"{(home / DATABASE).as_uri()}?mode=ro", uri=True)) as database:
+            revisions = [revision for (revision,) in database.execute("SELECT version_num FROM alembic_version")]
+    except sqlite3.DatabaseError:
+        return None
+    return f"Airflow {version('apache-airflow-core')}, revision {', '.join(revisions)}" if revisions else None

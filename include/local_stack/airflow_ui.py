@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
+from local_stack.airflow_home import is_migrated, note_migrated
 from local_stack.processes import Child, StackError, fetch
 
 LOGS = "--skip-serve-logs"
@@ -42,9 +43,12 @@ def airflow_ui(url: str, environ: Mapping[str, str], logs: Path) -> Iterator[lis
             part = Child(f"Airflow's {command[0]}", airflow(*command), env=environ, log=log, grace=GRACE)
             return running.enter_context(part)
 
-        database = start("db", "migrate")
-        if database.wait() != 0:
-            raise StackError(f"Airflow's database could not be made.{database.quote()}")
+        home = Path(environ["AIRFLOW_HOME"])
+        if not is_migrated(home):
+            database = start("db", "migrate")
+            if database.wait() != 0:
+                raise StackError(f"Airflow's database could not be made.{database.quote()}")
+            note_migrated(home)
         parts = [start("api-server"), start("dag-processor")]
         parts[0].wait_until(lambda: fetch(f"{url}/api/v2/version") is not None, PATIENCE)
         parts += [start("scheduler", LOGS), start("triggerer", LOGS)]

@@ -17,6 +17,7 @@ from typing import Any, TextIO
 from airflow.listeners import hookimpl
 
 from cxr_snapshot import shown
+from local_stack.airflow_home import is_migrated, note_migrated
 
 
 class Progress(logging.Handler):
@@ -91,12 +92,15 @@ def label(task_instance: Any) -> str:
 
 
 def run(dag_id: str, progress: Progress) -> bool:
-    """Migrate Airflow's database and run ``dag_id`` from the DAGs folder; return whether the run succeeded."""
+    """Run ``dag_id`` from the DAGs folder, in a database that is migrated if need be; return whether it succeeded."""
     from airflow.dag_processing.dagbag import DagBag
     from airflow.sdk.listener import get_listener_manager
     from airflow.utils.db import initdb
 
-    initdb()
+    home = Path(os.environ["AIRFLOW_HOME"])
+    if not is_migrated(home):
+        initdb()
+        note_migrated(home)
     bag = DagBag()
     for file, error in bag.import_errors.items():
         progress.show(f"{file} cannot be imported:\n{error}")

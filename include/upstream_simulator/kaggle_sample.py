@@ -50,7 +50,7 @@ _COPIES = {
 }
 
 # What a Mac leaves in a zip: the file's attributes in AppleDouble form, and the state of its windows.
-_APPLE_DOUBLE = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(96)
+APPLE_DOUBLE = bytes.fromhex("0005160700020000") + b"Mac OS X        " + bytes(96)
 _DS_STORE = bytes.fromhex("00000001") + b"Bud1" + bytes(6140)
 
 
@@ -61,10 +61,10 @@ def members(seed: int) -> Iterator[tuple[str, bytes]]:
 
 def with_leftovers(images: Mapping[str, bytes]) -> Iterator[tuple[str, bytes]]:
     """Yield the members of a zip with these images, by path: the Mac's leftovers, a nested second copy, the images."""
-    yield "chest_xray/__MACOSX/._chest_xray", _APPLE_DOUBLE
+    yield "chest_xray/__MACOSX/._chest_xray", APPLE_DOUBLE
     for path in images:
         folder, name = path.rsplit("/", 1)
-        yield f"chest_xray/__MACOSX/{folder}/._{name}", _APPLE_DOUBLE
+        yield f"chest_xray/__MACOSX/{folder}/._{name}", APPLE_DOUBLE
     for folder in ("", "test/", "train/", "val/"):
         yield f"chest_xray/chest_xray/{folder}.DS_Store", _DS_STORE
     for path, body in images.items():

@@ -14,6 +14,7 @@ import pytest
 
 from bench.scale import nights, report, stage
 from bench.scale.__main__ import measure
+from bench.scale.upstream import small
 
 pytestmark = pytest.mark.long
 
@@ -33,7 +34,7 @@ def size(tmp_path_factory: pytest.TempPathFactory) -> report.Size:
         return (apart if name == "poll" else here)(environ, name, arguments)
 
     with mock.patch.object(nights, "in_a_process", run):
-        return measure(tmp_path_factory.mktemp("scale"), 60)
+        return measure(tmp_path_factory.mktemp("scale"), small(60))
 
 
 def test_the_first_build_takes_all_and_the_refresh_publishes_again(size: report.Size) -> None:

@@ -14,7 +14,7 @@ from support.waiting import PATIENCE
 
 # Stands in for `airflow COMMAND`: its API server takes a while, its scheduler asks at once, as the first task does.
 AIRFLOW = """
-import http.server, json, pathlib, sys, time, urllib.request
+import http.server, json, pathlib, sqlite3, sys, time, urllib.request
 
 command, url, folder = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
 PARTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
@@ -27,6 +27,9 @@ class Pages(http.server.BaseHTTPRequestHandler):
         self.wfile.write(json.dumps({part: {"status": status} for part in PARTS}).encode())
 
 if command == "db":
+    with sqlite3.connect(folder / "airflow.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num)")  # fails where it is there
+        database.execute("INSERT INTO alembic_version VALUES ('fd0458b8d2f1')")
     sys.exit()
 if command == "api-server":
     time.sleep(1)
@@ -43,13 +46,19 @@ time.sleep(600)
 """
 
 
-def test_the_scheduler_finds_an_api_server_that_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Address of the stand-in, which keeps its files in ``tmp_path``."""
     url = f"http://127.0.0.1:{free_port()}"
     monkeypatch.setattr(
         airflow_ui, "airflow", lambda *command: [sys.executable, "-c", AIRFLOW, command[0], url, str(tmp_path)]
     )
     monkeypatch.setattr(airflow_ui, "GRACE", 0.2)
-    with airflow_ui.airflow_ui(url, os.environ, tmp_path) as parts:
+    return url
+
+
+def test_the_scheduler_finds_an_api_server_that_answers(url: str, tmp_path: Path) -> None:
+    with airflow_ui.airflow_ui(url, os.environ | {"AIRFLOW_HOME": str(tmp_path)}, tmp_path) as parts:
         assert (tmp_path / "found").read_text() == "an answer"
         assert [part.name for part in parts] == [
             "Airflow's api-server",
@@ -57,6 +66,14 @@ def test_the_scheduler_finds_an_api_server_that_answers(tmp_path: Path, monkeypa
             "Airflow's scheduler",
             "Airflow's triggerer",
         ]
+
+
+def test_a_database_that_was_migrated_is_not_migrated_again(url: str, tmp_path: Path) -> None:
+    environ = os.environ | {"AIRFLOW_HOME": str(tmp_path)}
+    for _ in range(2):  # the stand-in migrates a database once only
+        (tmp_path / "found").unlink(missing_ok=True)
+        with airflow_ui.airflow_ui(url, environ, tmp_path):
+            pass
 
 
 def test_a_part_that_ends_is_named_with_the_end_of_its_log(tmp_path: Path) -> None:

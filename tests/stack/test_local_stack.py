@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -201,6 +203,24 @@ class TestEnvironment:
         assert file.stat().st_mode & 0o777 == 0o600
         assert len(keys["jwt_secret"]) >= 64
         assert airflow_home.load_secrets(file) == keys
+
+    def test_a_database_is_migrated_where_it_is_another_one_or_airflow_is(self, tmp_path, monkeypatch):
+        assert not airflow_home.is_migrated(tmp_path)
+        with closing(sqlite3.connect(tmp_path / "airflow.db", isolation_level=None)) as database:
+            airflow_home.note_migrated(tmp_path)
+            assert not airflow_home.is_migrated(tmp_path)  # an empty file
+            database.execute("CREATE TABLE alembic_version (version_num)")
+            database.execute("INSERT INTO alembic_version VALUES ('fd0458b8d2f1')")
+            assert not airflow_home.is_migrated(tmp_path)
+            airflow_home.note_migrated(tmp_path)
+            assert airflow_home.is_migrated(tmp_path)
+            monkeypatch.setattr(airflow_home, "version", lambda _: "4.0.0")
+            assert not airflow_home.is_migrated(tmp_path)
+            monkeypatch.undo()
+            database.execute("UPDATE alembic_version SET version_num = 'another'")
+            assert not airflow_home.is_migrated(tmp_path)
+        (tmp_path / "airflow.db").write_bytes(b"damaged")
+        assert not airflow_home.is_migrated(tmp_path)
 
 
 class TestProcesses:

@@ -30,13 +30,23 @@ with stack.services(Path(sys.argv[1]), "sample"):
 """
 
 
-def sampled_checkout(root: Path) -> None:
-    """Do in ``root`` what a fresh clone, `make run` and `make download` do; then publish and download `UNIFORM`."""
+def bare_checkout(root: Path) -> None:
+    """Do in ``root`` what a fresh clone does, and what `make` installs."""
     for name in ("dags", "include", "plugins"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     (root / ".local").mkdir()
     (root / ".local/ministack-venv").symlink_to(ROOT / ".local/ministack-venv")
-    environ = {"PATH": os.environ["PATH"], "HOME": str(root), "PYTHONPATH": f"{root}/include:{ROOT}/tests"}
+
+
+def environ_of(root: Path) -> dict[str, str]:
+    """Return the environment of commands in the checkout ``root``."""
+    return {"PATH": os.environ["PATH"], "HOME": str(root), "PYTHONPATH": f"{root}/include:{ROOT}/tests"}
+
+
+def sampled_checkout(root: Path) -> None:
+    """Do in ``root`` what a fresh clone, `make run` and `make download` do; then publish and download `UNIFORM`."""
+    bare_checkout(root)
+    environ = environ_of(root)
     for command in (
         ["-m", "local_stack", "run"],
         ["-m", "local_stack", "download"],

@@ -1,1 +1,1 @@
-"""The whole pipeline, stage by stage, over an upstream of any size: ``python -m bench.scale 1000 10000``."""
+"""The whole pipeline, stage by stage, over an upstream of any size: ``python -m bench.scale 1000 --out FOLDER``."""

@@ -1,4 +1,4 @@
-"""Measures a first build, a refresh with 1 % new images and a night without news, for each size that is named."""
+"""Measures a first build, a refresh with new images and a night without news, for each size that is named."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pandas as pd
 
 from bench.scale import report
 from bench.scale.nights import Night, inspect_with, server_cpu, stack
-from bench.scale.upstream import SIDE, write_upstream
+from bench.scale.upstream import REAL, SIDE, Shape, small, write_upstream
 from upstream_simulator.sample import GIT_NAME, advance
 
 NIGHTS = {"first build": "2026-11-21", "refresh": "2026-11-22", "nothing new": "2026-11-23"}
 
 
-def measure(folder: Path, images: int) -> report.Size:
-    """Return what the three nights cost with an upstream of so many images."""
-    sizes = write_upstream(folder, images)
+def measure(folder: Path, shape: Shape) -> report.Size:
+    """Return what the three nights cost with an upstream of this shape."""
+    sizes, images = write_upstream(folder, shape), shape.images
     print(f"{images:,} images: {sizes}", file=sys.stderr, flush=True)
     found = report.Size(images)
     with stack(folder) as environ:
@@ -39,7 +39,7 @@ def measure(folder: Path, images: int) -> report.Size:
 def workers(images: int, side: int) -> str:
     """Return a table row: how long one and two workers take for the stage ``inspect`` of such an upstream."""
     with tempfile.TemporaryDirectory(prefix="bench-scale-") as name:
-        write_upstream(Path(name), images, side)
+        write_upstream(Path(name), small(images, side))
         with stack(Path(name)) as environ:
             night = Night("inspect", environ)
             plan = night.task("poll", run_id="inspect", created="2026-11-21T03:00:00+00:00")
@@ -51,21 +51,24 @@ def workers(images: int, side: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parser.add_argument("sizes", nargs="+", type=int, metavar="N", help="images of the upstream")
-    parser.add_argument("--out", type=Path, required=True, help="folder for scale.csv and scale.svg")
+    parser.add_argument("sizes", nargs="*", type=int, metavar="N", help="small images of the upstream")
+    parser.add_argument("--real", action="store_true", help="one more, of as many images, and as large, as in reality")
+    parser.add_argument("--out", type=Path, required=True, help="folder for scale.csv, scale.svg and the upstream")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     found = []
-    for images in options.sizes:
-        folder = Path(tempfile.mkdtemp(prefix="bench-scale-"))
+    for shape in [small(images) for images in options.sizes] + [REAL] * options.real:
+        folder = Path(tempfile.mkdtemp(prefix="upstream-", dir=options.out))
         try:
-            found.append(report.table(measure(folder, images)))
+            found.append(report.table(measure(folder, shape)))
         finally:
             shutil.rmtree(folder)
         report.write(pd.concat(found), options.out)  # after each size, so that a broken run leaves what it has
     print(report.markdown(pd.concat(found)))
-    print("\n| inspected images | 1 worker, s | 2 workers, s | ratio |\n|---|---|---|---|")
-    for images, side in ((4_000, SIDE), (1_000, 1_500)):
-        print(workers(images, side), flush=True)
+    if options.sizes:
+        print("\n| inspected images | 1 worker, s | 2 workers, s | ratio |\n|---|---|---|---|")
+        for images, side in ((4_000, SIDE), (1_000, 1_500)):
+            print(workers(images, side), flush=True)
 
 
 if __name__ == "__main__":
