@@ -1,4 +1,6 @@
-"""A first build and a refresh by this pipeline, by img2dataset and by a plain notebook: same images, same machine.
+"""A first build and a refresh by this pipeline, by three other ways: same images, same machine.
+
+The others are a script that does the same work and no more, a plain notebook, and img2dataset.
 
 Each way is a process (or two) of its own that starts from nothing; its processor time is counted with that of its
 children. The upstreams, the web server for img2dataset and the S3 server run beside it. The ways take turns, and the
@@ -19,7 +21,7 @@ import tempfile
 import threading
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
@@ -31,7 +33,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(
 from first_build import is_original  # noqa: E402
 
 from local_stack.stack import s3_server  # noqa: E402
-from support.bench import KEYS, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
+from support.bench import KEYS, REPOSITORY, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
 from support.paths import REAL_DATA, ROOT  # noqa: E402
 from support.stores import client_of  # noqa: E402
 from upstream_simulator.server import UpstreamSimulator  # noqa: E402
@@ -40,6 +42,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 ROUNDS, COUNT = 3, 2_000
+STORED = {  # where each way leaves its images, below its bucket and the day
+    "pipeline": "bench/{day}/images/",
+    "same-work": "{day}/images/",
+    "notebook": "{day}/",
+    "img2dataset": "{day}/",
+}
+# The most that the pipeline may take of the time of each way on a first build, and on a refresh.
+FIRST_AIMS = {"same-work": 1.0, "notebook": 1.5}
+REFRESH_AIM = 0.5
+KINDS = ("first", "refresh")
 WAYS = Path(__file__).parent / "ways"
 IMG2DATASET = ROOT / ".local/compare-venv/bin/img2dataset"
 OPTIONS = {
@@ -130,10 +142,12 @@ class Bench:
         created = f"{day}T03:00:00+00:00"
         self.run(sys.executable, WAYS / "pipeline.py", self.s3_url, "pipeline", created, json.dumps(settings))
 
-    def notebook(self, step: str, day: str) -> None:
-        archive = f"{self.settings['github_codeload_url']}/owner/repo/tar.gz/{self.upstream.commit(step)}"
+    def script(self, name: str, step: str, day: str, bucket: str) -> None:
+        """Run a way that starts from both archives."""
+        archive = f"{self.settings['github_codeload_url']}/{REPOSITORY}/tar.gz/{self.upstream.commit(step)}"
         kaggle = f"{self.settings['kaggle_api_url']}/v1/datasets.DatasetApiService/DownloadDataset"
-        self.run(sys.executable, WAYS / "notebook.py", archive, kaggle, self.s3_url, "notebook", day)
+        file = WAYS / f"{name.replace('-', '_')}.py"
+        self.run(sys.executable, file, archive, kaggle, self.s3_url, bucket, day)
 
     def img2dataset(self, names: list[str], output: Path, *, mode: str = "incremental") -> None:
         urls = self.folder / "urls.txt"
@@ -149,12 +163,14 @@ def one_round(bench: Bench, names: dict[str, list[str]], clock: Stopwatch) -> No
     """Let every way build the first state and then the second."""
     upstream = bench.upstream
     output = bench.folder / "img2dataset"
-    for kind, step, day in (("first", upstream.first, "2026-11-22"), ("refresh", upstream.then, "2026-11-23")):
+    states = (upstream.first, "2026-11-22"), (upstream.then, "2026-11-23")
+    for kind, (step, day) in zip(KINDS, states, strict=True):
         upstream.move_to(step)
         with clock(f"pipeline, {kind}"), bench.counting(f"pipeline, {kind}"):
             bench.pipeline(day)
-        with clock(f"notebook, {kind}"), bench.counting(f"notebook, {kind}"):
-            bench.notebook(step, day)
+        for script in ("same-work", "notebook"):
+            with clock(f"{script}, {kind}"), bench.counting(f"{script}, {kind}"):
+                bench.script(script, step, day, script)
         with clock(f"img2dataset, {kind}"):
             bench.img2dataset(names[step], output / day)
         with clock(f"upload, {kind}"):
@@ -186,13 +202,11 @@ def measure(upstream: Upstream, scratch: Path) -> None:
             s3_server(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as (s3_url, _),
         ):
             client = client_of(s3_url)
-            for bucket in ("pipeline", "notebook", "img2dataset"):
+            for bucket in STORED:
                 client.create_bucket(Bucket=bucket)
             bench, clock = Bench(upstream, simulator, files_url, s3_url, folder), Stopwatch()
             one_round(bench, names, clock)
-            day = "2026-11-23"
-            prefixes = {"pipeline": f"bench/{day}/images/", "notebook": day, "img2dataset": day}
-            delivered = {bucket: stored(client, bucket, prefix) for bucket, prefix in prefixes.items()}
+            delivered = {way: stored(client, way, where.format(day="2026-11-23")) for way, where in STORED.items()}
         for name, spent in clock.spent.items():
             rounds[name].append(spent)
         shutil.rmtree(folder)
@@ -201,7 +215,7 @@ def measure(upstream: Upstream, scratch: Path) -> None:
         name: Spent(*(statistics.median(values) for values in zip(*found, strict=True)))
         for name, found in rounds.items()
     }
-    for kind in ("first", "refresh", "extend"):
+    for kind in (*KINDS, "extend"):
         spent[f"img2dataset and upload, {kind}"] = spent[f"img2dataset, {kind}"].plus(spent[f"upload, {kind}"])
     sizes = {step: sum((scratch / "web" / name).stat().st_size for name in listed) for step, listed in names.items()}
     received = bench.received
@@ -215,18 +229,30 @@ def measure(upstream: Upstream, scratch: Path) -> None:
     def cells(step: str) -> list[str]:
         return [f"{spent[step].wall:.1f}", f"{spent[step].cpu:.1f}", f"{received[step] / 1e6:.1f}"]
 
-    for way in ("pipeline", "notebook", "img2dataset", "img2dataset and upload"):
+    for way in ("pipeline", "same-work", "notebook", "img2dataset", "img2dataset and upload"):
         held = "not stored" if way == "img2dataset" else f"{delivered[way.split()[0]]:,}"
         both = cells(f"{way}, first") + cells(f"{way}, refresh")
         print(f"| {way} | {' | '.join(both)} | {held} |")
     extended = " | ".join(cells("img2dataset and upload, extend"))
-    print(f"| the same, given a list of the new images | | | | {extended} | {len(names['new'])} |\n", flush=True)
+    print(f"| the same, given a list of the new images | | | | {extended} | {len(names['new'])} |\n")
+    print("| the pipeline's seconds in those of | first build | aim | refresh | aim |")
+    print("|---|---|---|---|---|")
+    print(*ratios(spent), sep="\n", end="\n\n", flush=True)
+
+
+def ratios(spent: Mapping[str, Spent]) -> list[str]:
+    """Return a row of a table for each other way: what the pipeline takes by the clock, as a multiple of that way."""
+    rows = []
+    for way in ("same-work", "notebook", "img2dataset", "img2dataset and upload"):
+        first, refresh = (spent[f"pipeline, {kind}"].wall / spent[f"{way}, {kind}"].wall for kind in KINDS)
+        rows.append(f"| {way} | {first:.2f} | {FIRST_AIMS.get(way, '')} | {refresh:.2f} | {REFRESH_AIM} |")
+    return rows
 
 
 def main() -> None:
     """Print versions, and a table for each upstream."""
     pins = dict(line.split("==") for line in (ROOT / "requirements-compare.txt").read_text().split() if "==" in line)
-    ours = {name: version(name) for name in ("boto3", "pandas", "pillow")}
+    ours = {name: version(name) for name in ("boto3", "imagehash", "pandas", "pillow")}
     versions = {"img2dataset": pins["img2dataset"], **ours, "Python": platform.python_version()}
     print(", ".join(f"{name} {number}" for name, number in versions.items()), f"; {os.cpu_count()} cores\n", sep="")
     with tempfile.TemporaryDirectory() as scratch:

@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
 
-from support.bench import KEYS, Spent, Stopwatch, Upstream, generated, in_fresh_process, real  # noqa: E402
+from support.bench import KEYS, REPOSITORY, Spent, Stopwatch, Upstream, generated, in_fresh_process, real  # noqa: E402
 from support.paths import REAL_DATA, ROOT  # noqa: E402
 
 ROUNDS, THREADS, COUNT = 3, 16, 600
@@ -94,7 +94,11 @@ def parts(address: str, bucket: str, settings: dict[str, Any], commit: str, fold
     service = f"{settings['kaggle_api_url']}/v1/datasets.DatasetApiService/DownloadDataset"
     asked = {"ownerSlug": "paultimothymooney", "datasetSlug": "chest-xray-pneumonia"}
     with clock("download"):
-        tar = requests.get(f"{settings['github_codeload_url']}/a/b/tar.gz/{commit}", stream=True, timeout=60)
+        tar = requests.get(
+            f"{settings['github_codeload_url']}/{REPOSITORY}/tar.gz/{commit}",
+            stream=True,
+            timeout=60,
+        )
         save(tar, archives[0])
         save(requests.post(service, json=asked, stream=True, timeout=60), archives[1])
     with clock("unpacking"):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from support.paths import REAL_DATA, ROOT
 from upstream_simulator.sample import GIT_NAME, GITHUB_NAME
 
+REPOSITORY = "ieee8023/covid-chestxray-dataset"
 KAGGLE = "kaggle/paultimothymooney/chest-xray-pneumonia"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret", "region_name": "us-east-1"}
 
