@@ -13,7 +13,7 @@ from PIL import Image
 
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.forms import SMALL, Form
-from cxr_snapshot.store.blobs import get_blob, held
+from cxr_snapshot.store.blobs import Fetcher
 from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, put_sealed
@@ -33,7 +33,8 @@ class Pictures:
 
     def __init__(self, store: Store, form: Form = SMALL) -> None:
         self.store, self.form = store, form
-        self._kept = set(list_pictures(store, form))
+        self._kept = {sha256: item.size for sha256, item in list_pictures(store, form).items()}  # bytes by SHA-256
+        self._damaged: set[str] = set()
 
     def load(self, sha256s: Iterable[str]) -> Iterator[bytes]:
         """Yield the pictures of blobs, in order.
@@ -41,12 +42,12 @@ class Pictures:
         Raises:
             LostBlobError: a blob is missing or damaged.
         """
-        for _, picture in bounded_map(self._load, sha256s, threads=_THREADS, held=held):
+        for _, picture in self._load(sha256s, keep=False):
             yield picture
 
     def load_kept(self, sha256s: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         """Yield blobs with their pictures; those that were not kept are from now on. Errors as :meth:`load`."""
-        return bounded_map(self._load_kept, sha256s, threads=_THREADS, held=held)
+        return self._load(sha256s, keep=True)
 
     def keep(self, sha256: str, image: Image.Image) -> bytes:
         """Return the picture of one blob, whose pixels are ``image``; if it was not kept yet, it is from now on."""
@@ -54,32 +55,39 @@ class Pictures:
             return kept
         picture = self.form.make(image)
         put_sealed(self.store, picture_name(sha256, self.form), picture)
-        self._kept.add(sha256)
+        self._kept[sha256] = len(picture)
         return picture
 
     def is_kept(self, sha256: str) -> bool:
         """Say whether the picture of a blob was kept, by the store's listing."""
         return sha256 in self._kept
 
-    def _load(self, sha256: str) -> bytes:
-        if sha256 in self._kept:
-            return self._load_kept(sha256)
-        with decoded(get_blob(self.store, sha256)) as image:
-            return self.form.make(image)
+    def _load(self, sha256s: Iterable[str], *, keep: bool) -> Iterator[tuple[str, bytes]]:
+        """Read in many threads those that were kept, and make the others in few."""
+        blobs = Fetcher(self.store)
 
-    def _load_kept(self, sha256: str) -> bytes:
-        if (kept := self._find(sha256)) is not None:
-            return kept
-        with decoded(get_blob(self.store, sha256)) as image:
-            return self.keep(sha256, image)
+        def make(found: tuple[str, bytes | None]) -> bytes:
+            sha256, kept = found
+            if kept is not None:
+                return kept
+            with decoded(blobs.get(sha256)) as image:
+                return self.keep(sha256, image) if keep or sha256 in self._damaged else self.form.make(image)
+
+        def held(found: tuple[str, bytes | None], picture: bytes | None) -> int:
+            return blobs.held(found[0], picture or found[1])
+
+        read = bounded_map(self._find, sha256s, held=lambda sha256, _: self._kept.get(sha256, 0))
+        for (sha256, _), picture in bounded_map(make, read, threads=_THREADS, held=held):
+            yield sha256, picture
 
     def _find(self, sha256: str) -> bytes | None:
-        """Return a picture that was kept; one that is damaged is forgotten."""
+        """Return a picture that was kept; one that is damaged is not any more."""
         if sha256 not in self._kept:
             return None
         picture, _ = find_sealed(self.store, picture_name(sha256, self.form))
         if picture is None:
-            self._kept.discard(sha256)
+            self._kept.pop(sha256, None)
+            self._damaged.add(sha256)
         return picture
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any
 
 import pandas as pd
 
@@ -29,7 +31,7 @@ RECIPE = "4"
 # enough to be shared out to workers.
 PARTITIONS = "0123456789abcdef"
 
-SAVE_EVERY = 500  # images; a killed task loses no more than these
+SAVE_EVERY = 500  # images; a killed task loses no more than these, and those that are being saved
 
 _SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
 
@@ -78,11 +80,10 @@ def inspect_blobs(
     """
     wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
     missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
-    progress = Progress("images inspected", len(missing))
-    for partition in partitions:
-        here = [sha256 for sha256 in missing if sha256.startswith(partition)]
-        for start in range(0, len(here), SAVE_EVERY):
-            _keep(store, partition, _inspect_all(store, here[start : start + SAVE_EVERY], progress, leave_lost))
+    found = _inspect_all(store, missing, leave_lost)
+    # One at a time is saved while the next ones are decoded.
+    for _ in bounded_map(lambda batch: _keep(store, *batch), _batches(found), threads=1):
+        pass
     log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
     return {"images": len(wanted), "new": len(missing)}
 
@@ -99,8 +100,16 @@ def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
 
 
-def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave_lost: bool) -> pd.DataFrame:
-    """Decode here, in this thread, while others fetch ahead."""
+def _batches(found: Iterator[dict[str, Any]]) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield rows that are sorted by SHA-256 as tables of one partition each, with its name."""
+    for partition, rows in groupby(found, key=lambda row: row["sha256"][0]):
+        while batch := list(islice(rows, SAVE_EVERY)):
+            yield partition, conform(pd.DataFrame(batch, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
+
+
+def _inspect_all(store: Store, sha256s: Sequence[str], leave_lost: bool) -> Iterator[dict[str, Any]]:
+    """Decode here, in this thread, while others fetch ahead; yield rows of ``INSPECTION_SCHEMA``."""
+    progress = Progress("images inspected", len(sha256s))
 
     def fetch(sha256: str) -> bytes | None:
         try:
@@ -111,12 +120,10 @@ def _inspect_all(store: Store, sha256s: Sequence[str], progress: Progress, leave
             log.warning("%s It is left to the task filter, which fetches it again", error)
             return None
 
-    rows = []
     for sha256, body in bounded_map(fetch, sha256s, threads=4, held=held):
         if body is not None:
-            rows.append({"sha256": sha256} | inspect_image(body))
+            yield {"sha256": sha256} | inspect_image(body)
         progress.advance()
-    return conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
 
 
 def _keep(store: Store, partition: str, found: pd.DataFrame) -> None:
