@@ -131,7 +131,8 @@ class Bench:
         self.run(sys.executable, WAYS / "pipeline.py", self.s3_url, "pipeline", created, json.dumps(settings))
 
     def notebook(self, step: str, day: str) -> None:
-        archive = f"{self.settings['github_codeload_url']}/owner/repo/tar.gz/{self.upstream.commit(step)}"
+        repository = f"{self.settings['github_codeload_url']}/ieee8023/covid-chestxray-dataset"
+        archive = f"{repository}/tar.gz/{self.upstream.commit(step)}"
         kaggle = f"{self.settings['kaggle_api_url']}/v1/datasets.DatasetApiService/DownloadDataset"
         self.run(sys.executable, WAYS / "notebook.py", archive, kaggle, self.s3_url, "notebook", day)
 

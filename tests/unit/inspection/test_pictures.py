@@ -108,6 +108,18 @@ def test_a_kept_picture_is_used_again_and_the_others_are_made_each_time(store: S
     assert list(store.list("_work/normalised/")) == [picture_name(sha256s[0])]
 
 
+def test_of_kept_pictures_those_that_are_damaged_are_made_and_kept_again(store: Store):
+    bodies = [picture(number) for number in range(4)]
+    sha256s = [put_blob(store, body) for body in bodies]
+    list(Pictures(store).load_kept(sha256s[:3]))
+    store.put(picture_name(sha256s[1]), b"not what was written")
+    assert list(Pictures(store).load(sha256s)) == list(map(made_from, bodies))
+    assert store.damaged == [picture_name(sha256s[1])]
+    assert list(Pictures(store).load(sha256s)) == list(map(made_from, bodies))
+    assert store.damaged == [picture_name(sha256s[1])]
+    assert set(store.list("_work/normalised/")) == set(map(picture_name, sha256s[:3]))
+
+
 def test_what_was_kept_by_an_earlier_recipe_is_not_used(store: Store):
     sha256 = put_blob(store, picture(1))
     earlier = picture_name(sha256).replace(f"/{SMALL.recipe}/", "/224.3/")
