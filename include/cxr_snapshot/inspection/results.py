@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from typing import Any
 
@@ -13,7 +13,7 @@ from cxr_snapshot.errors import LostBlobError, StorageUnavailableError
 from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.store.blobs import get_blob, held
+from cxr_snapshot.store.blobs import get_blob
 from cxr_snapshot.store.encoding import parquet_bytes, parse_parquet
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
@@ -36,51 +36,60 @@ SAVE_EVERY = 500  # images; a killed task loses no more than these, and those th
 _SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
 
 
-def inspect_shard(store: Store, sha256s: pd.Series, shard: int) -> dict[str, int]:
+def inspect_shard(store: Store, images: pd.DataFrame, shard: int) -> dict[str, int]:
     """Inspect one of ``INSPECT_SHARDS`` equal shares of some blobs; see :func:`inspect_blobs`.
 
     Lost blobs are left out and warned of: shards work at the same time, and one alone shall fetch them again.
+
+    Args:
+        store: as there.
+        images: columns ``sha256``, null where there is no blob, and ``bytes``.
+        shard: which share, counted from 0.
     """
-    partitions, wanted = PARTITIONS[shard::INSPECT_SHARDS], list(sha256s.dropna().unique())
-    return inspect_blobs(store, partitions, wanted, leave_lost=True)
+    return inspect_blobs(store, PARTITIONS[shard::INSPECT_SHARDS], _sizes(images), leave_lost=True)
 
 
-def load_all_inspections(store: Store, sha256s: pd.Series) -> pd.DataFrame:
+def load_all_inspections(store: Store, images: pd.DataFrame) -> pd.DataFrame:
     """Return what is known of all blobs, columns of ``INSPECTION_SCHEMA``, after inspecting those that still were not.
+
+    Args:
+        store: as for :func:`inspect_blobs`.
+        images: as for :func:`inspect_shard`.
 
     Raises:
         LostBlobError: a blob is missing or damaged.
     """
     known = load_inspections(store)
-    missing = set(sha256s.dropna()).difference(known["sha256"])
+    missing = _sizes(images[~images["sha256"].isin(known["sha256"])])
     if not missing:
         return known
     log.warning("%d images were not inspected, or the results were lost; this is done now", len(missing))
-    inspect_blobs(store, PARTITIONS, list(missing))
+    inspect_blobs(store, PARTITIONS, missing)
     return load_inspections(store)
 
 
 def inspect_blobs(
-    store: Store, partitions: Sequence[str], sha256s: Sequence[str], *, leave_lost: bool = False
+    store: Store, partitions: Sequence[str], sizes: Mapping[str, int], *, leave_lost: bool = False
 ) -> dict[str, int]:
     """Inspect the blobs of some partitions that were never inspected, and keep the results.
 
     Args:
         store: holds the blobs and the results.
         partitions: first hex digits of the SHA-256 of the blobs that this call looks after.
-        sha256s: blobs that must be inspected afterwards; those of other partitions are left to other calls.
+        sizes: bytes by SHA-256 of the blobs that must be inspected afterwards; those of other partitions are left to
+            other calls.
         leave_lost: go on without blobs that are missing or damaged.
 
     Returns:
-        ``images``: how many of ``sha256s`` are in these partitions; ``new``: how many of them had to be decoded.
+        ``images``: how many of ``sizes`` are in these partitions; ``new``: how many of them had to be decoded.
 
     Raises:
         LostBlobError: a blob is missing or damaged.
         StorageError: a blob or a result cannot be read or written.
     """
-    wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
+    wanted = {sha256 for sha256 in sizes if sha256.startswith(tuple(partitions))}
     missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
-    found = _inspect_all(store, missing, leave_lost)
+    found = _inspect_all(store, missing, sizes, leave_lost)
     # One at a time is saved while the next ones are decoded.
     for _ in bounded_map(lambda batch: _keep(store, *batch), _batches(found), threads=1):
         pass
@@ -100,6 +109,11 @@ def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
 
 
+def _sizes(images: pd.DataFrame) -> dict[str, int]:
+    there = images[images["sha256"].notna()]
+    return dict(zip(there["sha256"], there["bytes"], strict=True))
+
+
 def _batches(found: Iterator[dict[str, Any]]) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield rows that are sorted by SHA-256 as tables of one partition each, with its name."""
     for partition, rows in groupby(found, key=lambda row: row["sha256"][0]):
@@ -107,7 +121,9 @@ def _batches(found: Iterator[dict[str, Any]]) -> Iterator[tuple[str, pd.DataFram
             yield partition, conform(pd.DataFrame(batch, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
 
 
-def _inspect_all(store: Store, sha256s: Sequence[str], leave_lost: bool) -> Iterator[dict[str, Any]]:
+def _inspect_all(
+    store: Store, sha256s: Sequence[str], sizes: Mapping[str, int], leave_lost: bool
+) -> Iterator[dict[str, Any]]:
     """Decode here, in this thread, while others fetch ahead; yield rows of ``INSPECTION_SCHEMA``."""
     progress = Progress("images inspected", len(sha256s))
 
@@ -120,7 +136,7 @@ def _inspect_all(store: Store, sha256s: Sequence[str], leave_lost: bool) -> Iter
             log.warning("%s It is left to the task filter, which fetches it again", error)
             return None
 
-    for sha256, body in bounded_map(fetch, sha256s, threads=4, held=held):
+    for sha256, body in bounded_map(fetch, sha256s, held=lambda sha256, _: sizes[sha256]):
         if body is not None:
             yield {"sha256": sha256} | inspect_image(body)
         progress.advance()

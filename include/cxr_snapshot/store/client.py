@@ -35,8 +35,8 @@ CLIENT_CONFIG = Config(
 )
 
 
-# With `Expect: 100-continue`, which boto3 sends with every body, a write takes a round trip more. Where the store refuses
-# the write, that spares it the body, so it stays where that is large. AWS's SDK for Go draws the same line.
+# boto3 announces each body with `Expect: 100-continue` and waits for the store's word: a write takes a round trip more.
+# A store that refuses a large body is spared it, so there it stays. AWS's SDK for Go draws the same line.
 _ASK_FIRST = 2 * 1024**2  # bytes
 
 
