@@ -163,7 +163,7 @@ class Pipeline:
         delivered = self._delivered(plan, judges=True)
         images = delivered.images()
         searched = images.loc[images["source"].isin(delivered.searched()), "sha256"]
-        return self._with_mended(inspect_shard(self.store, images["sha256"], shard, searched))
+        return self._with_mended(inspect_shard(self.store, images, shard, searched))
 
     def filter(self, plan: Plan) -> dict[str, Any]:
         """Make the ledger: label every record, apply the rules, resolve duplicates, assign splits.
@@ -313,7 +313,7 @@ class Pipeline:
         """
         settings, store, delivered = plan["settings"], self._place(plan), self._delivered(plan, judges=judges)
         records = self._mending(plan, delivered.records)
-        images = delivered.images()["sha256"]
+        images = delivered.images()[["sha256", "bytes"]]
         inspections = self._mending(plan, lambda: load_all_inspections(self.store, images))
         rules = {name: settings[name] for name in ("views", "licences", "controls", "ages") if name in settings}
         rules |= {"licences": ANY_LICENCE} if judges else {}

@@ -44,6 +44,7 @@ class Kaggle:
         now: the time, in seconds since 1970.
 
     Attributes:
+        storage_url: as given.
         hash_form: what the storage tells of a file's bytes.
         heeds_if_range: whether the storage reads ``If-Range``. A server or a proxy on the way may not; HTTP lets it:
             https://www.rfc-editor.org/rfc/rfc9110#section-13.1.5.
@@ -63,7 +64,8 @@ class Kaggle:
             raise FileNotFoundError(f"{kaggle_dir} is no folder; name one that holds <owner>/<slug>/<version>.zip")
         self.hash_form: HashForm = "md5"
         self.heeds_if_range = True
-        self._folder, self._storage_url, self._seconds, self._now = kaggle_dir, storage_url, signed_url_seconds, now
+        self.storage_url = storage_url
+        self._folder, self._seconds, self._now = kaggle_dir, signed_url_seconds, now
         self._key = secrets.token_bytes(32)
 
     def api(self, request: Request) -> Response:
@@ -130,7 +132,7 @@ class Kaggle:
         expires = repr(self._now() + self._seconds)
         query = urlencode({"Expires": expires, "Signature": self._sign(path, expires).decode()})
         # To https://storage.googleapis.com/kaggle-data-sets/...: https://github.com/Kaggle/kaggle-cli/issues/113.
-        return empty_response(302, {"Location": f"{self._storage_url(request.headers.get('host', ''))}{path}?{query}"})
+        return empty_response(302, {"Location": f"{self.storage_url(request.headers.get('host', ''))}{path}?{query}"})
 
     def _sign(self, path: str, expires: str) -> bytes:
         return hmac.new(self._key, f"{path}\n{expires}".encode(), hashlib.sha256).hexdigest().encode()

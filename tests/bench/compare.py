@@ -21,8 +21,8 @@ import tempfile
 import threading
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import version
 from pathlib import Path
@@ -159,6 +159,9 @@ class Bench:
         self.run(sys.executable, WAYS / "upload.py", output, pattern, self.s3_url, "img2dataset", day)
 
 
+Network = Callable[[Upstream, Path, Path], AbstractContextManager[Bench]]
+
+
 def one_round(bench: Bench, names: dict[str, list[str]], clock: Stopwatch) -> None:
     """Let every way build the first state and then the second."""
     upstream = bench.upstream
@@ -188,7 +191,18 @@ def stored(client: S3Client, bucket: str, prefix: str) -> int:
     return sum(page["KeyCount"] for page in pages)
 
 
-def measure(upstream: Upstream, scratch: Path) -> None:
+@contextmanager
+def loopback(upstream: Upstream, files: Path, folder: Path) -> Iterator[Bench]:
+    """Run upstreams, web server and S3 server, as fast as this machine is."""
+    with (
+        UpstreamSimulator(upstream.github_dir, upstream.kaggle_dir) as simulator,
+        web(files) as files_url,
+        s3_server(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as (s3_url, _),
+    ):
+        yield Bench(upstream, simulator, files_url, s3_url, folder)
+
+
+def measure(upstream: Upstream, scratch: Path, network: Network) -> None:
     """Print the table for one upstream."""
     names = unpack(upstream, scratch / "web")
     rounds: dict[str, list[Spent]] = defaultdict(list)
@@ -196,15 +210,11 @@ def measure(upstream: Upstream, scratch: Path) -> None:
     for number in range(ROUNDS):
         folder = scratch / f"round-{number}"
         folder.mkdir()
-        with (
-            UpstreamSimulator(upstream.github_dir, upstream.kaggle_dir) as simulator,
-            web(scratch / "web") as files_url,
-            s3_server(ROOT, folder / "s3", folder / "s3.log", ENVIRON) as (s3_url, _),
-        ):
-            client = client_of(s3_url)
+        with network(upstream, scratch / "web", folder) as bench:
+            client = client_of(bench.s3_url)
             for bucket in STORED:
                 client.create_bucket(Bucket=bucket)
-            bench, clock = Bench(upstream, simulator, files_url, s3_url, folder), Stopwatch()
+            clock = Stopwatch()
             one_round(bench, names, clock)
             delivered = {way: stored(client, way, where.format(day="2026-11-23")) for way, where in STORED.items()}
         for name, spent in clock.spent.items():
@@ -249,8 +259,8 @@ def ratios(spent: Mapping[str, Spent]) -> list[str]:
     return rows
 
 
-def main() -> None:
-    """Print versions, and a table for each upstream."""
+def main(network: Network = loopback) -> None:
+    """Print versions, and a table for each upstream; ``network`` says over what all of it is reached."""
     pins = dict(line.split("==") for line in (ROOT / "requirements-compare.txt").read_text().split() if "==" in line)
     ours = {name: version(name) for name in ("boto3", "imagehash", "pandas", "pillow")}
     versions = {"img2dataset": pins["img2dataset"], **ours, "Python": platform.python_version()}
@@ -260,7 +270,7 @@ def main() -> None:
         if REAL_DATA.exists():
             upstreams.insert(0, real(Path(scratch) / "real", "step-5", "step-7"))
         for upstream in upstreams:
-            measure(upstream, Path(scratch) / f"work-{upstream.name.split()[0]}")
+            measure(upstream, Path(scratch) / f"work-{upstream.name.split()[0]}", network)
 
 
 if __name__ == "__main__":

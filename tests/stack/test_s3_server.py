@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cxr_snapshot.store.client import sending_at_once
 from local_stack import s3_server, stack
 from local_stack.processes import StackError, free_port
 from local_stack.stack import s3_server as running_server
@@ -106,6 +107,14 @@ def test_nobody_else_can_do_anything(server: str, owner: S3Client, who: dict[str
             attempt()
     assert owner.get_object(Bucket=BUCKET, Key="mine")["Body"].read() == b"mine"
     assert [entry["Key"] for entry in owner.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["mine"]
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 2 * 1024**2 - 1])
+def test_a_refusal_is_heard_by_who_did_not_ask_before_sending(server: str, owner: S3Client, size: int) -> None:
+    stranger = sending_at_once(client(server, secret="another"))
+    for _ in range(3):
+        with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
+            stranger.put_object(Bucket=BUCKET, Key="theirs", Body=bytes(size))
 
 
 def test_a_link_opens_what_it_names_and_nothing_else(server: str, owner: S3Client) -> None:

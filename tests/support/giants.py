@@ -105,8 +105,8 @@ def main(kind: str, where: str, *others: str) -> int:
     """Print the number of bytes that were read, and the most memory that this process had, in KB."""
     if kind == "inspect":
         store = store_in(client_of(where), *others)
-        names = [name.rpartition("/")[2] for name in store.list("_work/blobs/")]
-        read = inspect_blobs(store, PARTITIONS, names, searched=names)["new"] * SIZE
+        sizes = {name.rpartition("/")[2]: item.size for name, item in store.scan("_work/blobs/")}
+        read = inspect_blobs(store, PARTITIONS, sizes, searched=sizes)["new"] * SIZE
     elif kind == "zip":
         read = _ingest(zips.read_members(Path(where), zips.list_members(Path(where))))
     else:

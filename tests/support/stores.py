@@ -12,7 +12,7 @@ import boto3
 import botocore.session
 import pandas as pd
 
-from cxr_snapshot.store.client import CLIENT_CONFIG, read_time
+from cxr_snapshot.store.client import CLIENT_CONFIG, read_time, sending_at_once
 from cxr_snapshot.store.objects import Store
 from support.real_stores import KEY, REGION, SECRET, chosen
 
@@ -34,7 +34,7 @@ def _session() -> boto3.Session:
 def client_of(endpoint: str) -> S3Client:
     """Return a client as the pipeline makes it."""
     with _making:
-        return _session().client("s3", endpoint_url=endpoint, config=CLIENT_CONFIG)
+        return sending_at_once(_session().client("s3", endpoint_url=endpoint, config=CLIENT_CONFIG))
 
 
 AStore = TypeVar("AStore", bound=Store)

@@ -24,7 +24,7 @@ from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.inspection.uniform import UniformFiles
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.blobs import get_blob, held
+from cxr_snapshot.store.blobs import Fetcher
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
@@ -70,8 +70,10 @@ def load_looks(
     known = _load_tables(store, folder)
     missing = wanted.difference(list(known["sha256"]))
     progress = Progress("images looked at", len(missing))
-    rows = []
-    looks = bounded_map(lambda sha256: _look(store, form, files, sha256), missing, threads=_THREADS, held=held)
+    rows, blobs = [], Fetcher(store)
+    looks = bounded_map(
+        lambda sha256: _look(blobs.get(sha256), form, files, sha256), missing, threads=_THREADS, held=blobs.held
+    )
     for name, made in groupby(looks, key=lambda each: pack_name(run, form, each[0])):
         pictures = {}
         for sha256, (found, picture) in made:
@@ -82,9 +84,9 @@ def load_looks(
             put_pack(store, name, form, pictures)
     table = pd.concat([known, conform(pd.DataFrame(rows), LOOK_SCHEMA)]) if rows else known
     # Another run may do the same at the same time and its looks get lost here; they are only made again.
-    for partition in sorted({sha256[0] for sha256 in missing}):
-        part = table[table["sha256"].str.startswith(partition)].sort_values("sha256")
-        put_sealed_table(store, f"{folder}{partition}.parquet", part, LOOK_SCHEMA)
+    changed = sorted({sha256[0] for sha256 in missing})
+    for _ in bounded_map(lambda partition: _keep(store, folder, partition, table), changed, threads=_THREADS):
+        pass
     return table.set_index("sha256").loc[wanted].rename_axis("sha256").reset_index()
 
 
@@ -143,9 +145,9 @@ def _beside(one: tuple[int, int, int, int], other: tuple[int, int, int, int]) ->
     )
 
 
-def _look(store: Store, form: Form, files: UniformFiles | None, sha256: str) -> tuple[dict[str, Any], bytes]:
+def _look(blob: bytes, form: Form, files: UniformFiles | None, sha256: str) -> tuple[dict[str, Any], bytes]:
     """Return how a blob looks, and its picture."""
-    with decoded(get_blob(store, sha256)) as image:
+    with decoded(blob) as image:
         file = files.keep(sha256, image) if files else None
         picture = form.encode(drawn := form.draw(image))
         return describe_picture(image, drawn, len(picture), file), picture
@@ -153,6 +155,11 @@ def _look(store: Store, form: Form, files: UniformFiles | None, sha256: str) -> 
 
 def _small(image: Image.Image) -> Image.Image:
     return image.resize((SIDE, SIDE), Image.Resampling.BOX)
+
+
+def _keep(store: Store, folder: str, partition: str, table: pd.DataFrame) -> None:
+    part = table[table["sha256"].str.startswith(partition)].sort_values("sha256")
+    put_sealed_table(store, f"{folder}{partition}.parquet", part, LOOK_SCHEMA)
 
 
 def _load_tables(store: Store, folder: str) -> pd.DataFrame:

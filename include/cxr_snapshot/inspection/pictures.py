@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.forms import SMALL, Form
 from cxr_snapshot.inspection.packs import take_packed
-from cxr_snapshot.store.blobs import get_blob, held
+from cxr_snapshot.store.blobs import Fetcher
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 
@@ -30,6 +30,7 @@ class Pictures:
 
     def __init__(self, store: Store, form: Form = SMALL, folder: str | None = None) -> None:
         self.store, self.form, self.folder = store, form, folder
+        self._blobs = Fetcher(store)
 
     def load(self, sha256s: Iterable[str]) -> Iterator[bytes]:
         """Yield the pictures of blobs, in order.
@@ -40,9 +41,14 @@ class Pictures:
         blobs: Iterable[tuple[str, bytes | None]] = ((sha256, None) for sha256 in sha256s)
         if self.folder is not None:
             blobs = take_packed(self.store, self.folder, self.form, list(sha256s))
-        for _, picture in bounded_map(lambda blob: blob[1] or self._make(blob[0]), blobs, threads=_THREADS, held=held):
+        for _, picture in bounded_map(
+            lambda blob: blob[1] or self._make(blob[0]),
+            blobs,
+            threads=_THREADS,
+            held=lambda blob, made: self._blobs.held(blob[0], made or blob[1]),
+        ):
             yield picture
 
     def _make(self, sha256: str) -> bytes:
-        with decoded(get_blob(self.store, sha256)) as image:
+        with decoded(self._blobs.get(sha256)) as image:
             return self.form.make(image)

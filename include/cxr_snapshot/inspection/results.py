@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby, islice
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,7 @@ from cxr_snapshot.inspection.decoding import inspect_image
 from cxr_snapshot.inspection.descriptions import keep_descriptions
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
-from cxr_snapshot.store.blobs import get_blob, held
+from cxr_snapshot.store.blobs import get_blob
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import add_sealed_rows, find_sealed_table
@@ -29,37 +30,47 @@ RECIPE = "4"
 # enough to be shared out to workers.
 PARTITIONS = "0123456789abcdef"
 
-SAVE_EVERY = 500  # images; a killed task loses no more than these
+SAVE_EVERY = 500  # images; a killed task loses no more than these, and those that are being saved
 
 
-def inspect_shard(store: Store, sha256s: pd.Series, shard: int, searched: pd.Series) -> dict[str, int]:
+def inspect_shard(store: Store, images: pd.DataFrame, shard: int, searched: pd.Series) -> dict[str, int]:
     """Inspect one of ``INSPECT_SHARDS`` equal shares of some blobs; see :func:`inspect_blobs`.
 
     Lost blobs are left out and warned of: shards work at the same time, and one alone shall fetch them again.
+
+    Args:
+        store: as there.
+        images: columns ``sha256``, null where there is no blob, and ``bytes``.
+        shard: which share, counted from 0.
+        searched: SHA-256 of the blobs in which crops are looked for; nulls are left out.
     """
-    partitions, wanted = PARTITIONS[shard::INSPECT_SHARDS], list(sha256s.dropna().unique())
-    return inspect_blobs(store, partitions, wanted, searched=set(searched.dropna()), leave_lost=True)
+    partitions = PARTITIONS[shard::INSPECT_SHARDS]
+    return inspect_blobs(store, partitions, _sizes(images), searched=set(searched.dropna()), leave_lost=True)
 
 
-def load_all_inspections(store: Store, sha256s: pd.Series) -> pd.DataFrame:
+def load_all_inspections(store: Store, images: pd.DataFrame) -> pd.DataFrame:
     """Return what is known of all blobs, columns of ``INSPECTION_SCHEMA``, after inspecting those that still were not.
+
+    Args:
+        store: as for :func:`inspect_blobs`.
+        images: as for :func:`inspect_shard`.
 
     Raises:
         LostBlobError: a blob is missing or damaged.
     """
     known = load_inspections(store)
-    missing = set(sha256s.dropna()).difference(known["sha256"])
+    missing = _sizes(images[~images["sha256"].isin(known["sha256"])])
     if not missing:
         return known
     log.warning("%d images were not inspected, or the results were lost; this is done now", len(missing))
-    inspect_blobs(store, PARTITIONS, list(missing))
+    inspect_blobs(store, PARTITIONS, missing)
     return load_inspections(store)
 
 
 def inspect_blobs(
     store: Store,
     partitions: Sequence[str],
-    sha256s: Sequence[str],
+    sizes: Mapping[str, int],
     *,
     searched: Collection[str] = frozenset(),
     leave_lost: bool = False,
@@ -69,26 +80,24 @@ def inspect_blobs(
     Args:
         store: holds the blobs and the results.
         partitions: first hex digits of the SHA-256 of the blobs that this call looks after.
-        sha256s: blobs that must be inspected afterwards; those of other partitions are left to other calls.
+        sizes: bytes by SHA-256 of the blobs that must be inspected afterwards; those of other partitions are left to
+            other calls.
         searched: those in which crops are looked for; what finds them is made of the same pixels, and kept.
         leave_lost: go on without blobs that are missing or damaged.
 
     Returns:
-        ``images``: how many of ``sha256s`` are in these partitions; ``new``: how many of them had to be decoded.
+        ``images``: how many of ``sizes`` are in these partitions; ``new``: how many of them had to be decoded.
 
     Raises:
         LostBlobError: a blob is missing or damaged.
         StorageError: a blob or a result cannot be read or written.
     """
-    wanted = {sha256 for sha256 in sha256s if sha256.startswith(tuple(partitions))}
+    wanted = {sha256 for sha256 in sizes if sha256.startswith(tuple(partitions))}
     missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
-    progress = Progress("images inspected", len(missing))
-    for start in range(0, len(missing), SAVE_EVERY):
-        rows = _inspect_all(store, missing[start : start + SAVE_EVERY], searched, progress, leave_lost)
-        keep_descriptions(store, rows)  # first, since what counts as inspected is not decoded here again
-        found = conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
-        for partition, part in found.groupby(found["sha256"].str[:1]):
-            add_sealed_rows(store, _name(str(partition)), part, INSPECTION_SCHEMA)
+    found = _inspect_all(store, missing, sizes, searched, leave_lost)
+    # One at a time is saved while the next ones are decoded.
+    for _ in bounded_map(lambda batch: _keep(store, *batch), _batches(found), threads=1):
+        pass
     log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
     return {"images": len(wanted), "new": len(missing)}
 
@@ -105,10 +114,29 @@ def load_inspections(store: Store, partitions: Sequence[str] = PARTITIONS) -> pd
     return pd.concat(tables, ignore_index=True) if tables else empty_frame(INSPECTION_SCHEMA)
 
 
+def _sizes(images: pd.DataFrame) -> dict[str, int]:
+    there = images[images["sha256"].notna()]
+    return dict(zip(there["sha256"], there["bytes"], strict=True))
+
+
+def _batches(found: Iterator[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Yield rows that are sorted by SHA-256 in batches of one partition each, with its name."""
+    for partition, rows in groupby(found, key=lambda row: row["sha256"][0]):
+        while batch := list(islice(rows, SAVE_EVERY)):
+            yield partition, batch
+
+
+def _keep(store: Store, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    keep_descriptions(store, rows)  # first, since what counts as inspected is not decoded here again
+    found = conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
+    add_sealed_rows(store, _name(partition), found, INSPECTION_SCHEMA)
+
+
 def _inspect_all(
-    store: Store, sha256s: Sequence[str], searched: Collection[str], progress: Progress, leave_lost: bool
-) -> list[dict[str, Any]]:
-    """Decode here, in this thread, while others fetch ahead."""
+    store: Store, sha256s: Sequence[str], sizes: Mapping[str, int], searched: Collection[str], leave_lost: bool
+) -> Iterator[dict[str, Any]]:
+    """Decode here, in this thread, while others fetch ahead; yield rows of ``INSPECTION_SCHEMA``, and descriptions."""
+    progress = Progress("images inspected", len(sha256s))
 
     def fetch(sha256: str) -> bytes | None:
         try:
@@ -119,12 +147,10 @@ def _inspect_all(
             log.warning("%s It is left to the task filter, which fetches it again", error)
             return None
 
-    rows = []
-    for sha256, body in bounded_map(fetch, sha256s, threads=4, held=held):
+    for sha256, body in bounded_map(fetch, sha256s, held=lambda sha256, _: sizes[sha256]):
         if body is not None:
-            rows.append({"sha256": sha256} | inspect_image(body, searched=sha256 in searched))
+            yield {"sha256": sha256} | inspect_image(body, searched=sha256 in searched)
         progress.advance()
-    return rows
 
 
 def _where(store: Store) -> str:

@@ -15,7 +15,6 @@ from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.forms import Form
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.blobs import get_blob
 from cxr_snapshot.store.objects import Store, StoredObject
 from cxr_snapshot.store.seals import find_sealed, find_sealed_table, put_sealed, put_sealed_table
 
@@ -57,7 +56,7 @@ class UniformFiles(Pictures):
     def _make(self, sha256: str) -> bytes:
         if (kept := self._find(sha256)) is not None:
             return kept
-        with decoded(get_blob(self.store, sha256)) as image:
+        with decoded(self._blobs.get(sha256)) as image:
             return self.keep(sha256, image)
 
     def _find(self, sha256: str) -> bytes | None:

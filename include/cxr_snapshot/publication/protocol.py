@@ -160,11 +160,15 @@ def _finished_copies(
 
 def _write_all(store: Store, version: str, files: Mapping[str, bytes], present: Mapping[str, StoredObject]) -> None:
     """Write the small files that are not there yet. The ETag of an object in one part is its MD5."""
-    for name, body in files.items():
-        found = present.get(f"{version}/{name}")
+
+    def write(name: str) -> None:
+        body, found = files[name], present.get(f"{version}/{name}")
         etag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
         if found is None or (found.size, found.etag) != (len(body), etag):
             store.put(f"{version}/{name}", body)
+
+    for _ in bounded_map(write, files):
+        pass
 
 
 def _refuse_strangers(store: Store, version: str, draft: Draft, others: Collection[str]) -> None:

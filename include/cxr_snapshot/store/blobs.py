@@ -19,6 +19,28 @@ def held(_: object, result: object) -> int:
     return MAX_BLOB if result is None else sys.getsizeof(result)
 
 
+class Fetcher:
+    """Gets blobs for work in :func:`bounded_map`, and says how much memory that takes.
+
+    It is the most that a blob may have only until the blob is there, so that work goes on side by side although no more
+    than two large ones are fetched at once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sizes: dict[str, int] = {}  # bytes by SHA-256
+
+    def get(self, sha256: str) -> bytes:
+        """Do what :func:`get_blob` does."""
+        body = get_blob(self._store, sha256)
+        self._sizes[sha256] = len(body)
+        return body
+
+    def held(self, sha256: str, result: object) -> int:
+        """Say how much work on a blob takes, or its result."""
+        return self._sizes.get(sha256, MAX_BLOB) if result is None else sys.getsizeof(result)
+
+
 def get_blob(store: Store, sha256: str) -> bytes:
     """Return the bytes of a blob.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-THREADS = 16
+THREADS = 32  # of these, as many requests are under way
 AHEAD = 128 * 1024**2  # bytes that may wait in memory for their turn
 
 Item = TypeVar("Item")

@@ -297,9 +297,9 @@ def test_each_blob_is_decoded_once(store: Store) -> None:
     names = [hashlib.sha256(body).hexdigest() for body in bodies]
     for name, body in zip(names, bodies, strict=True):
         store.put(blob_name(name), body)
-    first = [inspect_blobs(store, PARTITIONS[shard::2], names[:4]) for shard in (0, 1)]
+    first = [inspect_blobs(store, PARTITIONS[shard::2], dict.fromkeys(names[:4], 1)) for shard in (0, 1)]
     assert sum(result["new"] for result in first) == sum(result["images"] for result in first) == 4
-    again = [inspect_blobs(store, PARTITIONS[shard::2], names) for shard in (0, 1)]
+    again = [inspect_blobs(store, PARTITIONS[shard::2], dict.fromkeys(names, 1)) for shard in (0, 1)]
     assert (sum(result["new"] for result in again), sum(result["images"] for result in again)) == (3, 7)
     table = load_inspections(store)
     assert list(table.columns) == INSPECTION_SCHEMA.names
@@ -313,17 +313,17 @@ def test_runs_that_inspect_at_the_same_time_lose_nothing_of_each_other(store: St
     before, ours, *theirs = names = [name for name in bodies if name.startswith("0")][:4]
     for name in names:
         store.put(blob_name(name), bodies[name])
-    inspect_blobs(store, "0", [before])
+    inspect_blobs(store, "0", {before: 1})
 
     class Shared(Store):
         def fetch(self, name: str) -> Fetched:
             found = super().fetch(name)
             # First after we looked what is missing, then between our reading of the table and our writing.
             if theirs and name.endswith("/0.parquet"):
-                inspect_blobs(store, "0", [theirs.pop()])
+                inspect_blobs(store, "0", {theirs.pop(): 1})
             return found
 
-    inspect_blobs(Shared(store.client, store.bucket, store.prefix), "0", [ours])
+    inspect_blobs(Shared(store.client, store.bucket, store.prefix), "0", {ours: 1})
     assert not theirs
     assert sorted(load_inspections(store)["sha256"]) == sorted(names)
 

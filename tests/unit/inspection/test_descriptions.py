@@ -36,8 +36,9 @@ def put_bytes(store: Store, body: bytes) -> str:
 
 
 def inspect(store: Store, sha256s: list[str], searched: list[str]) -> None:
+    images = pd.DataFrame({"sha256": sha256s, "bytes": 1})
     for shard in range(INSPECT_SHARDS):
-        inspect_shard(store, pd.Series(sha256s), shard, pd.Series(searched, dtype="string"))
+        inspect_shard(store, images, shard, pd.Series(searched, dtype="string"))
 
 
 def described(store: Store, sha256s: list[str], *, keep: bool = False) -> dict[str, Features]:

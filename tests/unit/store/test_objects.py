@@ -19,6 +19,7 @@ from cxr_snapshot.store.client import open_store, read_time
 from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
+from support.requests_made import requests_to
 from support.s3_proxy import FAULTS, RandomFaults, S3Proxy, S3Request
 from support.stages import EARLIER, run_stages
 from support.stores import client_of, store_in
@@ -219,6 +220,14 @@ def test_the_faults_of_the_proxy_depend_on_seed_and_request_only() -> None:
 @pytest.mark.parametrize("text", ["2026-11-24T21:46:44.000Z", "Tue, 24 Nov 2026 21:46:44 GMT", "20261124T214644Z"])
 def test_times_of_listings_headers_and_stranger_ones_are_read(text: str) -> None:
     assert read_time(text) == datetime(2026, 11, 24, 21, 46, 44, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("size", "asks"), [(0, False), (2 * 1024**2 - 1, False), (2 * 1024**2, True)])
+def test_only_large_bodies_are_announced(store: Store, size: int, asks: bool) -> None:
+    with requests_to(store) as sent:
+        store.put("a", bytes(size))
+        assert store.get("a") == bytes(size)
+    assert ["Expect" in request.headers for request in sent] == [asks, False]
 
 
 class TestEditions:
