@@ -102,7 +102,7 @@ def test_what_counts_as_inspected_is_described_even_if_the_task_is_killed(
         killing.setattr(results, "add_sealed_rows", die)
         inspect(store, names, names)
     assert load_inspections(store).empty
-    (first,) = (sha256 for name in store.list(FOLDER) for sha256 in store.get_table(name)["sha256"])
+    (first, *_) = (sha256 for name in store.list(FOLDER) for sha256 in store.get_table(name)["sha256"])
     inspect(store, names, names)
     store.delete(blob_name(sha256) for sha256 in names)
     assert described(store, names).keys() == set(names), f"{first} is there once"
