@@ -7,7 +7,7 @@ import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Condition
 from typing import Any
@@ -16,8 +16,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
-from cxr_snapshot.inspection import features
-from cxr_snapshot.inspection.pixels import contrast, describe, make_plain, shrink, to_gray, turn_upright
+from cxr_snapshot.inspection.pixels import contrast, describe, make_plain, shrink, turn_upright
 
 # What both upstreams hold and every browser shows. Pillow's other decoders stay shut: each is a door for hostile
 # files, and some of them take a file that was cut for a whole one.
@@ -62,18 +61,18 @@ class DefectError(Exception):
         self.rule, self.detail = rule, detail
 
 
-def inspect_image(body: bytes, *, searched: bool = False) -> dict[str, Any]:
+def inspect_image(body: bytes, more: Callable[[Image.Image], dict[str, Any]] | None = None) -> dict[str, Any]:
     """Decode one file completely and describe it.
 
     Args:
         body: the file's bytes.
-        searched: whether crops are looked for where it is from.
+        more: says what else is to be made of the pixels of a sound image, which are as :func:`decoded` yields them.
 
     Returns:
-        The columns of ``INSPECTION_SCHEMA`` without ``sha256``, and the fields of ``features.Features`` if it is
-        ``searched`` and sound. ``problem`` is the rule that the image breaks: ``not_an_image``, ``too_many_pixels``,
-        ``multiple_frames``, ``too_small``, ``impossible_shape``, ``too_many_scans``, ``truncated_or_damaged`` or
-        ``invisible``; missing for a sound image. Bytes after the proper end of an image are no defect.
+        The columns of ``INSPECTION_SCHEMA`` without ``sha256``, and what ``more`` returns. ``problem`` is the rule that
+        the image breaks: ``not_an_image``, ``too_many_pixels``, ``multiple_frames``, ``too_small``,
+        ``impossible_shape``, ``too_many_scans``, ``truncated_or_damaged`` or ``invisible``; missing for a sound image.
+        Bytes after the proper end of an image are no defect.
         ``format``, ``mode``, ``width`` and ``height`` are the file's own, before it is turned upright.
         ``pixel_sha256``, ``phash`` and ``colour`` are made from what :func:`decoded` yields. ``pixel_sha256`` covers
         width, height and the pixels, 8-bit gray where all are gray, else 8-bit RGB, so that a gray picture saved as
@@ -89,8 +88,7 @@ def inspect_image(body: bytes, *, searched: bool = False) -> dict[str, Any]:
             small = shrink(plain)
             if (levels := contrast(small)) < MIN_CONTRAST:
                 raise DefectError("invisible", f"99 % of the visible pixels lie within {levels} gray levels")
-            found = features.describe(np.asarray(to_gray(plain)))._asdict() if searched else {}
-            return facts | describe(plain, small) | found
+            return facts | describe(plain, small) | (more(plain) if more else {})
     except DefectError as error:
         return facts | {"problem": error.rule, "detail": error.detail}
 

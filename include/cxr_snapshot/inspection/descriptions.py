@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from PIL import Image
 
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.features import RECIPE, Features, describe
@@ -70,8 +71,13 @@ class Descriptions:
         progress = Progress("pictures described", len(sha256s))
         for sha256, body in bounded_map(lambda each: get_blob(self._store, each), sha256s, threads=4, held=held):
             with decoded(body) as image:
-                yield sha256, describe(np.asarray(to_gray(image)))
+                yield sha256, description_of(image)
             progress.advance()
+
+
+def description_of(image: Image.Image) -> Features:
+    """Describe the pixels of a file, as :func:`cxr_snapshot.inspection.decoding.decoded` yields them."""
+    return describe(np.asarray(to_gray(image)))
 
 
 def keep_descriptions(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,11 +7,12 @@ from itertools import groupby, islice
 from typing import Any
 
 import pandas as pd
+from PIL import Image
 
 from cxr_snapshot import shown
 from cxr_snapshot.errors import LostBlobError
 from cxr_snapshot.inspection.decoding import inspect_image
-from cxr_snapshot.inspection.descriptions import keep_descriptions
+from cxr_snapshot.inspection.descriptions import description_of, keep_descriptions
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.blobs import get_blob
@@ -149,8 +150,13 @@ def _inspect_all(
 
     for sha256, body in bounded_map(fetch, sha256s, held=lambda sha256, _: sizes[sha256]):
         if body is not None:
-            yield {"sha256": sha256} | inspect_image(body, searched=sha256 in searched)
+            more = _description if sha256 in searched else None
+            yield {"sha256": sha256} | inspect_image(body, more)
         progress.advance()
+
+
+def _description(image: Image.Image) -> dict[str, Any]:
+    return description_of(image)._asdict()
 
 
 def _where(store: Store) -> str:
