@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
@@ -26,14 +28,23 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 
+# Else an eighth of the time goes into looking for garbage among what pandas and Airflow have loaded.
+gc.set_threshold(50_000)
+
 # A busy machine may be slow at everything. `make test` draws few examples, all else as many as hypothesis advises.
 PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.register_profile("few", PATIENT, max_examples=15)
+hypothesis.settings.register_profile("few", PATIENT, max_examples=10)
 hypothesis.settings.register_profile("many", PATIENT)
 hypothesis.settings.load_profile("many")
 
 
 @pytest.hookimpl(optionalhook=True)  # there is no xdist with `-p no:xdist`
+def pytest_xdist_auto_num_workers() -> int:
+    """Start a worker more than there are cores, since each waits for its S3 server now and then."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneWorkerForAirflow:
     return OneWorkerForAirflow(config, log)
 

@@ -128,7 +128,7 @@ def local_store(root: Path, environ: Mapping[str, str]) -> Iterator[tuple[str, C
 
 @contextmanager
 def s3_server(
-    root: Path, data: Path, log: Path, environ: Mapping[str, str], port: int = 0
+    root: Path, data: Path, log: Path, environ: Mapping[str, str], port: int = 0, *, persist: bool = True
 ) -> Iterator[tuple[str, Child]]:
     """Run MiniStack on a loopback port while the block lasts; give its address and its process.
 
@@ -138,6 +138,7 @@ def s3_server(
         log: receives its output.
         environ: its environment, with the ``AWS_*`` keys that requests must be signed with.
         port: TCP port; 0 for any free one.
+        persist: whether the objects are written to ``data``, and not only held in memory.
 
     Raises:
         StackError: it did not start.
@@ -148,7 +149,7 @@ def s3_server(
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
         "SERVICES": "s3",
-        "S3_PERSIST": "1",
+        "S3_PERSIST": "1" if persist else "0",
         "S3_DATA_DIR": str(data),
         "IOT_MTLS_ENABLED": "0",
         "SFTP_ENABLED": "0",

@@ -12,11 +12,11 @@ from fuzz import mutations
 from fuzz.runner import TARGETS, Target, run, singly
 
 CASES = {
-    "metadata": 100,
-    "images": 500,
-    "answers": 500,
-    "archives": 500,
-    "names": 500,
+    "metadata": 60,
+    "images": 250,
+    "answers": 250,
+    "archives": 250,
+    "names": 250,
 }  # of `make fuzz`, which tries 10,000 of each
 
 
