@@ -38,8 +38,8 @@ from cxr_snapshot.sources.http import (
 from cxr_snapshot.sources.identities import MAX_FILE, rule_of_file, spelt_out
 from cxr_snapshot.sources.tarballs import DAMAGED, archive_members
 
-# Unknown files that are fetched singly: half of what GitHub was seen to allow in a row. More come with one request, from the
-# archive, which has all the others too.
+# Unknown files that are fetched singly: half of what GitHub was seen to allow in a row. More come with one request,
+# from the archive, which has all the others too.
 FEW = 50
 MAX_LISTING = 40 * 1024**2  # bytes; GitHub cuts a tree off at 100,000 entries
 MAX_VALUES = 1_000_000  # values in such an answer, each of which takes far more memory than bytes
