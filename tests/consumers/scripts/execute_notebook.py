@@ -8,8 +8,9 @@ import nbformat
 
 notebook, *others = map(Path, sys.argv[1:])
 content = nbformat.read(notebook, as_version=4)
-resources = {"metadata": {"path": str(notebook.parent)}}
-nbclient.NotebookClient(content, kernel_name="python3", record_timing=False, resources=resources).execute()
+options = {"resources": {"metadata": {"path": str(notebook.parent)}}, "record_timing": False}
+# Else what a cell prints is one output or several, by how busy the machine is.
+nbclient.NotebookClient(content, kernel_name="python3", coalesce_streams=True, **options).execute()
 content.metadata["language_info"] = {"name": "python"}
 nbformat.write(content, *(others or [notebook]))
 print('"executed"')
