@@ -14,11 +14,10 @@ from cxr_snapshot.publication import index
 from cxr_snapshot.publication.index import INDEX, INDEX_PAGE, list_published, read_index
 from cxr_snapshot.store.objects import Store
 from support.catalogue import pictures_on_page
-from support.publishers import Prepared, publish_and_verify, publisher_in
+from support.publishers import Prepared, audited_after, publish_and_verify, publisher_in
 from support.s3_proxy import S3Proxy
-from support.stages import EARLIER, balanced_plan
-from support.stores import client_of, copied_bucket, copy_objects, store_in
-from support.upstreams import served_sample
+from support.stages import EARLIER
+from support.stores import client_of, copy_objects, store_in
 from support.withdrawers import published, take_back
 
 DAY = EARLIER[1][:10]
@@ -35,13 +34,8 @@ def known(last_state: Store, store: Store) -> Store:
 @pytest.fixture(scope="module")
 def audited(last_state: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """A store with one snapshot, and the plan of another edition, which was audited and not published."""
-    store, folder = copied_bucket(last_state), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        upstream.move_to_step(5)
-        pipeline = upstream.pipeline(store, folder / "scratch")
-        plan = balanced_plan(pipeline, "other", f"{OTHER_DAY}T03:00:00+00:00", edition="other")
-        pipeline.audit(plan)
-    return Prepared(store, [plan])
+    folder, created = tmp_path_factory.mktemp("upstream"), f"{OTHER_DAY}T03:00:00+00:00"
+    return audited_after(last_state, small_sample, folder, 5, "other", created, edition="other")
 
 
 @pytest.fixture

@@ -15,10 +15,10 @@ from cxr_snapshot.publication.verification import verify
 from cxr_snapshot.publication.versions import read_latest, read_pointer
 from cxr_snapshot.store.objects import Store
 from support.damage import DAMAGES, flip
-from support.publishers import Prepared, publish_and_verify
-from support.stages import Outcome, balanced_plan, run_stages
-from support.stores import copied_bucket, copy_objects
-from support.upstreams import ServedUpstream, served_sample
+from support.publishers import Prepared, audited_after, publish_and_verify
+from support.stages import Outcome, run_stages
+from support.stores import copy_objects
+from support.upstreams import ServedUpstream
 
 
 def long(*values: object) -> Any:
@@ -39,13 +39,8 @@ def first(first_state: Store, sample: ServedUpstream, store: Store) -> None:
 @pytest.fixture(scope="module")
 def second_audited(first_state: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """What the first night left, and the second night's plan, which was audited and not published."""
-    store, folder = copied_bucket(first_state), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        upstream.move_to_step(2)
-        pipeline = upstream.pipeline(store, folder / "scratch")
-        plan = balanced_plan(pipeline, "second", f"{DAYS[1]}T03:00:00+00:00")
-        pipeline.audit(plan)
-    return Prepared(store, [plan])
+    folder = tmp_path_factory.mktemp("upstream")
+    return audited_after(first_state, small_sample, folder, 2, "second", f"{DAYS[1]}T03:00:00+00:00")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Any
 
 from cxr_snapshot.audit import PAGE, REPORT
@@ -29,7 +30,8 @@ from cxr_snapshot.settings import Settings
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.seals import put_sealed
 from support.stages import balanced_plan
-from support.stores import client_of, store_in
+from support.stores import client_of, copied_bucket, store_in
+from support.upstreams import served_sample
 from support.waiting import PATIENCE
 
 
@@ -72,6 +74,17 @@ class Prepared:
 
     store: Store
     plans: list[Plan]
+
+
+def audited_after(state: Store, sample: Path, folder: Path, step: int, *run: str, **options: Any) -> Prepared:
+    """Copy a store, and run the stages up to ``audit`` there for a replay step; the rest goes to `balanced_plan`."""
+    store = copied_bucket(state)
+    with served_sample(sample, folder) as upstream:
+        upstream.move_to_step(step)
+        pipeline = upstream.pipeline(store, folder / "scratch")
+        plan = balanced_plan(pipeline, *run, **options)
+        pipeline.audit(plan)
+    return Prepared(store, [plan])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html.parser import HTMLParser
 
 from cxr_snapshot.store.objects import Store
-from support.stores import copy_objects, new_store
+from support.stores import copied_bucket
 
 PREFIX = "/covid-cxr-snapshots"
 OLD, NEW = "2026-11-22", "2026-11-23"
@@ -14,9 +14,7 @@ UNSEEN = tuple(f"_work/{name}" for name in ("blobs", "normalised", "inspections"
 
 def copied(published: Store) -> Store:
     """Return a bucket of its own with all that a page can show or take back: not what only the stages read."""
-    store = new_store(published.client, published.prefix)
-    copy_objects(published, store, leave=UNSEEN)
-    return store
+    return copied_bucket(published, leave=UNSEEN)
 
 
 class Elements(HTMLParser):

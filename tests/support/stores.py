@@ -61,10 +61,10 @@ def copy_objects(store: Store, target: Store, leave: tuple[str, ...] = ()) -> No
         store.client.copy_object(Bucket=target.bucket, Key=target.key(name), CopySource=origin)
 
 
-def copied_bucket(store: Store) -> Store:
-    """Return a new bucket that holds the same objects."""
+def copied_bucket(store: Store, leave: tuple[str, ...] = ()) -> Store:
+    """Return a new bucket that holds the same objects; ``leave`` as for :func:`copy_objects`."""
     copy = new_store(store.client, store.prefix)
-    copy_objects(store, copy)
+    copy_objects(store, copy, leave)
     return copy
 
 

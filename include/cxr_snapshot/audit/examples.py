@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from PIL import Image
 
 from cxr_snapshot.audit import EXAMPLES
@@ -17,14 +16,13 @@ from cxr_snapshot.audit.probes import Probe, visible
 from cxr_snapshot.audit.words import CLASSES_QUESTION, PICTURES
 from cxr_snapshot.inspection.contact_sheets import PICTURES as MOST
 from cxr_snapshot.inspection.contact_sheets import contact_sheet
+from cxr_snapshot.inspection.packs import put_pack, read_pack
 from cxr_snapshot.inspection.pictures import Pictures
-from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
 from cxr_snapshot.tables import CLASSES
 
 FEWEST_LETTERS = 4  # marks in a row from which a picture is a candidate for burnt-in text
 
 _KEYS = ("sha256", "kept_sha256")
-_SCHEMA = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])
 _ALIKE = ("same pixels as ", "copy of ")  # how the evidence of such a pair begins
 _DUPLICATES = ("duplicate_image", "near_duplicate_image", "duplicate_across_classes")
 
@@ -110,14 +108,12 @@ def load_pictures(pictures: Pictures, picked: Mapping[str, Sequence[Mapping[str,
     """
     name = f"{EXAMPLES}{pictures.form.recipe}.parquet"
     wanted = {each[key] for kind in picked.values() for each in kind for key in _KEYS if key in each}
-    known = find_sealed_table(pictures.store, name) if wanted else None
-    kept = {} if known is None else dict(zip(known["sha256"], known["picture"], strict=True))
+    kept = read_pack(pictures.store, name) if wanted else {}
     missing = sorted(wanted - kept.keys())
     found = {sha256: kept[sha256] for sha256 in wanted & kept.keys()}
     found |= dict(zip(missing, pictures.load(missing), strict=True))
     if wanted and found != kept:
-        table = pd.DataFrame(sorted(found.items()), columns=_SCHEMA.names)
-        put_sealed_table(pictures.store, name, table, _SCHEMA)
+        put_pack(pictures.store, name, pictures.form, dict(sorted(found.items())))
     return found
 
 

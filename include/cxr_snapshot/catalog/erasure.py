@@ -9,18 +9,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cxr_snapshot.audit import EXAMPLES, LOST, PAGE
-from cxr_snapshot.errors import StorageUnavailableError
 from cxr_snapshot.inspection.packs import PACKS
 from cxr_snapshot.inspection.uniform import KEPT
 from cxr_snapshot.plan import RUNS
 from cxr_snapshot.store.encoding import parquet_bytes
-from cxr_snapshot.store.errors import PreconditionFailedError
 from cxr_snapshot.store.objects import Store, blob_name
-from cxr_snapshot.store.seals import find_sealed, put_sealed
+from cxr_snapshot.store.seals import change_sealed
 from cxr_snapshot.tables import to_frame
 
 _SHOWN = ("/data/", PACKS, f"/{PAGE}", f"/{LOST}")  # in the names of what shows images in a run's folder
-_WRITES = 20  # tries to write a table; each lost one means that a run wrote it meanwhile
 
 
 def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str]) -> None:
@@ -53,22 +50,19 @@ def erase_work(store: Store, places: Iterable[Store], sha256s: Collection[str]) 
 def _drop(store: Store, name: str, sha256s: Collection[str]) -> None:
     """Take the rows of some files out of a sealed table; one that is damaged is deleted, since it is made again."""
     wanted = pa.array(sorted(sha256s), type=pa.string())
-    for _ in range(_WRITES):
-        body, etag = find_sealed(store, name)
+
+    def without(body: bytes | None) -> bytes | None:
         if body is None:
             store.delete([name])
-            return
+            return None
         table = pq.read_table(pa.BufferReader(body))
         hit = pc.is_in(table["sha256"], value_set=wanted)
         if not pc.any(hit).as_py():
-            return
+            return None
         kept = table.filter(pc.invert(hit))
-        try:
-            put_sealed(store, name, parquet_bytes(to_frame(kept), kept.schema.remove_metadata()), only_if_etag=etag)
-        except PreconditionFailedError:
-            continue
-        return
-    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_WRITES} times in a row. Withdraw again.")
+        return parquet_bytes(to_frame(kept), kept.schema.remove_metadata())
+
+    change_sealed(store, name, without, "Withdraw again.")
 
 
 def _stem(name: str) -> str:

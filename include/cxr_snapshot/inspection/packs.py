@@ -36,7 +36,7 @@ def put_pack(store: Store, name: str, form: Form, pictures: Mapping[str, bytes])
 
     Args:
         store: where to.
-        name: from :func:`pack_name`.
+        name: from :func:`pack_name`, or another.
         form: of the pictures.
         pictures: by the SHA-256 of their blobs.
     """
@@ -45,6 +45,15 @@ def put_pack(store: Store, name: str, form: Form, pictures: Mapping[str, bytes])
     compression = "zstd" if form.uniform else "none"  # most PNG is compressed
     pq.write_table(table, sink, compression=compression, use_dictionary=False, write_statistics=False)
     put_sealed(store, name, sink.getvalue())
+
+
+def read_pack(store: Store, name: str) -> dict[str, bytes]:
+    """Return the pictures of a pack by the SHA-256 of their blobs; of one that is lost or damaged, none."""
+    body, _ = find_sealed(store, name)
+    if body is None:
+        return {}
+    table = pq.read_table(pa.BufferReader(body))
+    return dict(zip(table["sha256"].to_pylist(), table["picture"].to_pylist(), strict=True))
 
 
 def take_packed(store: Store, folder: str, form: Form, sha256s: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
@@ -58,14 +67,6 @@ def take_packed(store: Store, folder: str, form: Form, sha256s: Sequence[str]) -
     """
     present = store.list(f"{folder}{PACKS}{form.recipe}/") if sha256s else {}
     for name, wanted in groupby(sha256s, key=lambda sha256: pack_name(folder, form, sha256)):
-        pictures = _read(store, name) if name in present else {}
+        pictures = read_pack(store, name) if name in present else {}
         for sha256 in wanted:
             yield sha256, pictures.get(sha256)
-
-
-def _read(store: Store, name: str) -> dict[str, bytes]:
-    body, _ = find_sealed(store, name)
-    if body is None:
-        return {}
-    table = pq.read_table(pa.BufferReader(body))
-    return dict(zip(table["sha256"].to_pylist(), table["picture"].to_pylist(), strict=True))

@@ -10,7 +10,7 @@ Blobs and shards need none: their names are the hashes of their bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pandas as pd
 import pyarrow as pa
@@ -25,7 +25,7 @@ from cxr_snapshot.tables import empty_frame
 log = shown.logger(__name__)
 
 SEAL = "cxr-seal"  # name of the metadata
-_SAVES = 20  # tries to add to a table; each lost one means that another run added to it meanwhile
+_SAVES = 20  # tries to change an object; each lost one means that another run changed it meanwhile
 
 
 def put_sealed(
@@ -81,10 +81,15 @@ def put_sealed_table(store: Store, name: str, frame: pd.DataFrame, schema: pa.Sc
     put_sealed(store, name, parquet_bytes(frame, schema))
 
 
-def add_sealed_rows(store: Store, name: str, found: pd.DataFrame, schema: pa.Schema) -> None:
-    """Add rows to a sealed table by ``sha256`` that can be made again; those that it has already stay as they are.
+def change_sealed(store: Store, name: str, change: Callable[[bytes | None], bytes | None], remedy: str) -> None:
+    """Change a sealed object that others may change at the same time, so that each try reads it anew.
 
-    Another run may do the same at the same time, so that each try reads the table anew.
+    Args:
+        store: where it is.
+        name: its name.
+        change: returns new bytes for those that it is given, which are ``None`` where there is nothing or it is
+            damaged; or ``None`` where nothing is to be written.
+        remedy: what to do when all tries were lost.
 
     Raises:
         StorageUnavailableError: others changed it at each try.
@@ -92,16 +97,30 @@ def add_sealed_rows(store: Store, name: str, found: pd.DataFrame, schema: pa.Sch
     """
     for _ in range(_SAVES):
         body, etag = find_sealed(store, name)
-        known = empty_frame(schema) if body is None else parse_parquet(body, store.uri(name))
-        both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
-        new = parquet_bytes(both, schema)
+        new = change(body)
+        if new is None:
+            return
         try:
             put_sealed(store, name, new, only_if_absent=etag is None, only_if_etag=etag)
         except PreconditionFailedError:
-            log.info("%s was written by another run meanwhile; adding to it again", name)
+            log.info("%s was written by another run meanwhile; it is changed again", name)
         else:
             return
-    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_SAVES} times in a row. Try again later.")
+    raise StorageUnavailableError(f"{store.uri(name)} was changed by others {_SAVES} times in a row. {remedy}")
+
+
+def add_sealed_rows(store: Store, name: str, found: pd.DataFrame, schema: pa.Schema) -> None:
+    """Add rows to a sealed table by ``sha256`` that can be made again; those that it has already stay as they are.
+
+    Errors as :func:`change_sealed`.
+    """
+
+    def add(body: bytes | None) -> bytes:
+        known = empty_frame(schema) if body is None else parse_parquet(body, store.uri(name))
+        both = pd.concat([known, found]).drop_duplicates("sha256").sort_values("sha256", ignore_index=True)
+        return parquet_bytes(both, schema)
+
+    change_sealed(store, name, add, "Try again later.")
 
 
 def get_sealed_table(store: Store, name: str, remedy: str, columns: Sequence[str] | None = None) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from cxr_snapshot.errors import DamagedObjectError, PublishConflictError, Settin
 from cxr_snapshot.plan import RUNS, run_folder
 from cxr_snapshot.publication.index import read_index
 from cxr_snapshot.publication.verification import verify
-from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.settings import DEFAULT_EDITION, INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
 from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import INVENTORY_SCHEMA, conform
@@ -37,15 +37,28 @@ ORPHAN = hashlib.sha256(b"orphan").hexdigest()
 LATER = datetime.now(UTC) + GRACE + timedelta(hours=1)
 
 
+def publish_steps(
+    store: Store,
+    sample: Path,
+    folder: Path,
+    versions: list[str],
+    run: str,
+    edition: str = DEFAULT_EDITION,
+    **settings: int,
+) -> None:
+    """Publish a snapshot of each of the first replay steps of a sample."""
+    with served_sample(sample, folder) as upstream:
+        for step, version in enumerate(versions, start=1):
+            upstream.move_to_step(step)
+            pipeline = upstream.pipeline(store, folder / "scratch", **settings)
+            assert run_stages(pipeline, f"{run}-{step}", f"{version}T03:00:00+00:00", edition=edition).snapshot
+
+
 @pytest.fixture(scope="module")
 def three_nights(s3_client: S3Client, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three snapshots, one that was begun only, and a blob that nothing refers to; not to be changed."""
-    store, folder = new_store(s3_client), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        for step, version in enumerate(VERSIONS, start=1):
-            upstream.move_to_step(step)
-            pipeline = upstream.pipeline(store, folder / "scratch")
-            assert run_stages(pipeline, f"run-{step}", f"{version}T03:00:00+00:00").snapshot is not None
+    store = new_store(s3_client)
+    publish_steps(store, small_sample, tmp_path_factory.mktemp("upstream"), VERSIONS, "run")
     store.put("2026-11-04/manifest.csv", b"begun")
     store.put(blob_name(ORPHAN), b"orphan")
     for sha256 in (ORPHAN, store.get_table(f"{VERSIONS[-1]}/manifest.parquet")["source_sha256"][0]):
@@ -282,11 +295,7 @@ THEIRS = VERSIONS[:2]
 def two_editions(three_nights: Store, small_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The three nights, and two of another edition; not to be changed."""
     store, folder = copied_bucket(three_nights), tmp_path_factory.mktemp("upstream")
-    with served_sample(small_sample, folder) as upstream:
-        for step, version in enumerate(THEIRS, start=1):
-            upstream.move_to_step(step)
-            pipeline = upstream.pipeline(store, folder / "scratch", max_per_class=3)
-            assert run_stages(pipeline, f"other-{step}", f"{version}T03:00:00+00:00", edition="other").snapshot
+    publish_steps(store, small_sample, folder, THEIRS, "other", edition="other", max_per_class=3)
     return store
 
 
