@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
+from local_stack.processes import free_port
 from support.waiting import PATIENCE, eventually
 from upstream_simulator.faults import Fault
 from upstream_simulator.server import RecordedRequest, UpstreamSimulator
@@ -89,9 +91,16 @@ def test_closing_ends_kept_alive_connections_and_pauses(folders, monkeypatch):
 
 
 def test_a_port_can_be_chosen(folders):
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with UpstreamSimulator(**folders, port=port) as sim:
+    for _ in range(50):  # it takes the next one too, which another process of this machine may have
+        port = free_port()
+        try:
+            chosen = UpstreamSimulator(**folders, port=port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            break
+    with chosen as sim:
         assert sim.url == f"http://127.0.0.1:{port}"
         assert requests.get(f"{sim.url}/nope", timeout=PATIENCE).status_code == 404
 
