@@ -111,7 +111,7 @@ lock: $(VENV_READY) ## make all lock files anew from requirements*.in
 	@for name in ministack moto uv; do \
 	  $(LOCK) $(DAY_OF_TOOLS) requirements-$$name.in --output-file requirements-$$name.txt || exit; done
 
-bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare network,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
+bench: $(DEV_READY) $(STORE_READY) $(if $(filter compare network one_request,$(ARGS)),$(COMPARE_READY)) ## measure speed and memory; ARGS=parse names one benchmark
 	@$(PY) tests/bench/run.py $(ARGS)
 
 bench-scale: $(DEV_READY) $(STORE_READY) ## run the whole pipeline over N generated images and measure it; N="1000 10000" is the default
@@ -159,7 +159,7 @@ $(DEV_READY): $(RUN_READY)
 	@touch $@
 
 # Programs whose dependencies do not fit Airflow's, or are large: the S3 server, the tools of those who read snapshots,
-# what the predictor is trained with, another way to load images that `make bench ARGS=compare` measures, and another S3
+# what the predictor is trained with, other ways to load images and to ask the store that `make bench` measures, and another S3
 # server for `make test-stores`.
 $(STORE_READY): VENV_OF = $(STORE_VENV)
 $(STORE_READY): LOCK_OF = requirements-ministack.txt

@@ -1,7 +1,7 @@
 """Runs every benchmark beside this file, or those that are named: ``python tests/bench/run.py dedup parse``.
 
-``compare`` and ``network`` run only when they are named: they take ten minutes and programs of 760 MB. So does
-``picture``, which measures nothing.
+``compare``, ``network`` and ``one_request`` run only when they are named: they take programs of 760 MB. Nor
+does ``picture``, which measures nothing, run by itself.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-NOT_BY_ITSELF = ("run", "compare", "network", "picture")
+NOT_BY_ITSELF = ("run", "compare", "network", "one_request", "picture")
 
 
 def main() -> None:
