@@ -148,13 +148,14 @@ def run_probes(
     chance = round(1 / max(len(set(labels)), 1), 3)
     found = []
     folds = split_folds(labels, groups) if can_be_judged(labels, groups) else []
+    draws = Resampling(labels, groups) if folds else None
     for (name, of), seeing in _SEES.items():
         sees = seeing.format(side=side, **_SAID[uniform])
         score, certainty = None, pd.Series(dtype=float)
-        if folds:
+        if draws:
             seen = features(images, name, of)
             given, hits = cross_validate(seen, labels, folds, trees=name == "file_facts")
-            score, certainty = score_of(labels, groups, hits), pd.Series(given, index=images["sha256"])
+            score, certainty = draws.score(hits), pd.Series(given, index=images["sha256"])
         found.append(Probe(name, of, question, sees, len(labels), len(set(groups)), chance, score, certainty))
     return found
 
@@ -168,8 +169,10 @@ def features(images: pd.DataFrame, name: str, of: str) -> Floats:
         return points.reshape(len(points), -1).astype(np.float32)
     if name == "thumbnail":
         blocks = points.reshape(len(points), 8, SIDE // 8, 8, SIDE // 8, -1)
-        return np.asarray(blocks.mean(axis=(2, 4), dtype=np.float32).reshape(len(points), -1))
-    return points[:, visible(name)].reshape(len(points), -1).astype(np.float32)  # of those that count: saves memory
+        means = blocks.mean(axis=2, dtype=np.float32).mean(axis=3)  # over both at once takes three times as long
+        return np.asarray(means.reshape(len(points), -1))
+    seen = points.reshape(len(points), SIDE * SIDE, -1).take(np.flatnonzero(visible(name)), axis=1)
+    return seen.reshape(len(points), -1).astype(np.float32)  # of those that count: saves memory
 
 
 def visible(name: str) -> npt.NDArray[np.bool_]:
@@ -275,19 +278,46 @@ def regression() -> Pipeline:
 
 
 def score_of(labels: Strings, groups: Strings, hits: npt.NDArray[np.bool_]) -> Score:
-    """Return the balanced accuracy and its 95 % interval, from groups drawn again and again with replacement.
+    """Return the balanced accuracy of one classifier and its 95 % interval; see :class:`Resampling`."""
+    return Resampling(labels, groups).score(hits)
+
+
+class Resampling:
+    """Groups of patients that are drawn again and again with replacement, for the intervals of balanced accuracies.
 
     Groups and not images are drawn, since images of one patient are no independent witnesses.
+
+    Args:
+        labels: what is to be told of each image.
+        groups: of the images.
     """
-    ones = pd.DataFrame({"group": groups, "label": labels, "all": 1, "hits": hits})
-    by_group = ones.groupby(["group", "label"]).sum().unstack(fill_value=0)
-    every, right = by_group["all"].to_numpy(np.float32), by_group["hits"].to_numpy(np.float32)
-    draws = draw_groups(len(by_group))
-    with one_thread(), np.errstate(invalid="ignore"):  # a draw may miss a label
-        drawn = np.nanmean((draws @ right).astype(float) / (draws @ every), axis=1)
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    accuracy = (right.sum(0, dtype=float) / every.sum(0)).mean()
-    return Score(*(round(float(value), 3) for value in (accuracy, low, high)))
+
+    def __init__(self, labels: Strings, groups: Strings) -> None:
+        names, places = np.unique(labels, return_inverse=True)
+        among, of_image = np.unique(groups, return_inverse=True)
+        self._shape = (len(among), len(names))
+        self._cells = of_image * len(names) + places  # of each image: its group and its label
+        self._every = self._count(np.ones(len(labels), dtype=bool))
+        self._drawn = self._draw(self._every)
+
+    def score(self, hits: npt.NDArray[np.bool_]) -> Score:
+        """Return the balanced accuracy of a classifier that named these images rightly."""
+        right = self._count(hits)
+        with np.errstate(invalid="ignore"):  # a draw may miss a label
+            drawn = np.nanmean(self._draw(right).astype(float) / self._drawn, axis=1)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        accuracy = (right.sum(0, dtype=float) / self._every.sum(0)).mean()
+        return Score(*(round(float(value), 3) for value in (accuracy, low, high)))
+
+    def _count(self, which: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """Count such images by group and label."""
+        counts = np.bincount(self._cells[which], minlength=self._shape[0] * self._shape[1])
+        return counts.reshape(self._shape).astype(np.float32)
+
+    def _draw(self, counts: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the counts by label in each of the draws."""
+        with one_thread():
+            return draw_groups(len(counts)) @ counts
 
 
 def draw_groups(count: int) -> npt.NDArray[np.float32]:
@@ -295,9 +325,11 @@ def draw_groups(count: int) -> npt.NDArray[np.float32]:
     return _drawn(count).astype(np.float32)
 
 
-@lru_cache(maxsize=1)  # all probes of one question ask for the same
+@lru_cache(maxsize=4)  # all probes of one question ask for the same, and two questions may
 def _drawn(count: int) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES).astype(np.uint8)
+    draws = np.random.default_rng(0)
+    rows = (np.bincount(draws.integers(count, size=count), minlength=count) for _ in range(_RESAMPLES))
+    return np.stack([row.astype(np.uint8) for row in rows])
 
 
 def _file_facts(images: pd.DataFrame) -> Floats:
