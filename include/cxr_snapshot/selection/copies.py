@@ -10,6 +10,7 @@ linked through it. Nothing here knows of classes or patients. What was measured:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -34,6 +35,7 @@ _MOVED = 0.25  # of the side: how far a place may lie from its like, at most
 _ALIKE = 40  # bits of 256 in which the descriptions of two places differ, at most
 _NEIGHBOURS = 100  # where more places share a word, each is compared with this many before and after it
 _AT_ONCE = 1 << 18  # places; 30 MB
+_OWNERS = 100  # pictures whose votes are counted at a time
 
 # What decides. The margins stand in docs/decisions/0007-lookalikes.md.
 CERTAIN_BITS = 28
@@ -105,18 +107,45 @@ def similar_pairs(pictures: Sequence[Features], new: Sequence[bool]) -> set[Pair
     places = np.frombuffer(b"".join(each.places for each in pictures), dtype="<u2").reshape(-1, 2).astype(np.int32)
     words = np.frombuffer(b"".join(each.descriptors for each in pictures), dtype=np.uint32).reshape(-1, 8)
     is_new = np.repeat(np.asarray(new, dtype=bool), counts)
-    alike = [np.empty((2, 0), dtype=np.int64)]
+    votes, more = np.empty(0, dtype=np.int64), [np.empty(0, dtype=np.int64)]
     for one, other in (pair for word in words.T for pair in _equal(word, is_new)):
         found = (owner[one] != owner[other]) & (is_new[one] | is_new[other])
         found[found] = (np.abs(places[one[found]] - places[other[found]]) <= _MOVED * 65536).all(axis=1)
         differing = np.bitwise_count(words[one[found]] ^ words[other[found]]).sum(axis=1, dtype=np.uint16)
         found[found] = differing <= _ALIKE
-        alike.append(np.sort([one[found], other[found]], axis=0))
-    one, other = np.concatenate(alike, axis=1)
-    pairs = owner[one] * len(pictures) + owner[other]
-    votes, back = _votes(pairs, one), _votes(pairs, other)
-    chosen = [pair for pair, number in votes.items() if min(number, back[pair]) >= _PROPOSED_PLACES]
-    return {divmod(pair, len(pictures)) for pair in chosen}
+        for place, like in ((one[found], other[found]), (other[found], one[found])):
+            more.append(place * len(pictures) + owner[like])  # one number for a place and the picture that has its like
+        if sum(map(len, more)) > max(_AT_ONCE, len(votes) // 4):  # most are there already
+            votes, more = _distinct([votes, *more]), []
+    return _elected(_distinct([votes, *more]), owner, len(pictures))
+
+
+def _distinct(numbers: Sequence[Numbers]) -> Numbers:
+    """Return each number once, sorted; ``np.unique`` takes five times the memory."""
+    joined = np.sort(np.concatenate(numbers))
+    is_first = np.ones(len(joined), dtype=bool)
+    is_first[1:] = joined[1:] != joined[:-1]
+    return np.asarray(joined[is_first])
+
+
+def _elected(votes: Numbers, owner: Numbers, count: int) -> set[Pair]:
+    """Return the pairs of which each picture has places enough that vote for the other.
+
+    Args:
+        votes: each once: a place, times ``count``, plus the picture that has its like.
+        owner: the picture that each place is in.
+        count: of the pictures.
+    """
+    found = [np.empty(0, dtype=np.int64)]
+    cuts = np.searchsorted(owner, range(0, count + _OWNERS, _OWNERS)) * count
+    for begin, end in pairwise(np.searchsorted(votes, cuts)):
+        part = votes[begin:end]
+        pairs, numbers = np.unique(owner[part // count] * count + part % count, return_counts=True)
+        found.append(pairs[numbers >= _PROPOSED_PLACES])
+    enough = np.concatenate(found)
+    one, other = np.divmod(enough, count)
+    mutual = (one < other) & np.isin(other * count + one, enough)
+    return set(zip(one[mutual].tolist(), other[mutual].tolist(), strict=True))
 
 
 def confirm(pictures: Mapping[int, Picture], pairs: Collection[Pair], linked: DisjointSet[int]) -> dict[Pair, Verdict]:
@@ -177,13 +206,6 @@ def _equal(word: npt.NDArray[np.uint32], is_new: npt.NDArray[np.bool_]) -> Itera
         for start in range(0, len(left), _AT_ONCE):
             part = left[start : start + _AT_ONCE]
             yield order[part], order[part + distance]
-
-
-def _votes(pairs: Numbers, places: Numbers) -> dict[int, int]:
-    """Return how many different places vote for each pair."""
-    distinct = np.unique(np.stack([pairs, places]), axis=1)
-    voted, votes = np.unique(distinct[0], return_counts=True)
-    return dict(zip(voted.tolist(), votes.tolist(), strict=True))
 
 
 def _correlation(one: Gray, other: Gray) -> float:
