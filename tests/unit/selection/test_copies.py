@@ -179,6 +179,15 @@ def test_a_pair_is_proposed_whatever_the_other_pictures_are(family):
         assert (similar_pairs([family[each] for each in pair], [True, True]) == {(0, 1)}) == (pair in every)
 
 
+@pytest.mark.parametrize("limits", [{"_AT_ONCE": 7}, {"_OWNERS": 1}, {"_OWNERS": 5, "_AT_ONCE": 100}])
+def test_votes_may_be_counted_in_any_portions(family, monkeypatch, limits):
+    every = similar_pairs(family, [True] * len(family))
+    for name, limit in limits.items():
+        monkeypatch.setattr(copies, name, limit)
+    assert similar_pairs(family, [True] * len(family)) == every
+    assert len(every) >= 4
+
+
 def test_pictures_without_places_are_proposed_to_nobody(family):
     blank = Features(bytes(4096), b"", b"")
     assert similar_pairs([blank, blank], [True, True]) == set()
