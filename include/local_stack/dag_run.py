@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 # Before Airflow is loaded, which makes many objects that stay: with the usual 700 new ones until Python looks for
-# garbage in circles, a sixth of the processor time of a run with nothing new goes there (docs/benchmarks/airflow.md).
+# garbage in circles, a run with nothing new took a sixth more of the processor (measured: docs/benchmarks/airflow.md).
 if __name__ == "__main__":
     gc.set_threshold(50_000)
 

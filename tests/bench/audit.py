@@ -25,6 +25,7 @@ from cxr_snapshot.store.objects import Store, blob_name  # noqa: E402
 from cxr_snapshot.store.parallel import bounded_map  # noqa: E402
 from cxr_snapshot.tables import CLASSES, LEDGER_SCHEMA  # noqa: E402
 from local_stack.stack import s3_server  # noqa: E402
+from support.bench import KEY_VARIABLES  # noqa: E402
 from support.ledgers import ledger, row  # noqa: E402
 from support.stores import client_of  # noqa: E402
 from upstream_simulator.phantom import draw  # noqa: E402
@@ -70,8 +71,7 @@ def fill(store: Store) -> None:
 def main() -> None:
     """Print a table."""
     with tempfile.TemporaryDirectory() as folder:
-        keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret"}
-        environ = {"PATH": os.environ["PATH"], "HOME": folder} | keys
+        environ = {"PATH": os.environ["PATH"], "HOME": folder} | KEY_VARIABLES
         with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = client_of(url)
             client.create_bucket(Bucket="bench")

@@ -33,7 +33,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(
 from first_build import is_original  # noqa: E402
 
 from local_stack.stack import s3_server  # noqa: E402
-from support.bench import KEYS, REPOSITORY, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
+from support.bench import KEY_VARIABLES, REPOSITORY, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
 from support.paths import REAL_DATA, ROOT  # noqa: E402
 from support.stores import client_of  # noqa: E402
 from upstream_simulator.server import UpstreamSimulator  # noqa: E402
@@ -66,7 +66,7 @@ ENVIRON = {
     "PATH": os.environ["PATH"],
     "PYTHONPATH": str(ROOT / "include"),
     "NO_ALBUMENTATIONS_UPDATE": "1",  # else it asks the internet
-    **{name.upper().replace("REGION_NAME", "AWS_DEFAULT_REGION"): value for name, value in KEYS.items()},
+    **KEY_VARIABLES,
 }
 
 

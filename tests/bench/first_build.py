@@ -16,7 +16,17 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
 
-from support.bench import KEYS, REPOSITORY, Spent, Stopwatch, Upstream, generated, in_fresh_process, real  # noqa: E402
+from support.bench import (  # noqa: E402
+    KEY_VARIABLES,
+    KEYS,
+    REPOSITORY,
+    Spent,
+    Stopwatch,
+    Upstream,
+    generated,
+    in_fresh_process,
+    real,
+)
 from support.paths import REAL_DATA, ROOT  # noqa: E402
 
 ROUNDS, THREADS, COUNT = 3, 16, 600
@@ -168,8 +178,7 @@ def measure(upstream: Upstream, scratch: Path) -> tuple[dict[str, Spent], dict[s
     from upstream_simulator.server import UpstreamSimulator
 
     builds, bare, facts = [], [], {}
-    keys = {name.upper(): value for name, value in KEYS.items() if name.startswith("aws_")}
-    environ = {"PATH": os.environ["PATH"], "HOME": str(scratch)} | keys
+    environ = {"PATH": os.environ["PATH"], "HOME": str(scratch)} | KEY_VARIABLES
     for number in range(ROUNDS):
         folder = scratch / str(number)
         folder.mkdir()

@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "include")]
 
 from local_stack.stack import s3_server  # noqa: E402
-from support.bench import KEYS  # noqa: E402
+from support.bench import KEY_VARIABLES  # noqa: E402
 from support.paths import ROOT  # noqa: E402
 from support.stores import client_of  # noqa: E402
 
@@ -36,9 +36,8 @@ ASKED = ("read", "write", "copy")
 
 def main() -> None:
     """Print a table."""
-    keys = {name.upper().replace("REGION_NAME", "AWS_DEFAULT_REGION"): value for name, value in KEYS.items()}
     with tempfile.TemporaryDirectory() as folder:
-        environ = {"PATH": os.environ["PATH"], "HOME": folder, "PYTHONPATH": str(ROOT / "include"), **keys}
+        environ = {"PATH": os.environ["PATH"], "HOME": folder, "PYTHONPATH": str(ROOT / "include"), **KEY_VARIABLES}
         with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client_of(url).create_bucket(Bucket="bench")
             environ["AWS_ENDPOINT_URL_S3"] = url

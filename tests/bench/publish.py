@@ -39,6 +39,7 @@ from cxr_snapshot.store.objects import Store, blob_name  # noqa: E402
 from cxr_snapshot.store.parallel import THREADS  # noqa: E402
 from cxr_snapshot.tables import CLASSES, MANIFEST_SCHEMA, conform  # noqa: E402
 from local_stack.stack import s3_server  # noqa: E402
+from support.bench import KEY_VARIABLES  # noqa: E402
 from support.ledgers import AUDIT  # noqa: E402
 
 if TYPE_CHECKING:
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 FILES, SIZE, ROUNDS = 2_000, 200_000, 3
 AWS = ROOT / ".local/consumers-venv/bin/aws"
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 class LocalFiles:
@@ -96,7 +96,7 @@ def bare_boto3(client: S3Client, folder: Path) -> None:
 def aws_sync(client: S3Client, folder: Path) -> None:
     """Let the AWS command line copy the folder."""
     target = f"s3://{new_bucket(client)}/"
-    environ = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": client.meta.endpoint_url, **KEYS}
+    environ = {"PATH": os.environ["PATH"], "AWS_ENDPOINT_URL_S3": client.meta.endpoint_url, **KEY_VARIABLES}
     subprocess.run([str(AWS), "s3", "sync", "--only-show-errors", str(folder), target], env=environ, check=True)
 
 
@@ -193,7 +193,7 @@ def measure(client: S3Client, folder: Path) -> None:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        environ = {"PATH": os.environ["PATH"], "HOME": folder} | KEYS
+        environ = {"PATH": os.environ["PATH"], "HOME": folder} | KEY_VARIABLES
         with s3_server(ROOT, Path(folder) / "data", Path(folder) / "log", environ) as (url, _):
             client = boto3.client(
                 "s3",

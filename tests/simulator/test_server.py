@@ -90,16 +90,20 @@ def test_closing_ends_kept_alive_connections_and_pauses(folders, monkeypatch):
     assert set(threading.enumerate()) <= before
 
 
-def test_a_port_can_be_chosen(folders):
-    for _ in range(50):  # it takes the next one too, which another process of this machine may have
+def started_at_a_port(folders):
+    """Return a simulator and its port; it takes the next one too, which another process of this machine may have."""
+    for _ in range(50):
         port = free_port()
         try:
-            chosen = UpstreamSimulator(**folders, port=port)
+            return UpstreamSimulator(**folders, port=port), port
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
-        else:
-            break
+    raise AssertionError("no two free ports beside each other")
+
+
+def test_a_port_can_be_chosen(folders):
+    chosen, port = started_at_a_port(folders)
     with chosen as sim:
         assert sim.url == f"http://127.0.0.1:{port}"
         assert requests.get(f"{sim.url}/nope", timeout=PATIENCE).status_code == 404

@@ -22,6 +22,7 @@ from upstream_simulator.sample import GIT_NAME, GITHUB_NAME
 REPOSITORY = "ieee8023/covid-chestxray-dataset"
 KAGGLE = "kaggle/paultimothymooney/chest-xray-pneumonia"
 KEYS = {"aws_access_key_id": "test", "aws_secret_access_key": "test-secret", "region_name": "us-east-1"}
+KEY_VARIABLES = {name.upper().replace("REGION_NAME", "AWS_DEFAULT_REGION"): value for name, value in KEYS.items()}
 
 
 class Spent(NamedTuple):

@@ -83,7 +83,6 @@ def load_looks(
         if files is None or files.form != form:  # else each is kept by itself
             put_pack(store, name, form, pictures)
     table = pd.concat([known, conform(pd.DataFrame(rows), LOOK_SCHEMA)]) if rows else known
-    del known, rows  # whose pictures are copied
     # Another run may do the same at the same time and its looks get lost here; they are only made again.
     changed = sorted({sha256[0] for sha256 in missing})
     for _ in bounded_map(lambda partition: _keep(store, folder, partition, table), changed, threads=_THREADS):

@@ -107,21 +107,21 @@ def similar_pairs(pictures: Sequence[Features], new: Sequence[bool]) -> set[Pair
     places = np.frombuffer(b"".join(each.places for each in pictures), dtype="<u2").reshape(-1, 2).astype(np.int32)
     words = np.frombuffer(b"".join(each.descriptors for each in pictures), dtype=np.uint32).reshape(-1, 8)
     is_new = np.repeat(np.asarray(new, dtype=bool), counts)
-    votes, more = np.empty(0, dtype=np.int64), [np.empty(0, dtype=np.int64)]
+    votes = [np.empty(0, dtype=np.int64)]  # first those that are counted, each once, then what came since
     for one, other in (pair for word in words.T for pair in _equal(word, is_new)):
         found = (owner[one] != owner[other]) & (is_new[one] | is_new[other])
         found[found] = (np.abs(places[one[found]] - places[other[found]]) <= _MOVED * 65536).all(axis=1)
         differing = np.bitwise_count(words[one[found]] ^ words[other[found]]).sum(axis=1, dtype=np.uint16)
         found[found] = differing <= _ALIKE
         for place, like in ((one[found], other[found]), (other[found], one[found])):
-            more.append(place * len(pictures) + owner[like])  # one number for a place and the picture that has its like
-        if sum(map(len, more)) > max(_AT_ONCE, len(votes) // 4):  # most are there already
-            votes, more = _distinct([votes, *more]), []
-    return _elected(_distinct([votes, *more]), owner, len(pictures))
+            votes.append(place * len(pictures) + owner[like])  # a place, and the picture that has its like
+        if sum(map(len, votes[1:])) > max(_AT_ONCE, len(votes[0]) // 4):  # most are there already
+            votes = [_distinct(votes)]
+    return _elected(_distinct(votes), owner, len(pictures))
 
 
 def _distinct(numbers: Sequence[Numbers]) -> Numbers:
-    """Return each number once, sorted; ``np.unique`` takes five times the memory."""
+    """Return each number once, sorted; ``np.unique`` took twice the memory and four times as long."""
     joined = np.sort(np.concatenate(numbers))
     is_first = np.ones(len(joined), dtype=bool)
     is_first[1:] = joined[1:] != joined[:-1]

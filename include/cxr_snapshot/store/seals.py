@@ -87,8 +87,7 @@ def change_sealed(store: Store, name: str, change: Callable[[bytes | None], byte
     Args:
         store: where it is.
         name: its name.
-        change: returns new bytes for those that it is given, which are ``None`` where there is nothing or it is
-            damaged; or ``None`` where nothing is to be written.
+        change: gets the bytes, ``None`` where none fit their seal; returns those to write, or ``None`` to write none.
         remedy: what to do when all tries were lost.
 
     Raises:

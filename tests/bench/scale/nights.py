@@ -19,9 +19,9 @@ import psutil
 from cxr_snapshot.settings import INSPECT_SHARDS
 from local_stack.processes import Child
 from local_stack.stack import SERVER, s3_server
+from support.bench import KEY_VARIABLES
 
 ROOT = Path(__file__).parents[3]
-KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
 @dataclass
@@ -98,14 +98,14 @@ def stack(folder: Path) -> Iterator[dict[str, str]]:
     log = folder / "simulator.log"
     command = [sys.executable, "-m", "upstream_simulator", "serve", "--port", "0", str(folder)]
     with (
-        s3_server(ROOT, folder / "s3", folder / "s3.log", environ | KEYS) as (store, _),
+        s3_server(ROOT, folder / "s3", folder / "s3.log", environ | KEY_VARIABLES) as (store, _),
         Child("The simulator", command, env=environ | paths, log=log) as served,
     ):
         served.wait_until(lambda: "CXR_KAGGLE_API_URL=" in log.read_text(), seconds=60)  # the last that it prints
         urls = dict(line.split("=", 1) for line in log.read_text().splitlines() if line.startswith("CXR_"))
         others = {"CXR_BUCKET": "scale", "CXR_SCRATCH_DIR": str(folder / "scratch"), "AWS_ENDPOINT_URL_S3": store}
         files = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-        environ = environ | paths | KEYS | urls | others | files
+        environ = environ | paths | KEY_VARIABLES | urls | others | files
         make = "from cxr_snapshot.store.client import connect; connect().create_bucket(Bucket='scale')"
         subprocess.run([sys.executable, "-c", make], env=environ, check=True)
         yield environ

@@ -1,7 +1,7 @@
 """What one request costs by one way to talk S3: ``one_request.py WAY S3_URL``, with keys in the environment.
 
-Prints as JSON the milliseconds of this process's processor time for each request, by what is asked. It imports nothing
-but the way that it measures, which may live in another environment than the project's.
+Prints as JSON the milliseconds of this process's processor time for each request, by what is asked. Each way imports
+its own client when it is asked for, since obstore is in another environment than the others.
 """
 
 from __future__ import annotations

@@ -8,10 +8,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from cxr_snapshot.errors import DamagedObjectError, LostBlobError, MissingObjectError
+from cxr_snapshot.errors import DamagedObjectError, LostBlobError, MissingObjectError, StorageUnavailableError
+from cxr_snapshot.store import seals
 from cxr_snapshot.store.blobs import find_lost, get_blob
 from cxr_snapshot.store.objects import Store, blob_name
 from cxr_snapshot.store.seals import (
+    change_sealed,
     find_sealed,
     find_sealed_table,
     get_sealed,
@@ -68,6 +70,42 @@ def test_what_is_missing_is_no_damage(store: Store) -> None:
     with pytest.raises(MissingObjectError, match=r"does not exist\. Clear the task x"):
         get_sealed(store, NAME, "Clear the task x.")
     assert store.damaged == []
+
+
+@pytest.mark.parametrize("before", ["missing", "damaged", "sound"])
+@pytest.mark.parametrize("new", [b"new", None])
+def test_a_change_gets_what_fits_its_seal_and_writes_what_it_returns(
+    store: Store, before: str, new: bytes | None
+) -> None:
+    if before != "missing":
+        put_sealed(store, NAME, BODY)
+    if before == "damaged":
+        flip(store, NAME)
+    held = {name: store.get(name) for name in store.list("_work/")}
+    given = []
+    change_sealed(store, NAME, lambda body: given.append(body) or new, "")
+    assert given == [BODY if before == "sound" else None]
+    if new is None:
+        assert {name: store.get(name) for name in store.list("_work/")} == held
+    else:
+        assert get_sealed(store, NAME, "") == new
+
+
+def test_a_change_is_made_again_of_what_another_run_wrote(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = iter([b"a", b"b"])
+
+    def add(body: bytes | None) -> bytes:
+        if (other := next(others, None)) is not None:  # between reading and writing
+            put_sealed(store, NAME, other)
+        return (body or b"") + b"+"
+
+    change_sealed(store, NAME, add, "")
+    assert get_sealed(store, NAME, "") == b"b+"
+    monkeypatch.setattr(seals, "_SAVES", 2)
+    others = iter([b"c", b"d"])
+    with pytest.raises(StorageUnavailableError, match=r"was changed by others 2 times in a row\. Withdraw again\."):
+        change_sealed(store, NAME, add, "Withdraw again.")
+    assert get_sealed(store, NAME, "") == b"d"
 
 
 def test_a_table_that_decodes_to_other_values_is_not_used(store: Store) -> None:
