@@ -103,3 +103,9 @@ class DownloadError(SnapshotError, OSError):
 
 class GuardError(SnapshotError):
     """A safety check refused to publish. The previous snapshot stays the latest."""
+
+
+class ScratchError(SnapshotError, OSError):
+    """The disk of the machine that a task runs on has no room for what the task puts aside."""
+
+    transient = True

@@ -16,9 +16,10 @@ import pyarrow as pa
 from PIL import Image
 
 from cxr_snapshot.inspection.decoding import decoded
-from cxr_snapshot.inspection.features import RECIPE, Features, describe
+from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, PLACE_BYTES, RECIPE, SIDE, Features, describe
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.progress import Progress
+from cxr_snapshot.scratch import Scratch
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
@@ -26,6 +27,7 @@ from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import add_sealed_rows, find_sealed_table
 
 _FOLDER = f"_work/descriptions/{RECIPE}/"
+_FULL = 1024**2  # bytes; what is added to a larger table begins another, so that little is written anew
 _SCHEMA = pa.schema([("sha256", pa.string()), *((name, pa.binary()) for name in Features._fields)])
 
 
@@ -42,11 +44,13 @@ class Descriptions:
         self._store = store
 
     @cached_property
-    def _kept(self) -> dict[str, Features]:
-        """By SHA-256 of the file."""
+    def _kept(self) -> _Kept:
+        kept = _Kept()
         names = sorted(self._store.list(_FOLDER))
-        tables = bounded_map(lambda name: find_sealed_table(self._store, name), names)
-        return {sha256: found for _, table in tables if table is not None for sha256, found in _features(table)}
+        for _, table in bounded_map(lambda name: find_sealed_table(self._store, name), names, threads=4):
+            for sha256, found in () if table is None else _features(table):
+                kept.add(sha256, found)
+        return kept
 
     def of(self, blobs: Mapping[str, str], *, keep: bool) -> dict[str, Features]:
         """Return descriptions of pictures by ``pixel_sha256``.
@@ -57,14 +61,16 @@ class Descriptions:
 
         Raises:
             LostBlobError: a file is missing or damaged.
+            ScratchError: the disk has no room.
             StorageError: the store refused or did not answer.
         """
         missing = [sha256 for sha256 in blobs.values() if sha256 not in self._kept]
         new = dict(self._describe(missing))
         if keep and new:
-            self._kept.update(new)
+            for sha256, found in new.items():
+                self._kept.add(sha256, found)
             keep_descriptions(self._store, [{"sha256": each, **found._asdict()} for each, found in new.items()])
-        return {picture: new.get(sha256) or self._kept[sha256] for picture, sha256 in blobs.items()}
+        return {picture: new.get(sha256) or self._kept.get(sha256) for picture, sha256 in blobs.items()}
 
     def _describe(self, sha256s: Sequence[str]) -> Iterator[tuple[str, Features]]:
         """Decode here, in this thread, while others fetch ahead."""
@@ -73,6 +79,26 @@ class Descriptions:
             with decoded(body) as image:
                 yield sha256, description_of(image)
             progress.advance()
+
+
+class _Kept:
+    """What the store keeps, on disk, since that of many pictures fits into no memory; by SHA-256 of the file."""
+
+    def __init__(self) -> None:
+        self._file = Scratch()
+        self._begins: dict[str, tuple[int, int]] = {}  # and the number of places
+
+    def __contains__(self, sha256: str) -> bool:
+        return sha256 in self._begins
+
+    def add(self, sha256: str, found: Features) -> None:
+        self._begins[sha256] = self._file.append(b"".join(found)), len(found.descriptors) // DESCRIPTOR_BYTES
+
+    def get(self, sha256: str) -> Features:
+        begin, places = self._begins[sha256]
+        ends = [SIDE * SIDE, SIDE * SIDE + PLACE_BYTES * places]
+        body = self._file.read(begin, ends[1] + DESCRIPTOR_BYTES * places)
+        return Features(body[: ends[0]], body[ends[0] : ends[1]], body[ends[1] :])
 
 
 def description_of(image: Image.Image) -> Features:
@@ -92,12 +118,21 @@ def keep_descriptions(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
     """
     table = pd.DataFrame(rows, columns=_SCHEMA.names).dropna()
     for shard, found in table.groupby(table["sha256"].map(_shard)):
-        add_sealed_rows(store, f"{_FOLDER}{shard}.parquet", found, _SCHEMA)
+        add_sealed_rows(store, _open_table(store, f"{_FOLDER}{shard}-"), found, _SCHEMA)
 
 
 def _shard(sha256: str) -> int:
-    """Say which task of ``inspect`` has a file, so that each writes to one table."""
+    """Say which task of ``inspect`` has a file, so that each writes to tables of its own."""
     return int(sha256[0], 16) % INSPECT_SHARDS
+
+
+def _open_table(store: Store, shard: str) -> str:
+    """Return the last of the tables whose names begin so; where it is full, the next one."""
+    tables = store.list(shard)
+    last = max(tables, default=f"{shard}0000.parquet")
+    if last in tables and tables[last].size >= _FULL:
+        return f"{shard}{int(last.removeprefix(shard).removesuffix('.parquet')) + 1:04}.parquet"
+    return last
 
 
 def _features(table: pd.DataFrame) -> Iterator[tuple[str, Features]]:

@@ -21,7 +21,8 @@ from PIL import Image
 RECIPE = "orb.1"  # a change of what is described, or how, must give a new one
 SIDE = 64  # pixels of the small picture
 KEYPOINTS = 256  # places at most
-DESCRIPTOR_BYTES = 32  # of each place
+PLACE_BYTES = 4  # where each place is
+DESCRIPTOR_BYTES = 32  # how it looks
 
 _WORKING_SIDE = 320  # pixels: places are looked for in a picture with the area of such a square
 _CELLS = 8  # each way: places are taken from all cells in turn, so that letters do not use them up

@@ -97,7 +97,7 @@ def inspect_blobs(
     missing = sorted(wanted.difference(load_inspections(store, partitions)["sha256"]))
     found = _inspect_all(store, missing, sizes, searched, leave_lost)
     # One at a time is saved while the next ones are decoded.
-    for _ in bounded_map(lambda batch: _keep(store, *batch), _batches(found), threads=1):
+    for _ in bounded_map(lambda batch: _keep(store, batch), _batches(found), threads=1):
         pass
     log.info("%d images in this shard, %d of them decoded now; results in %s", len(wanted), len(missing), _where(store))
     return {"images": len(wanted), "new": len(missing)}
@@ -120,17 +120,17 @@ def _sizes(images: pd.DataFrame) -> dict[str, int]:
     return dict(zip(there["sha256"], there["bytes"], strict=True))
 
 
-def _batches(found: Iterator[dict[str, Any]]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield rows that are sorted by SHA-256 in batches of one partition each, with its name."""
-    for partition, rows in groupby(found, key=lambda row: row["sha256"][0]):
-        while batch := list(islice(rows, SAVE_EVERY)):
-            yield partition, batch
+def _batches(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    while batch := list(islice(found, SAVE_EVERY)):
+        yield batch
 
 
-def _keep(store: Store, partition: str, rows: Sequence[Mapping[str, Any]]) -> None:
+def _keep(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Keep rows that are sorted by SHA-256."""
     keep_descriptions(store, rows)  # first, since what counts as inspected is not decoded here again
-    found = conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
-    add_sealed_rows(store, _name(partition), found, INSPECTION_SCHEMA)
+    for partition, part in groupby(rows, key=lambda row: row["sha256"][0]):
+        found = conform(pd.DataFrame(list(part), columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
+        add_sealed_rows(store, _name(partition), found, INSPECTION_SCHEMA)
 
 
 def _inspect_all(

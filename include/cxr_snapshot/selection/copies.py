@@ -1,4 +1,4 @@
-"""Decides which pictures are copies of one another: proposes pairs cheaply, then looks at the pixels of each.
+"""Decides which pictures are copies of one another, by looking at the pixels of each pair that was proposed cheaply.
 
 A pair is *proposed* when the 256-bit perceptual hashes differ in at most 64 bits, or when enough small places of the
 two look alike, which survives a crop. What *decides* is a second look: either hashes so close that all such pairs of
@@ -9,8 +9,7 @@ linked through it. Nothing here knows of classes or patients. What was measured:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
@@ -18,24 +17,17 @@ import numpy as np
 import numpy.typing as npt
 
 from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, SIDE, Features, differing_bits
+from cxr_snapshot.selection.crops import Pair
 
 if TYPE_CHECKING:
     from scipy.cluster.hierarchy import DisjointSet
 
-Pair = tuple[int, int]
-Numbers = npt.NDArray[np.int64]
 Gray = npt.NDArray[np.float64]
 
-RULES = "1"  # a change of what proposes or decides must give a new one
+RULES = "2"  # a change of what proposes or decides must give a new one
 
-# What proposes.
+# What proposes, beside what cxr_snapshot.selection.crops does.
 PROPOSED_BITS = 64  # of 256, at most
-_PROPOSED_PLACES = 12  # of 256 that look alike, at least
-_MOVED = 0.25  # of the side: how far a place may lie from its like, at most
-_ALIKE = 40  # bits of 256 in which the descriptions of two places differ, at most
-_NEIGHBOURS = 100  # where more places share a word, each is compared with this many before and after it
-_AT_ONCE = 1 << 18  # places; 30 MB
-_OWNERS = 100  # pictures whose votes are counted at a time
 
 # What decides. The margins stand in docs/decisions/0007-lookalikes.md.
 CERTAIN_BITS = 28
@@ -88,66 +80,6 @@ class _Fit(NamedTuple):
     matrix: npt.NDArray[np.float64]  # 2 x 3: from the one to the other
 
 
-def similar_pairs(pictures: Sequence[Features], new: Sequence[bool]) -> set[Pair]:
-    """Return the pairs that small places propose: those that share so many that one may be a crop of the other.
-
-    Two places are compared when one of the eight words of their descriptions is equal, so that the time is for what
-    is alike, and not for all pairs. A pair is proposed or not whatever the other pictures are, unless over a hundred
-    places share a word.
-
-    Args:
-        pictures: descriptions of different pictures.
-        new: which of them were never compared with the others; pairs of two that are not new are left out.
-
-    Returns:
-        Positions in ``pictures``, the lower one first.
-    """
-    counts = [len(each.descriptors) // DESCRIPTOR_BYTES for each in pictures]
-    owner = np.repeat(np.arange(len(pictures)), counts)
-    places = np.frombuffer(b"".join(each.places for each in pictures), dtype="<u2").reshape(-1, 2).astype(np.int32)
-    words = np.frombuffer(b"".join(each.descriptors for each in pictures), dtype=np.uint32).reshape(-1, 8)
-    is_new = np.repeat(np.asarray(new, dtype=bool), counts)
-    votes = [np.empty(0, dtype=np.int64)]  # first those that are counted, each once, then what came since
-    for one, other in (pair for word in words.T for pair in _equal(word, is_new)):
-        found = (owner[one] != owner[other]) & (is_new[one] | is_new[other])
-        found[found] = (np.abs(places[one[found]] - places[other[found]]) <= _MOVED * 65536).all(axis=1)
-        differing = np.bitwise_count(words[one[found]] ^ words[other[found]]).sum(axis=1, dtype=np.uint16)
-        found[found] = differing <= _ALIKE
-        for place, like in ((one[found], other[found]), (other[found], one[found])):
-            votes.append(place * len(pictures) + owner[like])  # a place, and the picture that has its like
-        if sum(map(len, votes[1:])) > max(_AT_ONCE, len(votes[0]) // 4):  # most are there already
-            votes = [_distinct(votes)]
-    return _elected(_distinct(votes), owner, len(pictures))
-
-
-def _distinct(numbers: Sequence[Numbers]) -> Numbers:
-    """Return each number once, sorted; ``np.unique`` took twice the memory and four times as long."""
-    joined = np.sort(np.concatenate(numbers))
-    is_first = np.ones(len(joined), dtype=bool)
-    is_first[1:] = joined[1:] != joined[:-1]
-    return np.asarray(joined[is_first])
-
-
-def _elected(votes: Numbers, owner: Numbers, count: int) -> set[Pair]:
-    """Return the pairs of which each picture has places enough that vote for the other.
-
-    Args:
-        votes: each once: a place, times ``count``, plus the picture that has its like.
-        owner: the picture that each place is in.
-        count: of the pictures.
-    """
-    found = [np.empty(0, dtype=np.int64)]
-    cuts = np.searchsorted(owner, range(0, count + _OWNERS, _OWNERS)) * count
-    for begin, end in pairwise(np.searchsorted(votes, cuts)):
-        part = votes[begin:end]
-        pairs, numbers = np.unique(owner[part // count] * count + part % count, return_counts=True)
-        found.append(pairs[numbers >= _PROPOSED_PLACES])
-    enough = np.concatenate(found)
-    one, other = np.divmod(enough, count)
-    mutual = (one < other) & np.isin(other * count + one, enough)
-    return set(zip(one[mutual].tolist(), other[mutual].tolist(), strict=True))
-
-
 def confirm(pictures: Mapping[int, Picture], pairs: Collection[Pair], linked: DisjointSet[int]) -> dict[Pair, Verdict]:
     """Decide on proposed pairs and return those that are copies.
 
@@ -193,19 +125,6 @@ def _bits(one: Picture, other: Picture) -> int:
 
 def _small(picture: Picture) -> Gray:
     return np.frombuffer(picture.features.small, dtype=np.uint8).reshape(SIDE, SIDE).astype(np.float64)
-
-
-def _equal(word: npt.NDArray[np.uint32], is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield pairs of positions at which words are equal; each new position meets all others that have its word."""
-    candidates = np.flatnonzero(np.isin(word, word[is_new]))
-    order = candidates[np.argsort(word[candidates], kind="stable")]
-    in_order, left = word[order], np.arange(len(order))
-    for distance in range(1, _NEIGHBOURS + 1):
-        left = left[left < len(order) - distance]
-        left = left[in_order[left] == in_order[left + distance]]
-        for start in range(0, len(left), _AT_ONCE):
-            part = left[start : start + _AT_ONCE]
-            yield order[part], order[part + distance]
 
 
 def _correlation(one: Gray, other: Gray) -> float:

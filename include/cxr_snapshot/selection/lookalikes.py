@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,8 @@ import pyarrow as pa
 
 from cxr_snapshot.inspection.descriptions import Descriptions
 from cxr_snapshot.inspection.features import RECIPE
-from cxr_snapshot.selection.copies import PROPOSED_BITS, RULES, Pair, Picture, confirm, similar_pairs
+from cxr_snapshot.selection.copies import PROPOSED_BITS, RULES, Picture, confirm
+from cxr_snapshot.selection.crops import Pair, similar_pairs
 from cxr_snapshot.selection.duplicates import MAX_CLUSTER
 from cxr_snapshot.selection.linking import close_pairs
 from cxr_snapshot.store.objects import Store
@@ -25,6 +27,7 @@ NUMBERS = "numbers"
 _SCHEMA = pa.schema([("pixel_sha256", pa.string()), ("searched", pa.bool_()), ("number", pa.int64())])
 
 _AT_ONCE = 5_000  # pairs that are decided on together; their descriptions take 130 MB at most
+_DESCRIBED = 500  # pictures whose descriptions are in memory while crops are searched for
 
 
 def find_copies(
@@ -136,16 +139,18 @@ def _proposed(
 ) -> Iterator[Collection[Pair]]:
     """Yield pairs of positions that may be copies, so many at a time that their descriptions fit into memory."""
     searched = np.flatnonzero(pictures["searched"])
-    found = descriptions.of(_blobs(pictures.iloc[searched]), keep=True)
+    parts = [searched[start : start + _DESCRIBED] for start in range(0, len(searched), _DESCRIBED)]
+    found = (each for part in parts for each in descriptions.of(_blobs(pictures.iloc[part]), keep=True).values())
+    similar = np.array(sorted(similar_pairs(found, new[searched].tolist())), dtype=np.int64).reshape(-1, 2)
+    crops = searched[similar[:, 0]], searched[similar[:, 1]]
+    close = close_pairs(list(pictures["phash"]), PROPOSED_BITS, new.tolist())
     pairs: list[Pair] = []
-    for one, other in close_pairs(list(pictures["phash"]), PROPOSED_BITS, new.tolist()):
+    for one, other in chain(close, [crops]):
         pairs += zip(one.tolist(), other.tolist(), strict=True)
         while len(pairs) > _AT_ONCE:
             yield pairs[:_AT_ONCE]
             pairs = pairs[_AT_ONCE:]
     yield pairs
-    similar = similar_pairs(list(found.values()), new[searched].tolist())
-    yield [(int(searched[one]), int(searched[other])) for one, other in sorted(similar)]
 
 
 def _numbers(pictures: pd.DataFrame, linked: DisjointSet[int]) -> dict[str, int]:

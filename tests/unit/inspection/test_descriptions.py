@@ -17,6 +17,7 @@ from cxr_snapshot.inspection.features import Features, describe
 from cxr_snapshot.inspection.results import inspect_shard, load_inspections
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.seals import put_sealed_table
 from upstream_simulator.phantom import draw
 
 FOLDER = "_work/descriptions/"
@@ -120,3 +121,25 @@ def test_two_that_describe_at_the_same_time_lose_nothing_of_each_other(store: St
 def test_a_lost_file_is_named(store: Store) -> None:
     with pytest.raises(LostBlobError, match="0" * 64):
         described(store, ["0" * 64])
+
+
+def test_a_full_table_is_left_as_it_is(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [put(store, number) for number in range(4)]
+    inspect(store, names[:2], names)
+    before = {name: found.etag for name, found in store.list(FOLDER).items()}
+    monkeypatch.setattr(descriptions, "_FULL", 1)
+    inspect(store, names, names)
+    after = {name: found.etag for name, found in store.list(FOLDER).items()}
+    assert after.items() >= before.items()
+    assert len(after) > len(before)
+    assert described(store, names) == dict(zip(names, map(describe, CHESTS), strict=False))
+
+
+def test_what_an_older_version_kept_is_read(store: Store) -> None:
+    names = [put(store, number) for number in range(3)]
+    inspect(store, names, names)
+    for name in store.list(FOLDER):
+        put_sealed_table(store, name.replace("-0000", ""), store.get_table(name), descriptions._SCHEMA)
+        store.delete([name])
+    store.delete(blob_name(sha256) for sha256 in names)
+    assert described(store, names).keys() == set(names)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from scipy.cluster.hierarchy import DisjointSet
 
-from cxr_snapshot.inspection.features import Features, describe
+from cxr_snapshot.inspection.features import describe
 from cxr_snapshot.selection import copies
 from cxr_snapshot.selection.copies import (
     CERTAIN_BITS,
@@ -23,18 +23,13 @@ from cxr_snapshot.selection.copies import (
     Picture,
     confirm,
     decide,
-    similar_pairs,
 )
+from cxr_snapshot.selection.crops import similar_pairs
+from support.chests import chest, family, lettered
 from support.paths import REAL_DATA
-from upstream_simulator.phantom import draw
 
 LOOKALIKES = REAL_DATA.parent / "lookalikes"
 FAR = ["0" * 64, "f" * 64]  # hashes that propose nothing, so that the pixels alone decide
-
-
-def chest(number: int) -> np.ndarray:
-    gray = draw(("covid", "normal", "pneumonia")[number % 3], np.random.default_rng(number))
-    return cv2.resize(gray, (600, 600), interpolation=cv2.INTER_CUBIC)
 
 
 def verdict(one: np.ndarray, other: np.ndarray) -> copies.Verdict:
@@ -53,14 +48,6 @@ def saved(gray: np.ndarray, quality: int) -> np.ndarray:
 
 def turned(gray: np.ndarray, degrees: float) -> np.ndarray:
     return cv2.warpAffine(gray, cv2.getRotationMatrix2D((300, 300), degrees, 1), (600, 600))
-
-
-def lettered(gray: np.ndarray, lines: int = 3) -> np.ndarray:
-    gray = gray.copy()
-    for row, text in enumerate(("HOSPITAL GENERAL", "PORTABLE AP SUPINE 12:45 R", "80 kV 2 mAs")[:lines]):
-        for bottom in (40 + 40 * row, 590 - 40 * row):
-            cv2.putText(gray, text, (15, bottom), cv2.FONT_HERSHEY_SIMPLEX, 1, 255, 2)
-    return gray
 
 
 CHANGES = {
@@ -158,53 +145,8 @@ def test_evidence_names_both_measures():
     )
 
 
-@pytest.fixture(scope="module")
-def family() -> list[Features]:
-    """Return descriptions of four chests, each with a crop and a letter copy."""
-    grays = [chest(number) for number in range(4)]
-    return [describe(each) for gray in grays for each in (gray, gray[30:-30, 30:-30], lettered(gray)[20:])]
-
-
-def test_only_pairs_with_a_new_picture_are_proposed(family):
-    every = similar_pairs(family, [True] * len(family))
-    assert {(3 * number, 3 * number + 1) for number in range(4)} <= every
-    for new in ({0}, {4, 8}, set(range(6)), set()):
-        some = similar_pairs(family, [position in new for position in range(len(family))])
-        assert some == {pair for pair in every if new.intersection(pair)}
-
-
-def test_a_pair_is_proposed_whatever_the_other_pictures_are(family):
-    every = similar_pairs(family, [True] * len(family))
-    for pair in combinations(range(len(family)), 2):
-        assert (similar_pairs([family[each] for each in pair], [True, True]) == {(0, 1)}) == (pair in every)
-
-
-@pytest.mark.parametrize("limits", [{"_AT_ONCE": 7}, {"_OWNERS": 1}, {"_OWNERS": 5, "_AT_ONCE": 100}])
-def test_votes_may_be_counted_in_any_portions(family, monkeypatch, limits):
-    every = similar_pairs(family, [True] * len(family))
-    for name, limit in limits.items():
-        monkeypatch.setattr(copies, name, limit)
-    assert similar_pairs(family, [True] * len(family)) == every
-    assert len(every) >= 4
-
-
-def test_pictures_without_places_are_proposed_to_nobody(family):
-    blank = Features(bytes(4096), b"", b"")
-    assert similar_pairs([blank, blank], [True, True]) == set()
-    assert similar_pairs([blank, family[0], family[1], blank], [True] * 4) == {(1, 2)}
-    assert similar_pairs([], []) == set()
-
-
-def test_a_picture_that_is_there_many_times_is_linked_through_its_neighbours(family, monkeypatch):
-    monkeypatch.setattr(copies, "_NEIGHBOURS", 2)
-    many = [family[0]] * 12
-    pairs = similar_pairs(many, [True] * 12)
-    assert {(number, number + 1) for number in range(11)} <= pairs
-    assert len(pairs) < 40
-
-
-def test_pictures_that_are_linked_already_are_not_compared(family):
-    pictures = {number: Picture(f"{number:064x}", family[0]) for number in range(30)}
+def test_pictures_that_are_linked_already_are_not_compared():
+    pictures = {number: Picture(f"{number:064x}", family()[0]) for number in range(30)}
     pairs = set(combinations(range(30), 2))
     assert len(confirm(pictures, pairs, linked := DisjointSet(range(30)))) == 29
     assert linked.n_subsets == 1
@@ -215,9 +157,9 @@ def test_pictures_that_are_linked_already_are_not_compared(family):
     assert len(confirm(pictures, pairs, linked)) == 1
 
 
-def test_confirmed_pairs_carry_their_verdict_and_the_others_are_dropped(family):
-    pictures = {number: Picture(FAR[number % 2], each) for number, each in enumerate(family)}
-    found = confirm(pictures, {(0, 1), (0, 3), (1, 4)}, DisjointSet(range(len(family))))
+def test_confirmed_pairs_carry_their_verdict_and_the_others_are_dropped():
+    pictures = {number: Picture(FAR[number % 2], each) for number, each in enumerate(family())}
+    found = confirm(pictures, {(0, 1), (0, 3), (1, 4)}, DisjointSet(range(len(family()))))
     assert found == {(0, 1): decide(pictures[0], pictures[1])}
 
 
