@@ -25,7 +25,8 @@ from PIL import Image, ImageOps
 from scipy.cluster.hierarchy import DisjointSet
 
 from cxr_snapshot.inspection.features import describe
-from cxr_snapshot.selection.copies import PROPOSED_BITS, Pair, Picture, confirm, decide, similar_pairs
+from cxr_snapshot.selection.copies import PROPOSED_BITS, Picture, confirm, decide
+from cxr_snapshot.selection.crops import Pair, similar_pairs
 from cxr_snapshot.selection.linking import close_pairs
 from upstream_simulator.phantom import draw
 
