@@ -105,7 +105,7 @@ class GuardError(SnapshotError):
     """A safety check refused to publish. The previous snapshot stays the latest."""
 
 
-class ScratchError(SnapshotError, OSError):
+class SpillError(SnapshotError, OSError):
     """The disk of the machine that a task runs on has no room for what the task puts aside."""
 
     transient = True

@@ -19,8 +19,8 @@ from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, PLACE_BYTES, RECIPE, SIDE, Features, describe
 from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.scratch import Scratch
 from cxr_snapshot.settings import INSPECT_SHARDS
+from cxr_snapshot.spill import Spill
 from cxr_snapshot.store.blobs import get_blob, held
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
@@ -61,7 +61,7 @@ class Descriptions:
 
         Raises:
             LostBlobError: a file is missing or damaged.
-            ScratchError: the disk has no room.
+            SpillError: the disk has no room.
             StorageError: the store refused or did not answer.
         """
         missing = [sha256 for sha256 in blobs.values() if sha256 not in self._kept]
@@ -85,7 +85,7 @@ class _Kept:
     """What the store keeps, on disk, since that of many pictures fits into no memory; by SHA-256 of the file."""
 
     def __init__(self) -> None:
-        self._file = Scratch()
+        self._file = Spill()
         self._begins: dict[str, tuple[int, int]] = {}  # and the number of places
 
     def __contains__(self, sha256: str) -> bool:

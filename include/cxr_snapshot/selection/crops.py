@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from cxr_snapshot.inspection.features import DESCRIPTOR_BYTES, Features
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.scratch import Scratch
+from cxr_snapshot.spill import Spill
 
 Pair = tuple[int, int]
 Numbers = npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ def similar_pairs(pictures: Iterable[Features], new: Sequence[bool]) -> set[Pair
         Positions in ``pictures``, the lower one first.
 
     Raises:
-        ScratchError: the disk has no room for the places, 10 KB a picture.
+        SpillError: the disk has no room for the places, 10 KB a picture.
     """
     is_new, places = np.asarray(new, dtype=bool), _Places(pictures)
     found = set()
@@ -65,7 +65,7 @@ class _Places:
     """The places of all pictures, on disk, one picture after the other."""
 
     def __init__(self, pictures: Iterable[Features]) -> None:
-        self._file, self._begins = Scratch(), [0]
+        self._file, self._begins = Spill(), [0]
         for number, features in enumerate(pictures):
             rows = np.empty(len(features.descriptors) // DESCRIPTOR_BYTES, dtype=_PLACE)
             rows["words"] = np.frombuffer(features.descriptors, dtype="<u4").reshape(-1, _WORDS)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import tempfile
 import weakref
 
-from cxr_snapshot.errors import ScratchError
+from cxr_snapshot.errors import SpillError
 
 
-class Scratch:
+class Spill:
     """A file without a name in the folder for temporary files, which ``TMPDIR`` may name; gone with the object.
 
     Raises:
-        ScratchError: the folder cannot be written, or has no room.
+        SpillError: the folder cannot be written, or has no room.
     """
 
     def __init__(self) -> None:
@@ -41,8 +41,8 @@ class Scratch:
         return self._file.read(size)
 
 
-def _error(error: OSError) -> ScratchError:
-    return ScratchError(
+def _error(error: OSError) -> SpillError:
+    return SpillError(
         f"The folder for temporary files cannot be used ({error}). It holds 24 KB for each image that is searched for "
         "crops: make room there, or let the variable TMPDIR name another folder."
     )
