@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -126,11 +126,12 @@ def _batches(found: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def _keep(store: Store, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Keep rows that are sorted by SHA-256."""
+    """Keep rows that are sorted by SHA-256, all partitions at the same time."""
     keep_descriptions(store, rows)  # first, since what counts as inspected is not decoded here again
-    for partition, part in groupby(rows, key=lambda row: row["sha256"][0]):
-        found = conform(pd.DataFrame(list(part), columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
-        add_sealed_rows(store, _name(partition), found, INSPECTION_SCHEMA)
+    found = conform(pd.DataFrame(rows, columns=INSPECTION_SCHEMA.names), INSPECTION_SCHEMA)
+    parts = found.groupby(found["sha256"].str[0])
+    for _ in bounded_map(lambda part: add_sealed_rows(store, _name(part[0]), part[1], INSPECTION_SCHEMA), parts):
+        pass
 
 
 def _inspect_all(

@@ -103,7 +103,7 @@ def _candidates(places: _Places, is_new: npt.NDArray[np.bool_]) -> Iterator[Pair
 
 def _alike(places: _Places, is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
     """Yield the two pictures of each two places that share a word and look alike, once for each word."""
-    progress = Progress("search for crops: words compared", _WORDS)
+    progress = Progress("search for crops: eighths done", _WORDS)
     for word in range(_WORDS):
         for rows in _sharing(places, word, is_new):
             yield from _neighbours(rows, word, is_new)
