@@ -47,7 +47,7 @@ class Descriptions:
     def _kept(self) -> _Kept:
         kept = _Kept()
         names = sorted(self._store.list(_FOLDER))
-        for _, table in bounded_map(lambda name: find_sealed_table(self._store, name), names, threads=4):
+        for _, table in bounded_map(lambda name: find_sealed_table(self._store, name), names, threads=2):
             for sha256, found in () if table is None else _features(table):
                 kept.add(sha256, found)
         return kept

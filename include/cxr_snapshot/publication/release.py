@@ -59,8 +59,9 @@ def release(
     """
     form = form_of_files(plan["settings"])
     files = None if form is None else UniformFiles(store, form)
-    kept = ledger.loc[ledger["rule"].isna(), "sha256"].tolist()
-    made = make_files(files, kept) if files else pd.DataFrame()  # of nothing: the upstreams' files are published
+    is_in = ledger["rule"].isna()
+    # Of nothing where the upstreams' files are published.
+    made = make_files(files, ledger.loc[is_in, "sha256"].tolist()) if files else pd.DataFrame()
     manifest, excluded = build_manifest(ledger, made), excluded_records(ledger)
     digest = content_digest(manifest)
     if base and base["content_digest"] == digest:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Collection, Container, Iterator, Mapping, Sequence
+from itertools import islice
 
 import pandas as pd
 import pyarrow as pa
@@ -85,11 +86,14 @@ def write_shards(
         sha256s = manifest.loc[manifest["split"].eq(split), "source_sha256"].sort_values()
         parts = [sha256s.iloc[start : start + most] for start in range(0, len(sha256s), most)]
         shards = _read_shards(store, earlier, {name: sums[name] for name in sums if name.startswith(f"data/{split}-")})
-        for number, (part, pictures) in enumerate(zip(parts, _pictures(parts, shards, others, progress), strict=True)):
+        made = _pictures(parts, shards, others, progress)
+        for number, part in enumerate(parts):
+            pictures = next(made)
             body = shard_bytes(manifest.loc[part.index], pictures, compressed=not others.form.uniform)
             source, sha256, size = _write_shard(store, body, folder, present)
             copies.append(Copy(source, f"data/{split}-{number:05d}-of-{len(parts):05d}.parquet", sha256, size))
             found |= {each: pictures[place].as_py() for place, each in enumerate(part) if each in shown}
+            del pictures, body  # before the next ones are made
     return tuple(copies), found
 
 
@@ -123,13 +127,17 @@ def _pictures(
             reached = max(held["sha256"].to_pylist(), default=reached)
         missing = pc.filter(wanted, pc.is_null(pc.index_in(wanted, held["sha256"]))).to_pylist()
         progress.advance(len(wanted) - len(missing))
-        made = []
-        for picture in others.load(missing):
-            made.append(picture)
-            progress.advance()
-        held = pa.concat_tables([held, pa.table([missing, made], schema=_PICTURES)])
-        yield held["picture"].take(pc.index_in(wanted, held["sha256"])).combine_chunks()
+        made, loading = [], others.load(missing)
+        while batch := list(islice(loading, _GROUP_ROWS)):  # in pieces, so that all are there once
+            made.append(pa.array(batch, type=pa.binary()))
+            progress.advance(len(batch))
+        found = pa.table([missing, pa.chunked_array(made, type=pa.binary())], schema=_PICTURES)
+        held = pa.concat_tables([held, found])
+        del made, found
+        pictures = held["picture"].take(pc.index_in(wanted, held["sha256"])).combine_chunks()
         held = held.filter(pc.greater(held["sha256"], wanted[-1]))
+        yield pictures
+        del pictures
 
 
 def _read_shards(store: Store, version: str | None, sums: Mapping[str, str]) -> Iterator[pa.Table]:

@@ -13,6 +13,8 @@ alike, and not for all pairs of pictures. Memory hardly grows with the pictures,
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -28,20 +30,20 @@ Rows = npt.NDArray[np.void]  # of ``_PLACE``
 _MOVED = 1 << 14  # of 65,536, the side: how far a place may lie from its like, at most
 _ALIKE = 40  # bits of 256 in which the descriptions of two places differ, at most
 _PLACES = 12  # of 256 that look alike, at least, in each of two pictures that are proposed
-_NEIGHBOURS = 100  # where more places share a word, each is compared with this many on either side of it
+_NEIGHBOURS = 32  # where more places share a word, each is compared with this many on either side of it
 
 _WORDS = DESCRIPTOR_BYTES // 4
 _PLACE = np.dtype([("words", "<u4", _WORDS), ("x", "<u2"), ("y", "<u2"), ("picture", "<u4")])
-_AT_ONCE = 1 << 19  # places; 20 MB
-_COMPARED = 1 << 18  # pairs of places at a time
-_COUNTERS = 1 << 27  # of a byte each, at most
+_AT_ONCE = 1 << 18  # places; 10 MB
+_COMPARED = 1 << 16  # pairs of places at a time
+_COUNTERS = 1 << 26  # of a byte each, at most
 _BUCKETS = 1 << 22
 
 
 def similar_pairs(pictures: Iterable[Features], new: Sequence[bool]) -> set[Pair]:
     """Return the pairs that share so many places that one may be a crop of the other.
 
-    A pair is proposed or not whatever the other pictures are, unless over a hundred places share a word.
+    A pair is proposed or not whatever the other pictures are, unless over thirty places share a word.
 
     Args:
         pictures: descriptions of different pictures; taken one by one, and once.
@@ -105,12 +107,22 @@ def _alike(places: _Places, is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[Num
     """Yield the two pictures of each two places that share a word and look alike, once for each word."""
     progress = Progress("search for crops: eighths done", _WORDS)
     for word in range(_WORDS):
-        for rows in _sharing(places, word, is_new):
-            yield from _neighbours(rows, word, is_new)
+        for part in _parts(places, word, is_new):
+            yield from _neighbours(part, is_new)
+            del part  # before the next one is made
         progress.advance()
 
 
-def _sharing(places: _Places, word: int, is_new: npt.NDArray[np.bool_]) -> Iterator[Rows]:
+class _Part(NamedTuple):
+    """Places by word, and those with one word from left to right."""
+
+    key: Numbers  # of two places with other words, these are further apart than places may be
+    words: npt.NDArray[np.uint64]
+    y: Numbers
+    picture: Numbers
+
+
+def _parts(places: _Places, word: int, is_new: npt.NDArray[np.bool_]) -> Iterator[_Part]:
     """Yield the places whose word a new place may have, so many at a time; equal words are never apart."""
 
     def buckets(rows: Rows) -> npt.NDArray[np.uint32]:
@@ -119,23 +131,28 @@ def _sharing(places: _Places, word: int, is_new: npt.NDArray[np.bool_]) -> Itera
     wanted = np.zeros(_BUCKETS, dtype=bool)
     for rows in places.pieces():
         wanted[buckets(rows[is_new[rows["picture"]]])] = True
-    number = sum(int(wanted[buckets(rows)].sum()) for rows in places.pieces())
-    parts = -(-number // _AT_ONCE)
-    for part in range(parts):
-        found = []
-        for rows in places.pieces():
-            bucket = buckets(rows)
-            found.append(rows[wanted[bucket] & (bucket % parts == part)])
-        yield np.concatenate(found)
+    count = sum(int(wanted[buckets(rows)].sum()) for rows in places.pieces())
+    cuts = np.linspace(0, _BUCKETS, -(-count // _AT_ONCE) + 1, dtype=np.uint32)
+
+    def between(rows: Rows, low: np.uint32, high: np.uint32) -> Rows:
+        bucket = buckets(rows)
+        inside = np.flatnonzero((bucket >= low) & (bucket < high))
+        return np.asarray(rows[inside[wanted[bucket[inside]]]])
+
+    for cut in pairwise(cuts):
+        yield _sorted(np.concatenate([between(rows, *cut) for rows in places.pieces()]), word)
 
 
-def _neighbours(rows: Rows, word: int, is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
-    """Yield what :func:`_alike` does of places that all lie in memory."""
-    # By word, then from left to right: words that differ are further apart than places may be.
+def _sorted(rows: Rows, word: int) -> _Part:
     key = rows["words"][:, word].astype(np.int64) << 18 | rows["x"]
     order = np.argsort(key, kind="stable")
-    key, words, y = key[order], _longer(rows["words"][order]), rows["y"][order].astype(np.int64)
-    picture = rows["picture"][order].astype(np.int64)
+    y, picture = (rows[name][order].astype(np.int64) for name in ("y", "picture"))
+    return _Part(key[order], _longer(rows["words"][order]), y, picture)
+
+
+def _neighbours(part: _Part, is_new: npt.NDArray[np.bool_]) -> Iterator[tuple[Numbers, Numbers]]:
+    """Yield what :func:`_alike` does of places that all lie in memory."""
+    key, words, y, picture = part
     fresh = is_new[picture]
     for step in (1,) if fresh.all() else (1, -1):
         one = np.flatnonzero(fresh)
