@@ -47,8 +47,11 @@ class Descriptions:
     def _kept(self) -> _Kept:
         kept = _Kept()
         names = sorted(self._store.list(_FOLDER))
-        for _, table in bounded_map(lambda name: find_sealed_table(self._store, name), names, threads=2):
-            for sha256, found in () if table is None else _features(table):
+        for name, table in bounded_map(lambda name: find_sealed_table(self._store, name), names, threads=2):
+            if table is None:
+                self._store.delete([name])  # else every night would find it damaged; what it held is described anew
+                continue
+            for sha256, found in _features(table):
                 kept.add(sha256, found)
         return kept
 

@@ -143,3 +143,20 @@ def test_what_an_older_version_kept_is_read(store: Store) -> None:
         store.delete([name])
     store.delete(blob_name(sha256) for sha256 in names)
     assert described(store, names).keys() == set(names)
+
+
+def test_a_damaged_table_is_gone_and_what_it_held_is_described_anew(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(descriptions, "_FULL", 1)
+    names = [put(store, number) for number in range(6)]
+    for name in names:
+        inspect(store, [name], [name])
+    (first, *others) = store.list(FOLDER)
+    assert others
+    store.put(first, b"damaged")
+    assert described(store, names, keep=True) == dict(zip(names, map(describe, CHESTS), strict=False))
+    caplog.clear()
+    monkeypatch.setattr(descriptions, "decoded", None)
+    assert described(store, names).keys() == set(names)
+    assert "damaged" not in caplog.text
