@@ -37,7 +37,7 @@ _PLACE = np.dtype([("words", "<u4", _WORDS), ("x", "<u2"), ("y", "<u2"), ("pictu
 _AT_ONCE = 1 << 18  # places; 10 MB
 _COMPARED = 1 << 16  # pairs of places at a time
 _COUNTERS = 1 << 26  # of a byte each, at most
-_BUCKETS = 1 << 22
+_BUCKET_BITS = 22
 
 
 def similar_pairs(pictures: Iterable[Features], new: Sequence[bool]) -> set[Pair]:
@@ -56,11 +56,7 @@ def similar_pairs(pictures: Iterable[Features], new: Sequence[bool]) -> set[Pair
         SpillError: the disk has no room for the places, 10 KB a picture.
     """
     is_new, places = np.asarray(new, dtype=bool), _Places(pictures)
-    found = set()
-    for one, other in _candidates(places, is_new):
-        if _share_places(places.of(one), places.of(other)):
-            found.add((one, other))
-    return found
+    return {pair for pair in _candidates(places, is_new) if _share_places(*map(places.of, pair))}
 
 
 class _Places:
@@ -123,16 +119,19 @@ class _Part(NamedTuple):
 
 
 def _parts(places: _Places, word: int, is_new: npt.NDArray[np.bool_]) -> Iterator[_Part]:
-    """Yield the places whose word a new place may have, so many at a time; equal words are never apart."""
+    """Yield the places whose word a new place may have, so many at a time; equal words are never apart.
+
+    Words are told apart by Knuth's multiplicative hash, of which places of one part have one range.
+    """
 
     def buckets(rows: Rows) -> npt.NDArray[np.uint32]:
-        return np.asarray(rows["words"][:, word] * np.uint32(2654435761) >> 10)  # Knuth's multiplicative hash
+        return np.asarray(rows["words"][:, word] * np.uint32(2654435761) >> 32 - _BUCKET_BITS)
 
-    wanted = np.zeros(_BUCKETS, dtype=bool)
+    wanted = np.zeros(1 << _BUCKET_BITS, dtype=bool)
     for rows in places.pieces():
         wanted[buckets(rows[is_new[rows["picture"]]])] = True
     count = sum(int(wanted[buckets(rows)].sum()) for rows in places.pieces())
-    cuts = np.linspace(0, _BUCKETS, -(-count // _AT_ONCE) + 1, dtype=np.uint32)
+    cuts = np.linspace(0, 1 << _BUCKET_BITS, -(-count // _AT_ONCE) + 1, dtype=np.uint32)
 
     def between(rows: Rows, low: np.uint32, high: np.uint32) -> Rows:
         bucket = buckets(rows)
