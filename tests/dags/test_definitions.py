@@ -45,7 +45,7 @@ def test_every_parameter_is_explained(dag_bag: DagBag, dag_id: str) -> None:
         assert schema["type"], name
 
 
-def test_only_network_and_store_errors_are_worth_a_retry() -> None:
+def test_only_errors_of_network_store_and_disk_are_worth_a_retry() -> None:
     from cxr_snapshot import errors
 
     classes = [item for item in vars(errors).values() if isinstance(item, type) and issubclass(item, Exception)]
@@ -54,6 +54,7 @@ def test_only_network_and_store_errors_are_worth_a_retry() -> None:
         "RateLimitedError",
         "StorageUnavailableError",
         "PublishConflictError",
+        "SpillError",
     }
 
 
