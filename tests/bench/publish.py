@@ -125,6 +125,7 @@ def published(store: Store, revision: str, date: str, previous: str | None) -> N
         **{"counts": zero, "candidates": zero, "excluded": {}, "settings": Settings(bucket="bench").selection()},
         "audit": AUDIT,
         "overrides": [],
+        "splits": {"train": zero},
     }
     draft = Draft(manifest, copies, tables, facts, "None.\n", {name: [] for name in CLASSES})
     protocol.publish(store, draft, date, f"{date}T03:00:00+00:00", previous)
