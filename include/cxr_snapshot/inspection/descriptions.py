@@ -49,7 +49,7 @@ class Descriptions:
         names = sorted(self._store.list(_FOLDER))
         for name, table in bounded_map(lambda name: find_sealed_table(self._store, name), names, threads=2):
             if table is None:
-                self._store.delete([name])  # else every night would find it damaged; what it held is described anew
+                self._store.delete([name])  # else it is found damaged again; who needs what it held describes it anew
                 continue
             for sha256, found in _features(table):
                 kept.add(sha256, found)

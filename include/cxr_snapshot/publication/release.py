@@ -60,7 +60,7 @@ def release(
     form = form_of_files(plan["settings"])
     files = None if form is None else UniformFiles(store, form)
     is_in = ledger["rule"].isna()
-    # Of nothing where the upstreams' files are published.
+    # None are made where the upstreams' own files are published.
     made = make_files(files, ledger.loc[is_in, "sha256"].tolist()) if files else pd.DataFrame()
     manifest, excluded = build_manifest(ledger, made), excluded_records(ledger)
     digest = content_digest(manifest)

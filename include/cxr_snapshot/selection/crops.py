@@ -4,9 +4,9 @@ Two places are compared when one of the eight words of their descriptions is equ
 alike, and not for all pairs of pictures. Memory hardly grows with the pictures, in three steps:
 
 1. All places lie on disk. Those that share a word are read and sorted by it, a part at a time.
-2. Two places that look alike count for the pair of their pictures. Where there are very many pairs, some share a
-   counter, so that it may show too much and never too little (a count-min sketch of one row; Cormode and
-   Muthukrishnan, J. Algorithms 55, 2005): no pair is lost.
+2. Two places that look alike count for the pair of their pictures, up to what is enough. Where there are very many
+   pairs, some share a counter (a count-min sketch of one row; Cormode and Muthukrishnan, J. Algorithms 55, 2005): a
+   pair may seem to have enough, and one that has is not missed.
 3. Pairs that count enough are looked at by themselves.
 """
 
@@ -89,13 +89,11 @@ def _candidates(places: _Places, is_new: npt.NDArray[np.bool_]) -> Iterator[Pair
     enough = [np.empty(0, dtype=np.int64)]
     for one, other in _alike(places, is_new):
         pairs = np.minimum(one, other) * count + np.maximum(one, other)
-        spots = (pairs % max(len(counters), 1)).astype(np.uint32)
-        ordered = np.sort(spots)
-        first = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
-        hit, times = ordered[first], np.diff(first, append=len(ordered))
+        spots = (pairs % len(counters)).astype(np.uint32)
+        hit, times = np.unique(spots, return_counts=True)
         counters[hit] = np.minimum(counters[hit] + times, _PLACES)
         enough.append(np.unique(pairs[counters[spots] == _PLACES]))
-    one, other = np.divmod(np.unique(np.concatenate(enough)), max(count, 1))
+    one, other = np.divmod(np.unique(np.concatenate(enough)), count)
     yield from zip(one.tolist(), other.tolist(), strict=True)
 
 
@@ -174,7 +172,7 @@ def _share_places(one: Rows, other: Rows) -> bool:
     equal = np.zeros((len(one), len(other)), dtype=bool)
     for word, other_word in zip(one["words"].T.copy(), other["words"].T.copy(), strict=True):
         equal |= word[:, None] == other_word
-    row, column = np.divmod(np.flatnonzero(equal), max(len(other), 1))
+    row, column = np.divmod(np.flatnonzero(equal), len(other))
     alike = _differing(_longer(one["words"][row]), _longer(other["words"][column])) <= _ALIKE
     for axis in ("x", "y"):
         alike &= np.abs(one[axis][row].astype(np.int64) - other[axis][column]) <= _MOVED

@@ -96,3 +96,14 @@ def test_what_is_proposed_is_what_the_rule_says(seed, monkeypatch):
     expected = {(one, other) for one, other in pairs if by_the_rule(pictures[one], pictures[other])}
     assert similar_pairs(pictures, new.tolist()) == expected
     assert 0 < len(expected) < len(pairs)
+
+
+@pytest.mark.parametrize("limits", [{}, {"_COUNTERS": 1}, {"_COMPARED": 5}, {"_AT_ONCE": 5}], ids=str)
+@pytest.mark.parametrize("count", [11, 12])
+def test_twelve_places_that_share_one_word_each_are_enough(count, limits, monkeypatch):
+    for name, limit in limits.items():
+        monkeypatch.setattr(crops, name, limit)
+    words = np.random.default_rng(0).integers(0, 2**32, (count, 8), dtype=np.uint32)
+    others = words ^ np.array([0, 1, 1, 1, 1, 1, 1, 1], dtype=np.uint32)
+    pictures = [Features(b"", bytes(4 * count), each.tobytes()) for each in (words, others)]
+    assert similar_pairs(pictures, [True, True]) == ({(0, 1)} if count == 12 else set())
