@@ -3,8 +3,9 @@
 The others are a script that does the same work and no more, a plain notebook, and img2dataset.
 
 Each way is a process (or two) of its own that starts from nothing; its processor time is counted with that of its
-children. The upstreams, the web server for img2dataset and the S3 server run beside it. The ways take turns, and the
-medians of the rounds count. Then it is counted what each way left in the store.
+children, and next to it what the S3 server spends for it. That server, the upstreams and the web server for img2dataset
+run beside it. The ways take turns, and the medians of the rounds count. Then it is counted what each way left in the
+store.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +35,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1]), str(
 from first_build import is_original  # noqa: E402
 
 from local_stack.stack import s3_server  # noqa: E402
-from support.bench import KEY_VARIABLES, REPOSITORY, Spent, Stopwatch, Upstream, generated, real  # noqa: E402
+from support.bench import KEY_VARIABLES, REPOSITORY, Spent, Upstream, generated, real, server_cpu  # noqa: E402
 from support.paths import REAL_DATA, ROOT  # noqa: E402
 from support.stores import client_of  # noqa: E402
 from upstream_simulator.server import UpstreamSimulator  # noqa: E402
@@ -120,22 +122,31 @@ class Bench:
     ) -> None:
         self.upstream, self.files_url, self.s3_url, self.folder = upstream, files_url, s3_url, folder
         self.simulator, self.settings = simulator, simulator.settings()
+        self.spent: dict[str, Spent] = {}
+        self.served: dict[str, float] = {}
         self.received: dict[str, int] = {}
+        self._cpu = 0.0
 
     def run(self, *command: object) -> None:
         log = self.folder / "log.txt"
         with log.open("ab") as sink:
             output = {"stdout": sink, "stderr": sink}
-            done = subprocess.run([*map(str, command)], env=ENVIRON, cwd=self.folder, check=False, **output)
-        if done.returncode:
+            process = subprocess.Popen([*map(str, command)], env=ENVIRON, cwd=self.folder, **output)
+            # Not RUSAGE_CHILDREN, which has what the upstreams' own children took, too.
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        self._cpu += used.ru_utime + used.ru_stime
+        if process.returncode:
             raise RuntimeError(f"{command[0]} {command[1]} failed:\n{log.read_text()[-3000:]}")
 
     @contextmanager
-    def counting(self, name: str) -> Iterator[None]:
-        """Note how many bytes the upstreams send."""
-        before = len(self.simulator.requests)
+    def measuring(self, name: str) -> Iterator[None]:
+        """Note the seconds by the clock and of the commands' CPU, the S3 server's, and how much the upstreams send."""
+        requests, server, cpu, started = len(self.simulator.requests), server_cpu(), self._cpu, time.perf_counter()
         yield
-        self.received[name] = sum(request.sent_bytes for request in self.simulator.requests[before:])
+        self.spent[name] = Spent(time.perf_counter() - started, self._cpu - cpu)
+        self.served[name] = server_cpu() - server
+        self.received[name] = sum(request.sent_bytes for request in self.simulator.requests[requests:])
 
     def pipeline(self, day: str) -> None:
         settings = self.settings | {"scratch_dir": str(self.folder / "scratch")}
@@ -162,26 +173,26 @@ class Bench:
 Network = Callable[[Upstream, Path, Path], AbstractContextManager[Bench]]
 
 
-def one_round(bench: Bench, names: dict[str, list[str]], clock: Stopwatch) -> None:
+def one_round(bench: Bench, names: dict[str, list[str]]) -> None:
     """Let every way build the first state and then the second."""
     upstream = bench.upstream
     output = bench.folder / "img2dataset"
     states = (upstream.first, "2026-11-22"), (upstream.then, "2026-11-23")
     for kind, (step, day) in zip(KINDS, states, strict=True):
         upstream.move_to(step)
-        with clock(f"pipeline, {kind}"), bench.counting(f"pipeline, {kind}"):
+        with bench.measuring(f"pipeline, {kind}"):
             bench.pipeline(day)
         for script in ("same-work", "notebook"):
-            with clock(f"{script}, {kind}"), bench.counting(f"{script}, {kind}"):
+            with bench.measuring(f"{script}, {kind}"):
                 bench.script(script, step, day, script)
-        with clock(f"img2dataset, {kind}"):
+        with bench.measuring(f"img2dataset, {kind}"):
             bench.img2dataset(names[step], output / day)
-        with clock(f"upload, {kind}"):
+        with bench.measuring(f"upload, {kind}"):
             bench.upload(output / day, "*/*.jpg", day)
-    with clock("img2dataset, extend"):
+    with bench.measuring("img2dataset, extend"):
         bench.img2dataset(names["new"], output / "2026-11-22", mode="extend")
     shard = max(folder.name for folder in (output / "2026-11-22").iterdir() if folder.is_dir())
-    with clock("upload, extend"):
+    with bench.measuring("upload, extend"):
         bench.upload(output / "2026-11-22", f"{shard}/*.jpg", "extended")
 
 
@@ -206,6 +217,7 @@ def measure(upstream: Upstream, scratch: Path, network: Network) -> None:
     """Print the table for one upstream."""
     names = unpack(upstream, scratch / "web")
     rounds: dict[str, list[Spent]] = defaultdict(list)
+    served: dict[str, list[float]] = defaultdict(list)
     delivered: dict[str, int] = {}
     for number in range(ROUNDS):
         folder = scratch / f"round-{number}"
@@ -214,18 +226,20 @@ def measure(upstream: Upstream, scratch: Path, network: Network) -> None:
             client = client_of(bench.s3_url)
             for bucket in STORED:
                 client.create_bucket(Bucket=bucket)
-            clock = Stopwatch()
-            one_round(bench, names, clock)
+            one_round(bench, names)
             delivered = {way: stored(client, way, where.format(day="2026-11-23")) for way, where in STORED.items()}
-        for name, spent in clock.spent.items():
-            rounds[name].append(spent)
+        for name, found in bench.spent.items():
+            rounds[name].append(found)
+            served[name].append(bench.served[name])
         shutil.rmtree(folder)
         print(f"{upstream.name}: round {number + 1} of {ROUNDS} done", file=sys.stderr, flush=True)
     spent = {
         name: Spent(*(statistics.median(values) for values in zip(*found, strict=True)))
         for name, found in rounds.items()
     }
+    server = {name: statistics.median(found) for name, found in served.items()}
     for kind in (*KINDS, "extend"):
+        server[f"img2dataset and upload, {kind}"] = server[f"upload, {kind}"]
         spent[f"img2dataset and upload, {kind}"] = spent[f"img2dataset, {kind}"].plus(spent[f"upload, {kind}"])
     sizes = {step: sum((scratch / "web" / name).stat().st_size for name in listed) for step, listed in names.items()}
     received = bench.received
@@ -233,18 +247,20 @@ def measure(upstream: Upstream, scratch: Path, network: Network) -> None:
         received |= {f"{way}, first": sizes[upstream.first], f"{way}, refresh": sizes[upstream.then]}
         received[f"{way}, extend"] = sizes["new"]
     print(f"{upstream.name} images: {len(names[upstream.first]):,}, and {len(names['new'])} more for the refresh\n")
-    print("| way | first build, s | CPU s | MB fetched | refresh, s | CPU s | MB fetched | images in the store |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| way | first build, s | CPU s | server's | MB fetched ", end="")
+    print("| refresh, s | CPU s | server's | MB fetched | images in the store |")
+    print(f"|{'---|' * 10}")
 
     def cells(step: str) -> list[str]:
-        return [f"{spent[step].wall:.1f}", f"{spent[step].cpu:.1f}", f"{received[step] / 1e6:.1f}"]
+        wall, cpu = spent[step]
+        return [f"{value:.1f}" for value in (wall, cpu, server[step], received[step] / 1e6)]
 
     for way in ("pipeline", "same-work", "notebook", "img2dataset", "img2dataset and upload"):
         held = "not stored" if way == "img2dataset" else f"{delivered[way.split()[0]]:,}"
         both = cells(f"{way}, first") + cells(f"{way}, refresh")
         print(f"| {way} | {' | '.join(both)} | {held} |")
     extended = " | ".join(cells("img2dataset and upload, extend"))
-    print(f"| the same, given a list of the new images | | | | {extended} | {len(names['new'])} |\n")
+    print(f"| the same, given a list of the new images | | | | | {extended} | {len(names['new'])} |\n")
     print("| the pipeline's seconds in those of | first build | aim | refresh | aim |")
     print("|---|---|---|---|---|")
     print(*ratios(spent), sep="\n", end="\n\n", flush=True)

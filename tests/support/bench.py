@@ -16,6 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import psutil
+
+from local_stack.stack import SERVER
 from support.paths import REAL_DATA, ROOT
 from upstream_simulator.sample import GIT_NAME, GITHUB_NAME
 
@@ -57,6 +60,14 @@ def _now() -> tuple[float, float]:
 def peak_mb() -> float:
     """Return the most memory that this process ever had; ``getrusage`` would give that of its parent, if higher."""
     return int(re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())[1]) / 1024
+
+
+def server_cpu() -> float:
+    """Return the CPU seconds so far of the S3 server that this process started."""
+    children = psutil.Process().children(recursive=True)
+    times = [child.cpu_times() for child in children if str(SERVER) in child.cmdline()]
+    assert times, "the S3 server is not found"
+    return sum(spent.user + spent.system for spent in times)
 
 
 def in_fresh_process(work: Callable[..., dict], *arguments: object) -> dict:

@@ -11,8 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from bench.scale import report
-from bench.scale.nights import Night, inspect_with, server_cpu, stack
+from bench.scale.nights import Night, inspect_with, stack
 from bench.scale.upstream import REAL, SIDE, Shape, small, write_upstream
+from support.bench import server_cpu
 from upstream_simulator.sample import GIT_NAME, advance
 
 NIGHTS = {"first build": "2026-11-21", "refresh": "2026-11-22", "nothing new": "2026-11-23"}

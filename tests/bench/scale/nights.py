@@ -14,11 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from cxr_snapshot.settings import INSPECT_SHARDS
 from local_stack.processes import Child
-from local_stack.stack import SERVER, s3_server
+from local_stack.stack import s3_server
 from support.bench import KEY_VARIABLES
 
 ROOT = Path(__file__).parents[3]
@@ -109,14 +107,6 @@ def stack(folder: Path) -> Iterator[dict[str, str]]:
         make = "from cxr_snapshot.store.client import connect; connect().create_bucket(Bucket='scale')"
         subprocess.run([sys.executable, "-c", make], env=environ, check=True)
         yield environ
-
-
-def server_cpu() -> float:
-    """Return the CPU seconds so far of the S3 server that this process started."""
-    children = psutil.Process().children(recursive=True)
-    times = [child.cpu_times() for child in children if str(SERVER) in child.cmdline()]
-    assert times, "the S3 server is not found"
-    return sum(spent.user + spent.system for spent in times)
 
 
 def inspect_with(environ: dict[str, str], plan: Any, workers: int) -> float:
