@@ -6,7 +6,7 @@ They are made of the same pixels as the picture of the shards, so that is made h
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
@@ -24,7 +24,7 @@ from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.inspection.uniform import UniformFiles
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.blobs import Fetcher
+from cxr_snapshot.store.blobs import get_blob
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
@@ -43,21 +43,22 @@ LOOK_SCHEMA = pa.schema(
     ]
 )
 
-_THREADS = 4
+_THREADS = 4  # each keeps some of the memory in which it has decoded
+_FETCHING = 16  # threads; they fetch some 500 blobs a second from a store that answers after 30 ms
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
 _ENOUGH = 448  # pixels of the longer side that are left, at least, where a large image is averaged in whole boxes
 
 
 def load_looks(
-    store: Store, form: Form, run: str, sha256s: Iterable[str], files: UniformFiles | None = None
+    store: Store, form: Form, run: str, sizes: Mapping[str, int], files: UniformFiles | None = None
 ) -> pd.DataFrame:
-    """Return the looks of these blobs, sorted by SHA-256; new ones are made and kept, and their pictures packed.
+    """Return the looks of some blobs, sorted by SHA-256; new ones are made and kept, and their pictures packed.
 
     Args:
         store: holds the blobs and the looks of earlier runs.
         form: of the pictures.
         run: folder of the run, for the packs.
-        sha256s: of the blobs.
+        sizes: bytes of the blobs by SHA-256, which say how many can be fetched ahead.
         files: keeps the files that are published in place of the blobs; ``None`` where the blobs are.
 
     Returns:
@@ -66,17 +67,23 @@ def load_looks(
     Raises:
         LostBlobError: a blob is missing or damaged.
     """
-    wanted, folder = pd.Index(sorted(set(sha256s))), _folder(form, files)
+    wanted, folder = pd.Index(sorted(sizes)), _folder(form, files)
     known = _load_tables(store, folder)
     missing = wanted.difference(list(known["sha256"]))
     progress = Progress("images looked at", len(missing))
-    rows, blobs = [], Fetcher(store)
-    looks = bounded_map(
-        lambda sha256: _look(blobs.get(sha256), form, files, sha256), missing, threads=_THREADS, held=blobs.held
+    rows = []
+    blobs = bounded_map(
+        lambda sha256: get_blob(store, sha256), missing, threads=_FETCHING, held=lambda sha256, _: sizes[sha256]
     )
-    for name, made in groupby(looks, key=lambda each: pack_name(run, form, each[0])):
+    looks = bounded_map(
+        lambda blob: _look(blob[1], form, files, blob[0]),
+        blobs,
+        threads=_THREADS,
+        held=lambda blob, _: sizes[blob[0]],
+    )
+    for name, made in groupby(looks, key=lambda each: pack_name(run, form, each[0][0])):
         pictures = {}
-        for sha256, (found, picture) in made:
+        for (sha256, _), (found, picture) in made:
             rows.append({"sha256": sha256} | found)
             pictures[sha256] = picture
             progress.advance()

@@ -6,7 +6,7 @@ thread does all sums, and every figure is rounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -80,9 +80,10 @@ def write_report(
     duplicates = examples.pick_duplicates(ledger)
     described, sample = _described(manifest), draw_sample(manifest)
     judges = external.who_judges(sample, pick_judges(ledger, judged))
-    del ledger, judged, manifest  # the probes need the memory
     wanted = {*sample["sha256"], *control["sha256"], *judges.loc[judges["judges"], "sha256"]}
-    looks = load_looks(store, pictures.form, plan["folder"], wanted, files)
+    sizes = _sizes((ledger, judged), wanted)
+    del ledger, judged, manifest  # the probes need the memory
+    looks = load_looks(store, pictures.form, plan["folder"], sizes, files)
     seen = _with_looks(sample, looks)
     probes = ask_all(seen, _with_looks(control, looks), uniform=form is not None, side=pictures.form.side)
     described["external"] = external.check_elsewhere(
@@ -235,6 +236,12 @@ def verdict(
     asked_about = f"; {', '.join(unsettled)} failed, and a person is asked" if unsettled else ""
     sentences.append(f"{counted}{asked_about}.")
     return {"level": level, "headline": headline, "sentences": sentences}
+
+
+def _sizes(ledgers: Iterable[pd.DataFrame | None], wanted: Collection[str]) -> dict[str, int]:
+    """Return the bytes of blobs by SHA-256; not of what is published of them."""
+    found = (images.loc[images["sha256"].isin(wanted), ["sha256", "bytes"]] for images in ledgers if images is not None)
+    return {sha256: size for images in found for sha256, size in images.itertuples(index=False)}
 
 
 def _as_published(images: pd.DataFrame, form: Form | None) -> pd.DataFrame:

@@ -15,10 +15,12 @@ import pyarrow.parquet as pq
 
 from cxr_snapshot.inspection.forms import SMALL, Form
 from cxr_snapshot.store.objects import Store
+from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed, put_sealed
 
 PACKS = "/pictures/"  # in the names of all packs
 
+_AHEAD = 4 * 1024**2  # bytes of packs that are read ahead; of large ones none, whose bytes take longer than the answer
 _SCHEMA = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])  # sha256: of the blob
 
 
@@ -63,10 +65,17 @@ def take_packed(store: Store, folder: str, form: Form, sha256s: Sequence[str]) -
         store: holds the packs.
         folder: of the run.
         form: of the pictures.
-        sha256s: of the blobs; sorted, so that each pack is read once, and no two are held.
+        sha256s: of the blobs; sorted, so that each pack is read once, and no two large ones are held.
     """
     present = store.list(f"{folder}{PACKS}{form.recipe}/") if sha256s else {}
-    for name, wanted in groupby(sha256s, key=lambda sha256: pack_name(folder, form, sha256)):
-        pictures = read_pack(store, name) if name in present else {}
+    groups = [
+        (name, list(wanted)) for name, wanted in groupby(sha256s, key=lambda sha256: pack_name(folder, form, sha256))
+    ]
+    for (_, wanted), pictures in bounded_map(
+        lambda group: read_pack(store, group[0]) if group[0] in present else {},
+        groups,
+        held=lambda group, _: present[group[0]].size if group[0] in present else 0,
+        ahead=_AHEAD,
+    ):
         for sha256 in wanted:
             yield sha256, pictures.get(sha256)

@@ -20,6 +20,7 @@ def bounded_map(
     threads: int = THREADS,
     *,
     held: Callable[[Item, Result | None], int] = lambda _item, _result: 0,
+    ahead: int = AHEAD,
 ) -> Iterator[tuple[Item, Result]]:
     """Yield ``(item, work(item))`` in order, working ahead in threads by at most ``2 * threads`` items.
 
@@ -31,14 +32,15 @@ def bounded_map(
         items: taken one by one.
         threads: how many work.
         held: bytes of memory that an item and its result take, or will take while the result is still ``None``. No
-            further item is begun while those that wait hold ``AHEAD``.
+            further item is begun while those that wait hold ``ahead``.
+        ahead: bytes.
     """
     iterator, failure, ended = iter(items), None, False
     pending: deque[tuple[Item, Future[Result]]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         try:
             while True:
-                while not ended and len(pending) < 2 * threads and _held(pending, held) < AHEAD:
+                while not ended and len(pending) < 2 * threads and _held(pending, held) < ahead:
                     try:
                         item = next(iterator)
                     except StopIteration:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import threading
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,6 +42,7 @@ from cxr_snapshot.inspection.forms import SMALL, Form
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.inspection.uniform import UniformFiles
 from cxr_snapshot.store.objects import Store, blob_name
+from cxr_snapshot.store.parallel import AHEAD
 from cxr_snapshot.store.seals import put_sealed_table
 from cxr_snapshot.tables import CLASSES, CLINICAL_COLUMNS
 from support.damage import flip
@@ -164,16 +167,20 @@ def test_a_deep_image_is_seen_as_its_stretched_self() -> None:
     assert (raw.min() < 10, raw.max() > 245) == (True, True)
 
 
+def sizes(sha256s: Iterable[str]) -> dict[str, int]:
+    return dict.fromkeys(sha256s, 10_000)
+
+
 def test_looks_are_made_once_and_kept(store: Store) -> None:
     table = small_ledger(store)
     sha256s = list(table["sha256"])
-    first = load_looks(store, SMALL, RUN, sha256s[:3])
+    first = load_looks(store, SMALL, RUN, sizes(sha256s[:3]))
     written = store.list("_work/looks/")
-    assert load_looks(store, SMALL, RUN, sha256s[:3]).equals(first)
+    assert load_looks(store, SMALL, RUN, sizes(sha256s[:3])).equals(first)
     assert store.list("_work/looks/") == written
     with pytest.raises(MissingObjectError):
-        load_looks(store, SMALL, RUN, ["0" * 64])
-    everything = load_looks(store, SMALL, RUN, sha256s)
+        load_looks(store, SMALL, RUN, sizes(["0" * 64]))
+    everything = load_looks(store, SMALL, RUN, sizes(sha256s))
     assert list(everything["sha256"]) == sorted(sha256s)
     assert everything[everything["sha256"].isin(sha256s[:3])].reset_index(drop=True).equals(first)
 
@@ -182,32 +189,58 @@ def test_looks_are_made_once_and_kept(store: Store) -> None:
 def test_the_pictures_that_are_made_for_it_are_packed_for_the_shards(store: Store, form: Form) -> None:
     sha256s = sorted(set(small_ledger(store)["sha256"]))
     made = list(Pictures(store, form).load(sha256s))
-    looks = load_looks(store, form, RUN, sha256s)
+    looks = load_looks(store, form, RUN, sizes(sha256s))
     assert list(looks["normalised_bytes"]) == [len(each) for each in made]
     store.delete(store.list("_work/blobs/"))
     assert list(Pictures(store, form, RUN).load(sha256s)) == made
     packs = store.list(f"{RUN}/")
-    load_looks(store, form, RUN, sha256s)
-    load_looks(store, form, "_work/runs/another", sha256s)
+    load_looks(store, form, RUN, sizes(sha256s))
+    load_looks(store, form, "_work/runs/another", sizes(sha256s))
     assert store.list("_work/runs/") == packs, "nothing was new"
 
 
 def test_a_try_that_was_killed_leaves_packs_that_the_next_one_completes(store: Store) -> None:
     sha256s = sorted(set(small_ledger(store)["sha256"]))
     made = list(Pictures(store).load(sha256s))
-    load_looks(store, SMALL, RUN, sha256s)
+    load_looks(store, SMALL, RUN, sizes(sha256s))
     _, lost, *others = store.list("_work/looks/")
     flip(store, lost)
     store.delete(others)
     store.delete(list(store.list(f"{RUN}/"))[1:])
-    load_looks(store, SMALL, RUN, sha256s)
+    load_looks(store, SMALL, RUN, sizes(sha256s))
     store.delete(store.list("_work/blobs/"))
     assert list(Pictures(store, SMALL, RUN).load(sha256s)) == made
 
 
+def test_small_blobs_are_fetched_side_by_side_and_large_ones_are_not(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256s, get = sorted(set(small_ledger(store)["sha256"])), store.get
+    together = threading.Barrier(len(sha256s))
+    began, most = [], []
+
+    def fetch_together(name: str) -> bytes:
+        together.wait(60)
+        return get(name)
+
+    def fetch(name: str) -> bytes:
+        began.append(name)
+        most.append(len(began))
+        body = get(name)
+        began.remove(name)
+        return body
+
+    monkeypatch.setattr(store, "get", fetch_together)
+    assert len(load_looks(store, SMALL, RUN, sizes(sha256s))) == len(sha256s) == 7
+    store.delete(store.list("_work/looks/"))
+    monkeypatch.setattr(store, "get", fetch)
+    load_looks(store, SMALL, RUN, dict.fromkeys(sha256s, AHEAD))
+    assert max(most) == 1
+
+
 def test_files_that_are_pictures_too_are_kept_and_not_packed(store: Store) -> None:
     form, sha256s = Form(64, uniform=True), sorted(set(small_ledger(store)["sha256"]))
-    load_looks(store, form, RUN, sha256s, UniformFiles(store, form))
+    load_looks(store, form, RUN, sizes(sha256s), UniformFiles(store, form))
     assert not store.list(RUN)
     store.delete(store.list("_work/blobs/"))
     assert len(list(UniformFiles(store, form).load(sha256s))) == len(sha256s)
@@ -237,13 +270,13 @@ def test_what_people_are_shown_is_made_once_as_long_as_it_is_shown(store: Store)
 
 def test_looks_of_an_earlier_recipe_are_not_used(store: Store) -> None:
     sha256s = list(small_ledger(store)["sha256"])
-    now = load_looks(store, SMALL, RUN, sha256s)
+    now = load_looks(store, SMALL, RUN, sizes(sha256s))
     for name in store.list("_work/looks/3/"):
         earlier = now[now["sha256"].str.startswith(name[-9])].assign(text_score=99)
         put_sealed_table(store, name.replace("/3/", "/2/"), earlier, LOOK_SCHEMA)
         store.delete([name])
     assert len(store.list("_work/looks/2/")) > 0
-    assert load_looks(store, SMALL, RUN, sha256s).equals(now)
+    assert load_looks(store, SMALL, RUN, sizes(sha256s)).equals(now)
 
 
 def test_letters_are_found_in_a_large_film_too() -> None:

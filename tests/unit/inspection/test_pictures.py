@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import hashlib
 import io
+import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from cxr_snapshot.errors import MissingObjectError
+from cxr_snapshot.inspection import packs
 from cxr_snapshot.inspection.decoding import decoded
 from cxr_snapshot.inspection.forms import SMALL, Form
-from cxr_snapshot.inspection.packs import take_packed
+from cxr_snapshot.inspection.packs import read_pack, take_packed
 from cxr_snapshot.inspection.pictures import Pictures
 from cxr_snapshot.store.objects import Store, blob_name
 from support.damage import DAMAGES
@@ -133,6 +135,30 @@ def test_a_pack_gives_back_what_was_put_in(store: Store, form: Form):
     sizes = [item.size for item in store.list(f"{RUN}/").values()]
     assert max(sizes) < 30_000, "what PNG does not compress, the pack does"
     assert dict(take_packed(store, RUN, Form(99), list(pictures))) == dict.fromkeys(pictures), "of another form"
+
+
+def test_small_packs_are_read_side_by_side_and_large_ones_are_not(store: Store, monkeypatch: pytest.MonkeyPatch):
+    pictures = {digit * 64: digit.encode() for digit in "0123456789abcdef"}
+    pack(store, RUN, pictures)
+    together, reading, most = threading.Barrier(len(pictures)), [], []
+
+    def read_together(store: Store, name: str) -> dict[str, bytes]:
+        together.wait(60)
+        return read_pack(store, name)
+
+    def read(store: Store, name: str) -> dict[str, bytes]:
+        reading.append(name)
+        most.append(len(reading))
+        found = read_pack(store, name)
+        reading.remove(name)
+        return found
+
+    monkeypatch.setattr(packs, "read_pack", read_together)
+    assert dict(take_packed(store, RUN, SMALL, list(pictures))) == pictures
+    monkeypatch.setattr(packs, "read_pack", read)
+    monkeypatch.setattr(packs, "_AHEAD", 1)
+    assert dict(take_packed(store, RUN, SMALL, list(pictures))) == pictures
+    assert max(most) == 1
 
 
 def test_a_picture_without_its_blob_is_an_error(store: Store):
