@@ -24,7 +24,7 @@ from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.inspection.results import PARTITIONS
 from cxr_snapshot.inspection.uniform import UniformFiles
 from cxr_snapshot.progress import Progress
-from cxr_snapshot.store.blobs import get_blob
+from cxr_snapshot.store.blobs import map_blobs
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import find_sealed_table, put_sealed_table
@@ -44,7 +44,6 @@ LOOK_SCHEMA = pa.schema(
 )
 
 _THREADS = 4  # each keeps some of the memory in which it has decoded
-_FETCHING = 16  # threads; they fetch some 500 blobs a second from a store that answers after 30 ms
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
 _ENOUGH = 448  # pixels of the longer side that are left, at least, where a large image is averaged in whole boxes
 
@@ -72,18 +71,15 @@ def load_looks(
     missing = wanted.difference(list(known["sha256"]))
     progress = Progress("images looked at", len(missing))
     rows = []
-    blobs = bounded_map(
-        lambda sha256: get_blob(store, sha256), missing, threads=_FETCHING, held=lambda sha256, _: sizes[sha256]
-    )
-    looks = bounded_map(
-        lambda blob: _look(blob[1], form, files, blob[0]),
-        blobs,
+    looks = map_blobs(
+        lambda sha256, body: _look(body, form, files, sha256),
+        store,
+        {sha256: sizes[sha256] for sha256 in missing},
         threads=_THREADS,
-        held=lambda blob, _: sizes[blob[0]],
     )
-    for name, made in groupby(looks, key=lambda each: pack_name(run, form, each[0][0])):
+    for name, made in groupby(looks, key=lambda each: pack_name(run, form, each[0])):
         pictures = {}
-        for (sha256, _), (found, picture) in made:
+        for sha256, (found, picture) in made:
             rows.append({"sha256": sha256} | found)
             pictures[sha256] = picture
             progress.advance()

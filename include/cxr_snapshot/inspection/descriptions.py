@@ -21,7 +21,7 @@ from cxr_snapshot.inspection.pixels import to_gray
 from cxr_snapshot.progress import Progress
 from cxr_snapshot.settings import INSPECT_SHARDS
 from cxr_snapshot.spill import Spill
-from cxr_snapshot.store.blobs import get_blob, held
+from cxr_snapshot.store.blobs import map_blobs
 from cxr_snapshot.store.objects import Store
 from cxr_snapshot.store.parallel import bounded_map
 from cxr_snapshot.store.seals import add_sealed_rows, find_sealed_table
@@ -55,11 +55,11 @@ class Descriptions:
                 kept.add(sha256, found)
         return kept
 
-    def of(self, blobs: Mapping[str, str], *, keep: bool) -> dict[str, Features]:
+    def of(self, pictures: pd.DataFrame, *, keep: bool) -> dict[str, Features]:
         """Return descriptions of pictures by ``pixel_sha256``.
 
         Args:
-            blobs: SHA-256 of a file of each picture, by ``pixel_sha256``.
+            pictures: ``sha256`` and ``bytes`` of a file of each picture, by ``pixel_sha256``.
             keep: what is described now is remembered, here and for other tasks, nights and editions.
 
         Raises:
@@ -67,20 +67,20 @@ class Descriptions:
             SpillError: the disk has no room.
             StorageError: the store refused or did not answer.
         """
-        missing = [sha256 for sha256 in blobs.values() if sha256 not in self._kept]
-        new = dict(self._describe(missing))
+        files = pictures[["sha256", "bytes"]].itertuples(index=False)
+        new = dict(self._describe({sha256: size for sha256, size in files if sha256 not in self._kept}))
         if keep and new:
             for sha256, found in new.items():
                 self._kept.add(sha256, found)
             keep_descriptions(self._store, [{"sha256": each, **found._asdict()} for each, found in new.items()])
-        return {picture: new.get(sha256) or self._kept.get(sha256) for picture, sha256 in blobs.items()}
+        names = zip(pictures.index, pictures["sha256"], strict=True)
+        return {picture: new.get(sha256) or self._kept.get(sha256) for picture, sha256 in names}
 
-    def _describe(self, sha256s: Sequence[str]) -> Iterator[tuple[str, Features]]:
-        """Decode here, in this thread, while others fetch ahead."""
-        progress = Progress("pictures described", len(sha256s))
-        for sha256, body in bounded_map(lambda each: get_blob(self._store, each), sha256s, threads=4, held=held):
-            with decoded(body) as image:
-                yield sha256, description_of(image)
+    def _describe(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, Features]]:
+        progress = Progress("pictures described", len(sizes))
+        # One at a time: OpenCV does not say that several threads may use what describes.
+        for each in map_blobs(_described, self._store, sizes, threads=1):
+            yield each
             progress.advance()
 
 
@@ -102,6 +102,11 @@ class _Kept:
         ends = [SIDE * SIDE, SIDE * SIDE + PLACE_BYTES * places]
         body = self._file.read(begin, ends[1] + DESCRIPTOR_BYTES * places)
         return Features(body[: ends[0]], body[ends[0] : ends[1]], body[ends[1] :])
+
+
+def _described(_: str, body: bytes) -> Features:
+    with decoded(body) as image:
+        return description_of(image)
 
 
 def description_of(image: Image.Image) -> Features:

@@ -69,11 +69,11 @@ def find_copies(
     for pairs in _proposed(pictures, new, descriptions):
         unlinked = [pair for pair in pairs if not linked.connected(*pair)]
         places = sorted({place for pair in unlinked for place in pair})
-        found = descriptions.of(_blobs(pictures.iloc[places]), keep=False)
+        found = descriptions.of(pictures.iloc[places], keep=False)
         described = {n: Picture(pictures["phash"].iloc[n], found[names[n]]) for n in places}
         confirm(described, unlinked, linked)
     numbers = _numbers(pictures, linked)
-    descriptions.of(_blobs(pictures.loc[_several(numbers)]), keep=True)
+    descriptions.of(pictures.loc[_several(numbers)], keep=True)
     found_now = {"pixel_sha256": names, "searched": pictures["searched"].array, "number": numbers.values()}
     put_sealed_table(store, name, pd.DataFrame(found_now), _SCHEMA)
     return numbers
@@ -94,7 +94,7 @@ def load_copies(ledger: pd.DataFrame, numbers: Mapping[str, int], descriptions: 
         descriptions: of the pictures.
     """
     pictures = _pictures(ledger[ledger["pixel_sha256"].isin(_several(numbers))], ())
-    found = descriptions.of(_blobs(pictures), keep=False)
+    found = descriptions.of(pictures, keep=False)
     return {name: Picture(pictures["phash"][name], features) for name, features in found.items()}
 
 
@@ -103,15 +103,11 @@ def _name(table: str) -> str:
 
 
 def _pictures(ledger: pd.DataFrame, searched: Collection[str]) -> pd.DataFrame:
-    """Return each picture once: ``phash``, ``sha256`` of a file, and ``searched``; sorted by ``pixel_sha256``."""
-    rows = ledger.loc[ledger["phash"].notna(), ["pixel_sha256", "phash", "sha256", "source"]]
+    """Return each picture once: ``phash``, ``sha256`` and ``bytes`` of a file, ``searched``; by ``pixel_sha256``."""
+    rows = ledger.loc[ledger["phash"].notna(), ["pixel_sha256", "phash", "sha256", "bytes", "source"]]
     rows = rows.assign(searched=rows["source"].isin(list(searched))).sort_values(["pixel_sha256", "sha256"])
     groups = rows.groupby("pixel_sha256")
-    return groups[["phash", "sha256"]].first().assign(searched=groups["searched"].any())
-
-
-def _blobs(pictures: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(pictures.index, pictures["sha256"], strict=True))
+    return groups[["phash", "sha256", "bytes"]].first().assign(searched=groups["searched"].any())
 
 
 def _earlier(pictures: pd.DataFrame, known: pd.DataFrame) -> tuple[DisjointSet[int], npt.NDArray[np.bool_]]:
@@ -140,7 +136,7 @@ def _proposed(
     """Yield pairs of positions that may be copies, so many at a time that their descriptions fit into memory."""
     searched = np.flatnonzero(pictures["searched"])
     parts = [searched[start : start + _DESCRIBED] for start in range(0, len(searched), _DESCRIBED)]
-    found = (each for part in parts for each in descriptions.of(_blobs(pictures.iloc[part]), keep=True).values())
+    found = (each for part in parts for each in descriptions.of(pictures.iloc[part], keep=True).values())
     similar = np.array(sorted(similar_pairs(found, new[searched].tolist())), dtype=np.int64).reshape(-1, 2)
     crops = searched[similar[:, 0]], searched[similar[:, 1]]
     close = close_pairs(list(pictures["phash"]), PROPOSED_BITS, new.tolist())

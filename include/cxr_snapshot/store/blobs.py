@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from cxr_snapshot.errors import LostBlobError, MissingObjectError
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
@@ -12,6 +13,10 @@ from cxr_snapshot.store.parallel import bounded_map
 
 BLOBS = "_work/blobs/sha256/"
 MAX_BLOB = 64 * 1024**2  # bytes; sources deliver none that is larger
+
+_FETCHING = 16  # threads that fetch for those that decode: 500 blobs a second from a store that answers after 30 ms
+
+Result = TypeVar("Result")
 
 
 def held(_: object, result: object) -> int:
@@ -55,6 +60,28 @@ def get_blob(store: Store, sha256: str) -> bytes:
     if hashlib.sha256(body).hexdigest() != sha256:
         raise LostBlobError(f"{store.uri(blob_name(sha256))} is damaged: its SHA-256 is another one.")
     return body
+
+
+def map_blobs(
+    work: Callable[[str, bytes], Result], store: Store, sizes: Mapping[str, int], *, threads: int
+) -> Iterator[tuple[str, Result]]:
+    """Yield blobs by SHA-256, in the order of ``sizes``, each with what is made of it.
+
+    Args:
+        work: gets SHA-256 and bytes of a blob.
+        store: holds the blobs.
+        sizes: their bytes by SHA-256, which say how many can be fetched ahead.
+        threads: how many work; more of them fetch.
+
+    Raises:
+        LostBlobError: a blob is missing or damaged.
+        StorageError: the store refused or did not answer.
+    """
+    blobs = bounded_map(
+        lambda sha256: get_blob(store, sha256), sizes, threads=_FETCHING, held=lambda sha256, _: sizes[sha256]
+    )
+    made = bounded_map(lambda blob: work(*blob), blobs, threads=threads, held=lambda blob, _: sizes[blob[0]])
+    return ((sha256, result) for (sha256, _), result in made)
 
 
 def list_blobs(store: Store) -> dict[str, StoredObject]:

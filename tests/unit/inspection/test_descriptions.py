@@ -44,7 +44,11 @@ def inspect(store: Store, sha256s: list[str], searched: list[str]) -> None:
 
 def described(store: Store, sha256s: list[str], *, keep: bool = False) -> dict[str, Features]:
     """Return descriptions as a task sees them that has nothing in memory, by SHA-256 of the file."""
-    return Descriptions(store).of({sha256: sha256 for sha256 in sha256s}, keep=keep)
+    return Descriptions(store).of(pictures(sha256s), keep=keep)
+
+
+def pictures(sha256s: list[str]) -> pd.DataFrame:
+    return pd.DataFrame({"sha256": sha256s, "bytes": 10_000}, index=sha256s)
 
 
 def test_what_was_inspected_is_described_without_its_file(store: Store) -> None:
@@ -113,7 +117,7 @@ def test_two_that_describe_at_the_same_time_lose_nothing_of_each_other(store: St
     names = [put(store, number) for number in range(8)]
     ours, theirs = Descriptions(store), Descriptions(store)
     for each, part in ((ours, names[:1]), (theirs, names[1:4]), (ours, names[4:])):
-        each.of({sha256: sha256 for sha256 in part}, keep=True)
+        each.of(pictures(part), keep=True)
     store.delete(blob_name(sha256) for sha256 in names)
     assert described(store, names).keys() == set(names)
 

@@ -65,8 +65,9 @@ def ledger_of_files(store: Store, files: Mapping[tuple[str, str], bytes]) -> pd.
     for (source, path), body in files.items():
         sha256 = hashlib.sha256(body).hexdigest()
         store.put(blob_name(sha256), body)
-        rows.append({"source": source, "path": path, "sha256": sha256} | inspect_image(body))
-    return conform(pd.DataFrame(rows, columns=["path", "phash", "pixel_sha256", "sha256", "source"]), LEDGER_SCHEMA)
+        rows.append({"source": source, "path": path, "sha256": sha256, "bytes": len(body)} | inspect_image(body))
+    columns = ["bytes", "path", "phash", "pixel_sha256", "sha256", "source"]
+    return conform(pd.DataFrame(rows, columns=columns), LEDGER_SCHEMA)
 
 
 def found_in(store: Store, table: pd.DataFrame, searched: Collection[str] = SEARCHED) -> dict[str, int]:
