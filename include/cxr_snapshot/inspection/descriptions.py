@@ -28,6 +28,7 @@ from cxr_snapshot.store.seals import add_sealed_rows, find_sealed_table
 
 _FOLDER = f"_work/descriptions/{RECIPE}/"
 _FULL = 1024**2  # bytes; what is added to a larger table begins another, so that little is written anew
+_THREADS = 2  # each keeps some of the memory in which it has decoded
 _SCHEMA = pa.schema([("sha256", pa.string()), *((name, pa.binary()) for name in Features._fields)])
 
 
@@ -78,8 +79,7 @@ class Descriptions:
 
     def _describe(self, sizes: Mapping[str, int]) -> Iterator[tuple[str, Features]]:
         progress = Progress("pictures described", len(sizes))
-        # One at a time: OpenCV does not say that several threads may use what describes.
-        for each in map_blobs(_described, self._store, sizes, threads=1):
+        for each in map_blobs(_described, self._store, sizes, threads=_THREADS):
             yield each
             progress.advance()
 

@@ -28,8 +28,6 @@ _WORKING_SIDE = 320  # pixels: places are looked for in a picture with the area 
 _CELLS = 8  # each way: places are taken from all cells in turn, so that letters do not use them up
 _PLAIN = 48  # bits: a place this close to a straight edge looks like thousands of others
 
-# A copy is upright, so that a place's own direction says nothing; levels reach a scale of 1 : 2.
-_ORB = cv2.ORB.create(nfeatures=3000, fastThreshold=5, nlevels=5, scaleFactor=1.2, edgeThreshold=16)
 cv2.setNumThreads(1)  # the work on one picture is too little to share
 
 
@@ -60,7 +58,8 @@ def describe(pixels: npt.NDArray[np.uint8]) -> Features:
 
 def _places(picture: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint16]]:
     """Return twice as many places as are kept, with their descriptions: the best first, from all over the picture."""
-    found = _ORB.detect(picture)
+    orb = _orb()
+    found = orb.detect(picture)
     if not found:
         return np.empty((0, DESCRIPTOR_BYTES), dtype=np.uint8), np.empty((0, 2), dtype=np.uint16)
     points = np.asarray(cv2.KeyPoint.convert(found))
@@ -69,10 +68,16 @@ def _places(picture: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.
     picked = [found[position] for position in chosen]
     for rank, keypoint in enumerate(picked):
         keypoint.angle, keypoint.class_id = 0.0, rank
-    kept, described = _ORB.compute(picture, picked)  # orders them anew
+    kept, described = orb.compute(picture, picked)  # orders them anew
     ranks = np.array([keypoint.class_id for keypoint in kept])
     order = np.argsort(ranks)
     return np.asarray(described, dtype=np.uint8)[order], places[chosen[ranks[order]]]
+
+
+def _orb() -> cv2.ORB:
+    """Return one for the thread that asks, since OpenCV does not say that several may use the same; it takes 1 µs."""
+    # A copy is upright, so that a place's own direction says nothing; levels reach a scale of 1 : 2.
+    return cv2.ORB.create(nfeatures=3000, fastThreshold=5, nlevels=5, scaleFactor=1.2, edgeThreshold=16)
 
 
 def _spread(places: npt.NDArray[np.uint16], strengths: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
@@ -99,4 +104,4 @@ def _plain() -> npt.NDArray[np.uint8]:
     y, x = np.mgrid[-SIDE:SIDE, -SIDE:SIDE]
     centre = cv2.KeyPoint(SIDE, SIDE, 31, 0)
     edges = [np.clip(128 + 2 * (x * np.cos(a) + y * np.sin(a)), 0, 255) for a in np.linspace(0, 2 * np.pi, 33)[:-1]]
-    return np.concatenate([_ORB.compute(edge.astype(np.uint8), [centre])[1] for edge in edges])
+    return np.concatenate([_orb().compute(edge.astype(np.uint8), [centre])[1] for edge in edges])
