@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from cxr_snapshot.errors import LostBlobError, MissingObjectError
 from cxr_snapshot.store.objects import Store, StoredObject, blob_name
-from cxr_snapshot.store.parallel import bounded_map
+from cxr_snapshot.store.parallel import AHEAD, bounded_map
 
 BLOBS = "_work/blobs/sha256/"
 MAX_BLOB = 64 * 1024**2  # bytes; sources deliver none that is larger
@@ -77,10 +77,17 @@ def map_blobs(
         LostBlobError: a blob is missing or damaged.
         StorageError: the store refused or did not answer.
     """
+    half = AHEAD // 2  # for those that wait to be worked on, and for what is made
     blobs = bounded_map(
-        lambda sha256: get_blob(store, sha256), sizes, threads=_FETCHING, held=lambda sha256, _: sizes[sha256]
+        lambda sha256: get_blob(store, sha256),
+        sizes,
+        threads=_FETCHING,
+        held=lambda sha256, _: sizes[sha256],
+        ahead=half,
     )
-    made = bounded_map(lambda blob: work(*blob), blobs, threads=threads, held=lambda blob, _: sizes[blob[0]])
+    made = bounded_map(
+        lambda blob: work(*blob), blobs, threads=threads, held=lambda blob, _: sizes[blob[0]], ahead=half
+    )
     return ((sha256, result) for (sha256, _), result in made)
 
 
