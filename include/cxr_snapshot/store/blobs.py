@@ -14,7 +14,9 @@ from cxr_snapshot.store.parallel import AHEAD, bounded_map
 BLOBS = "_work/blobs/sha256/"
 MAX_BLOB = 64 * 1024**2  # bytes; sources deliver none that is larger
 
-_FETCHING = 16  # threads that fetch for those that decode: 500 blobs a second from a store that answers after 30 ms
+# Threads that fetch for those that decode: 250 blobs a second from a store that answers after 30 ms, which is more than
+# are decoded. 16 needed 30 MB more, as each keeps some of the memory into which it reads.
+_FETCHING = 8
 
 Result = TypeVar("Result")
 
