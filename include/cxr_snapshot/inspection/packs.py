@@ -21,6 +21,7 @@ from cxr_snapshot.store.seals import find_sealed, put_sealed
 PACKS = "/pictures/"  # in the names of all packs
 
 _AHEAD = 4 * 1024**2  # bytes of packs that are read ahead; of large ones none, whose bytes take longer than the answer
+_THREADS = 4  # each keeps some of the memory into which it reads
 _SCHEMA = pa.schema([("sha256", pa.string()), ("picture", pa.binary())])  # sha256: of the blob
 
 
@@ -74,6 +75,7 @@ def take_packed(store: Store, folder: str, form: Form, sha256s: Sequence[str]) -
     for (_, wanted), pictures in bounded_map(
         lambda group: read_pack(store, group[0]) if group[0] in present else {},
         groups,
+        threads=_THREADS,
         held=lambda group, _: present[group[0]].size if group[0] in present else 0,
         ahead=_AHEAD,
     ):

@@ -138,7 +138,7 @@ def test_a_pack_gives_back_what_was_put_in(store: Store, form: Form):
 
 
 def test_small_packs_are_read_side_by_side_and_large_ones_are_not(store: Store, monkeypatch: pytest.MonkeyPatch):
-    pictures = {digit * 64: digit.encode() for digit in "0123456789abcdef"}
+    pictures = {digit * 64: digit.encode() for digit in "048c"}
     pack(store, RUN, pictures)
     together, reading, most = threading.Barrier(len(pictures)), [], []
 
