@@ -156,7 +156,7 @@ def test_small_packs_are_read_side_by_side_and_large_ones_are_not(store: Store, 
     monkeypatch.setattr(packs, "read_pack", read_together)
     assert dict(take_packed(store, RUN, SMALL, list(pictures))) == pictures
     monkeypatch.setattr(packs, "read_pack", read)
-    monkeypatch.setattr(packs, "_AHEAD", 1)
+    monkeypatch.setattr(packs, "_SMALL", 1)
     assert dict(take_packed(store, RUN, SMALL, list(pictures))) == pictures
     assert max(most) == 1
 
