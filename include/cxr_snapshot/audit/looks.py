@@ -43,7 +43,7 @@ LOOK_SCHEMA = pa.schema(
     ]
 )
 
-_THREADS = 3  # each keeps some of the memory in which it has decoded; a fourth needs 16 MB and makes nothing faster
+_THREADS = 3  # each keeps some of the memory in which it has decoded; on two cores a fourth saved no time
 _TEXT_SIDE = 512  # pixels; letters are looked for in a picture of at most that size
 _ENOUGH = 448  # pixels of the longer side that are left, at least, where a large image is averaged in whole boxes
 

@@ -76,7 +76,7 @@ def _places(picture: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], npt.
 
 def _orb() -> cv2.ORB:
     """Return one for the thread that asks, since OpenCV does not say that several may use the same; it takes 1 µs."""
-    # A copy is upright, so that a place's own direction says nothing; levels reach a scale of 1 : 2.
+    # Copies are looked for upright, so that a place's own direction says nothing; five levels reach a scale of 1 : 2.
     return cv2.ORB.create(nfeatures=3000, fastThreshold=5, nlevels=5, scaleFactor=1.2, edgeThreshold=16)
 
 

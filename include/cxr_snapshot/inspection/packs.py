@@ -71,10 +71,11 @@ def take_packed(store: Store, folder: str, form: Form, sha256s: Sequence[str]) -
         sha256s: of the blobs; sorted, so that each pack is read once, and no two large ones are held.
     """
     present = store.list(f"{folder}{PACKS}{form.recipe}/") if sha256s else {}
-    names = dict.fromkeys(pack_name(folder, form, sha256) for sha256 in sha256s)
-    small = [name for name in names if name in present and present[name].size < _SMALL]
+    groups = groupby(sha256s, key=lambda sha256: pack_name(folder, form, sha256))
+    packs = [(name, list(wanted)) for name, wanted in groups]
+    small = [name for name, _ in packs if name in present and present[name].size < _SMALL]
     ahead = bounded_map(lambda name: read_pack(store, name), small, threads=_THREADS)
-    for name, wanted in groupby(sha256s, key=lambda sha256: pack_name(folder, form, sha256)):
+    for name, wanted in packs:
         if name in small:
             _, pictures = next(ahead)
         else:
